@@ -1,0 +1,94 @@
+"""The non-local blocks of a video network: the options that a variant decides, and their insertion."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from nonlocalnet.block import Domain
+from nonlocalnet.functional import Pairwise
+from nonlocalnet.insert import insert_nonlocal
+from nonlocalnet.models.geometry import Geometry, Size
+from nonlocalnet.models.placement import nonlocal_paths
+from nonlocalnet.models.video import VideoResNet
+
+# The pairwise functions whose weights are a softmax, which [C2] scales; the other two divide by the number of
+# positions.
+SOFTMAX_FORMS: tuple[str, ...] = ("gaussian", "embedded_gaussian")
+
+# "Subsampling" in Section 3.3: spatial only, a quarter of the pairs.
+SUBSAMPLE: Size = (1, 2, 2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockOptions:
+    """Options of every block of one network; "variant" stands for what the network's variant and clip say."""
+
+    inner_channels: int | None
+    pairwise: Pairwise
+    scale: float | Literal["rsqrt", "variant"]
+    subsample: int | tuple[int, ...] | Literal["variant"] | None
+    subsample_first: bool | Literal["variant"]
+    domain: Domain
+    temporal_group_frames: int | Literal["variant"] | None
+    norm: Literal["batch", "variant"] | None
+    zero_init: bool
+
+
+def add_blocks(model: VideoResNet, nonlocal_blocks: int | Sequence[str], *, options: BlockOptions) -> VideoResNet:
+    """Insert non-local blocks into a network, in place.
+
+    Args:
+        model: The network, without blocks.
+        nonlocal_blocks: As `nonlocalnet.models.placement.nonlocal_paths` takes them.
+        options: Of every block.
+
+    Returns:
+        The same network.
+
+    Raises:
+        ValueError: If a placement or an option is not possible.
+    """
+    geometry = model.geometry
+    paths = nonlocal_paths(nonlocal_blocks, depth=model.depth)
+    for stage in dict.fromkeys(path.partition(".")[0] for path in paths):
+        in_stage = [path for path in paths if path.startswith(f"{stage}.")]
+        insert_nonlocal(
+            model,
+            after=in_stage,
+            channels=model.stage_channels[stage],
+            ndim=3,
+            inner_channels=options.inner_channels,
+            pairwise=options.pairwise,
+            scale=_scale(options, geometry),
+            subsample=_subsample(options),
+            subsample_first=geometry.subsample_first
+            if options.subsample_first == "variant"
+            else options.subsample_first,
+            domain=options.domain,
+            temporal_group_frames=_group_frames(options, geometry, stage=stage),
+            norm=geometry.block_norm if options.norm == "variant" else options.norm,
+            zero_init=options.zero_init,
+        )
+    return model
+
+
+def _scale(options: BlockOptions, geometry: Geometry) -> float | Literal["rsqrt"]:
+    if options.scale != "variant":
+        return options.scale
+    return geometry.scale if options.pairwise in SOFTMAX_FORMS else 1.0
+
+
+def _subsample(options: BlockOptions) -> int | tuple[int, ...] | None:
+    if options.subsample != "variant":
+        return options.subsample
+    # Pooling in space would mix the locations that "time" keeps apart.
+    return None if options.domain == "time" else SUBSAMPLE
+
+
+def _group_frames(options: BlockOptions, geometry: Geometry, *, stage: str) -> int | None:
+    if options.temporal_group_frames != "variant":
+        return options.temporal_group_frames
+    # "space" sums over single frames, for which groups of frames mean nothing.
+    return geometry.group_frames_res3 if stage == "res3" and options.domain != "space" else None
