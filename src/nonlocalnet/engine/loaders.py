@@ -1,0 +1,91 @@
+"""Between the datasets and the training: micro-batches, and a validation that every process can share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+from torch.utils.data import Dataset
+
+
+class BatchSampler(Protocol):
+    """What `MicroBatches` divides: lists of a fixed length, one per optimiser step."""
+
+    def __len__(self) -> int: ...
+
+    def __iter__(self) -> Iterator[list[Any]]: ...
+
+
+class MicroBatches:
+    """Every list of a batch sampler as `parts` consecutive lists of equal length.
+
+    Args:
+        sampler: Gives one list per optimiser step, whose length `parts` divides.
+        parts: Micro-batches per optimiser step.
+
+    >>> list(MicroBatches([[1, 2, 3, 4], [5, 6, 7, 8]], parts=2))
+    [[1, 2], [3, 4], [5, 6], [7, 8]]
+    """
+
+    def __init__(self, sampler: BatchSampler, *, parts: int) -> None:
+        self.sampler = sampler
+        self.parts = parts
+
+    def __len__(self) -> int:
+        return len(self.sampler) * self.parts
+
+    def __iter__(self) -> Iterator[list[Any]]:
+        for batch in self.sampler:
+            size = len(batch) // self.parts
+            for part in range(self.parts):
+                yield batch[part * size : (part + 1) * size]
+
+
+class ValidationShare(Dataset[dict[str, Any]]):
+    """One process's share of the videos to validate on, each as its first view; all views have the same size.
+
+    Every process gets as many items, because the processes run their batches in step; an item beyond the end of the
+    list repeats the last video with `counted` false.
+
+    Args:
+        videos: Gives items {"views": uint8 (V, T, H, W, 3), "label", "error"}, blank views where there is an error.
+        positions: Which of them are validated.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        videos: Dataset[Any],
+        *,
+        positions: list[int],
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.videos = videos
+        self.positions = positions
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.positions) // self.world_size)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        place = index * self.world_size + self.rank
+        item = self.videos[self.positions[min(place, len(self.positions) - 1)]]
+        return {
+            "frames": item["views"][0],
+            "label": item["label"],
+            "counted": place < len(self.positions),
+            "readable": not item["error"],
+        }
+
+
+def spread_evenly(size: int, limit: int | None) -> list[int]:
+    """At most `limit` of the positions 0 ... size - 1, evenly spread; all of them for None.
+
+    >>> spread_evenly(10, 4)
+    [0, 2, 5, 7]
+    """
+    count = size if limit is None else min(limit, size)
+    return [i * size // count for i in range(count)]

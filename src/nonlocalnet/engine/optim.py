@@ -1,0 +1,125 @@
+"""What the optimiser moves and how fast: parameter groups, frozen parts, the learning rate of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+
+
+def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
+    """Factor on the learning rate of a step.
+
+    Args:
+        step: Optimiser steps already made; 0 is the first step.
+        schedule: Milestones and warm-up. The rate falls by gamma at `step == milestone`: after that many steps.
+
+    Returns:
+        The factor. During the warm-up it rises linearly from `warmup_factor` at step 0 to 1 at `warmup_steps`.
+
+    >>> from nonlocalnet.engine.config import ScheduleConfig
+    >>> schedule = ScheduleConfig(steps=10, milestones=(6, 8), gamma=0.5, warmup_steps=4, warmup_factor=0.5)
+    >>> [learning_rate_factor(step, schedule) for step in (0, 2, 4, 5, 6, 8)]
+    [0.5, 0.75, 1.0, 1.0, 0.5, 0.25]
+    """
+    factor = schedule.gamma ** sum(step >= milestone for milestone in schedule.milestones)
+    if step < schedule.warmup_steps:
+        factor *= schedule.warmup_factor + (1 - schedule.warmup_factor) * step / schedule.warmup_steps
+    return factor
+
+
+def freeze(model: nn.Module, optim: OptimConfig) -> list[nn.Module]:
+    """Turn off the gradients of what `optim` leaves out.
+
+    Args:
+        model: The network; its classifier is the child `head`, its non-local blocks are found by type.
+        optim: `trainable` and `freeze_bn`.
+
+    Returns:
+        The BatchNorm layers that must stay in eval mode, so that their statistics do not move either.
+
+    Raises:
+        ValueError: If `optim.trainable` asks for a part the model does not have.
+    """
+    if optim.trainable != "all":
+        model.requires_grad_(requires_grad=False)
+        for part in _trainable_parts(model, optim.trainable):
+            part.requires_grad_(requires_grad=True)
+    frozen = []
+    for module in model.modules():
+        if not isinstance(module, _BatchNorm):
+            continue
+        if optim.freeze_bn:
+            module.requires_grad_(requires_grad=False)
+        if optim.freeze_bn or (module.affine and not module.weight.requires_grad):
+            frozen.append(module)
+    return frozen
+
+
+def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+    """Divide the trainable parameters by learning rate and weight decay.
+
+    Args:
+        model: The network, after `freeze`.
+        optim: Learning rate, factors and weight decays.
+
+    Returns:
+        Groups for `torch.optim`, each with a `name` such as "blocks/bn"; a parameter used twice stands in one group.
+
+    Raises:
+        ValueError: If nothing is left to train.
+    """
+    blocks = {id(p) for block in _blocks(model) for p in block.parameters()}
+    head = {id(p) for p in _head_parameters(model)}
+    norms = {id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters(recurse=False)}
+    factors = {"trunk": 1.0, "blocks": optim.lr_factor_blocks, "head": optim.lr_factor_head}
+    groups: dict[str, dict[str, Any]] = {}
+    for parameter in model.parameters():
+        if not parameter.requires_grad:
+            continue
+        part = "blocks" if id(parameter) in blocks else "head" if id(parameter) in head else "trunk"
+        is_norm = id(parameter) in norms
+        name = f"{part}/bn" if is_norm else part
+        decay = optim.bn_weight_decay if is_norm else optim.weight_decay
+        group = {"params": [], "name": name, "lr": optim.lr * factors[part], "weight_decay": decay}
+        groups.setdefault(name, group)["params"].append(parameter)
+    if not groups:
+        raise ValueError(f"optim.trainable = {optim.trainable!r} leaves no parameter to train")
+    return list(groups.values())
+
+
+def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.SGD:
+    """Stochastic gradient descent over `parameter_groups`."""
+    groups = parameter_groups(model, optim)
+    return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
+
+
+def _blocks(model: nn.Module) -> Iterator[NonLocalBlock]:
+    return (module for module in model.modules() if isinstance(module, NonLocalBlock))
+
+
+def _head_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
+    head = getattr(model, "head", None)
+    return head.parameters() if isinstance(head, nn.Module) else iter(())
+
+
+def _trainable_parts(model: nn.Module, trainable: str) -> list[nn.Module]:
+    head = getattr(model, "head", None)
+    if not isinstance(head, nn.Module):
+        raise ValueError(
+            f"optim.trainable = {trainable!r} needs a model with a child `head`, got {type(model).__name__}"
+        )
+    if trainable == "head":
+        return [head]
+    blocks = list(_blocks(model))
+    if not blocks:
+        raise ValueError(
+            "optim.trainable = 'blocks_and_head' needs non-local blocks, and the model has none; use 'head'"
+        )
+    return [head, *blocks]

@@ -1,0 +1,101 @@
+"""Naming the classes of videos."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch.utils.data import DataLoader
+
+from nonlocalnet.data.annotations import VideoEntry, VideoList
+from nonlocalnet.data.datasets import TestVideos
+from nonlocalnet.data.sampling import ClipGeometry, parse_clip
+from nonlocalnet.data.transforms import normalise
+from nonlocalnet.engine.testing import Scorer, score_videos
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The most probable classes of a video.
+
+    Attributes:
+        path: The video.
+        classes: Class indices, most probable first; empty where the video could not be read.
+        names: Their names; the indices as text where names are unknown.
+        scores: Their probabilities.
+        error: Why the video could not be read; empty if it was.
+    """
+
+    path: str
+    classes: list[int]
+    names: list[str]
+    scores: list[float]
+    error: str
+
+
+def predict(
+    model: Scorer,
+    paths: Sequence[str | os.PathLike[str]],
+    *,
+    preprocessing: dict[str, Any],
+    class_names: list[str] | tuple[str, ...] | None,
+    clip: str | None = None,
+    num_clips: int = 10,
+    crops: Literal["three", "centre", "full"] = "three",
+    device: torch.device,
+    batch_views: int = 10,
+    top: int = 5,
+    progress: bool = True,
+) -> list[Prediction]:
+    """Score videos and name the most probable classes of each.
+
+    Args:
+        model: The network.
+        paths: Video files.
+        preprocessing: Of the network's card (`nonlocalnet.zoo`).
+        class_names: One name per class, or None.
+        clip: Frames x stride such as "32x2"; None for the preprocessing's.
+        num_clips: Evenly spaced clips per video.
+        crops: "three" crops along the longer side, the "centre" one, or the "full" frame.
+        device: Where the network runs.
+        batch_views: Views that go through the network at once.
+        top: Classes named per video.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        One prediction per path, in order.
+
+    Raises:
+        ValueError: If an argument is out of range.
+        NonFiniteError: If a score is NaN or infinite.
+    """
+    own = ClipGeometry(preprocessing["clip_frames"], preprocessing["frame_stride"])
+    videos = TestVideos(
+        VideoList(tuple(VideoEntry(Path(path), -1) for path in paths), None, "the command line"),
+        own if clip is None else parse_clip(clip),
+        num_clips=num_clips,
+        crops=crops,
+        short_side=preprocessing["short_side"],
+        crop=preprocessing["crop"],
+    )
+    results = score_videos(
+        model,
+        DataLoader(videos, batch_size=None),
+        prepare=partial(normalise, mean=preprocessing["mean"], std=preprocessing["std"]),
+        device=device,
+        batch_views=batch_views,
+        total=len(paths),
+        progress=progress,
+        describe="predict",
+    )
+    predictions = []
+    for path, result in zip(paths, results, strict=True):
+        order = [] if result.error else result.scores.argsort(descending=True, stable=True)[:top].tolist()
+        names = [str(i) if class_names is None else class_names[i] for i in order]
+        predictions.append(Prediction(str(path), order, names, [result.scores[i].item() for i in order], result.error))
+    return predictions

@@ -1,0 +1,75 @@
+"""A progress bar over the steps of a whole run, those before a resume included."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning.pytorch as pl
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from typing_extensions import override
+
+from nonlocalnet.engine.task import ClassifierTask
+
+
+def progress_bar() -> Progress:
+    """A bar on standard error: label, count, times, and a free text in the field `note`."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    return Progress(*columns, console=Console(stderr=True))
+
+
+class StepProgress(pl.Callback):
+    """Shows steps, loss and the last validation on the first process.
+
+    Args:
+        steps: Optimiser steps of the whole run.
+    """
+
+    def __init__(self, *, steps: int) -> None:
+        self.steps = steps
+        self._bar: Progress | None = None
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the bar."""
+        assert isinstance(pl_module, ClassifierTask)
+        if trainer.is_global_zero:
+            self._bar = progress_bar()
+            self._task = self._bar.add_task("train", total=self.steps, completed=pl_module.start_step, note="")
+            self._bar.start()
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move it."""
+        self._update(pl_module)
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the validation."""
+        self._update(pl_module)
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Take it down, also when the run failed."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _update(self, pl_module: pl.LightningModule) -> None:
+        assert isinstance(pl_module, ClassifierTask)
+        if self._bar is None:
+            return
+        record, validated = pl_module.train_record, pl_module.val_record
+        note = f"loss {record.loss:.3f}  lr {record.lr:.2g}" if record else ""
+        if validated:
+            note += f"  val top-1 {validated.top1:.1f}  top-5 {validated.top5:.1f}"
+        self._bar.update(self._task, completed=pl_module.steps_done, note=note)

@@ -1,0 +1,98 @@
+"""The numbers of a run: metrics.csv and TensorBoard, continued by a resumed run without double rows."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import astuple, fields
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+from typing_extensions import override
+
+from nonlocalnet.engine.errors import OutputError
+from nonlocalnet.engine.files import write_atomically
+from nonlocalnet.engine.task import ClassifierTask, Record
+
+COLUMNS = tuple(field.name for field in fields(Record))
+"""Columns of metrics.csv, in order."""
+
+
+def read_metrics(path: Path) -> list[Record]:
+    """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out."""
+    text = path.read_text()
+    whole = text[: text.rfind("\n") + 1]
+    rows = list(csv.DictReader(io.StringIO(whole)))
+    return [Record(int(row["step"]), row["split"], *(float(row[name]) for name in COLUMNS[2:])) for row in rows]
+
+
+class RunLog(pl.Callback):
+    """Writes a row every few steps and after each validation.
+
+    Args:
+        out: Folder of the run.
+        every: Steps between two rows of the training; each row is one step, not an average.
+        start_step: Step of the checkpoint that is resumed: rows after it are dropped, since they will be written again.
+    """
+
+    def __init__(self, out: Path, *, every: int, start_step: int) -> None:
+        self.path = out / "metrics.csv"
+        self.every = every
+        self.start_step = start_step
+        self._folder = out / "tensorboard"
+        self._tensorboard: Any = None
+
+    @override
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the files, on the first process only."""
+        if not trainer.is_global_zero:
+            return
+        kept = [r for r in read_metrics(self.path) if r.step <= self.start_step] if self.path.exists() else []
+        write_atomically(self.path, "".join(_line(row) for row in [COLUMNS, *(astuple(r) for r in kept)]))
+        # Here, not above: TensorBoard takes most of a second to import, and only training needs it.
+        from torch.utils.tensorboard import SummaryWriter
+
+        self._tensorboard = SummaryWriter(str(self._folder), purge_step=self.start_step + 1)
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write the row of a step that ended here, if it is due."""
+        assert isinstance(pl_module, ClassifierTask)
+        step_ends = (batch_idx + 1) % pl_module.optim.accumulate == 0
+        if step_ends and pl_module.steps_done % self.every == 0:
+            self._write(pl_module.train_record)
+
+    @override
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the row of a validation."""
+        assert isinstance(pl_module, ClassifierTask)
+        self._write(pl_module.val_record)
+
+    @override
+    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        """Close the files, also when the run failed."""
+        if self._tensorboard is not None:
+            self._tensorboard.close()
+            self._tensorboard = None
+
+    def _write(self, record: Record | None) -> None:
+        if self._tensorboard is None or record is None:
+            return
+        try:
+            with self.path.open("a") as file:
+                file.write(_line(astuple(record)))
+        except OSError as error:
+            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
+        for name in ("loss", "top1", "top5"):
+            self._tensorboard.add_scalar(f"{name}/{record.split}", getattr(record, name), record.step)
+        if record.split == "train":
+            self._tensorboard.add_scalar("lr", record.lr, record.step)
+
+
+def _line(row: tuple[Any, ...]) -> str:
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(row)
+    return buffer.getvalue()

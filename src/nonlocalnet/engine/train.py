@@ -1,0 +1,253 @@
+"""Training: Lightning driven leg by leg from any step to the last.
+
+The run is cut into legs at the validations. Every leg is one Lightning epoch over a loader that holds exactly the leg's
+batches, followed by the validation; a resumed run begins with the rest of the leg it died in.
+
+    step  0         val_every        2 val_every      steps
+          |-- leg --|V|---- leg ----|V|---- leg ----|V|
+                          ^ resumed here: the loader holds steps [start, 2 val_every)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import lightning.pytorch as pl
+import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.utilities.warnings import PossibleUserWarning
+from torch import nn
+from torch.utils.data import DataLoader
+from typing_extensions import override
+
+from nonlocalnet.data.decode import VideoError
+from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.progress import StepProgress
+from nonlocalnet.engine.runlog import RunLog, read_metrics
+from nonlocalnet.engine.task import ClassifierTask, Record
+
+log = logging.getLogger(__name__)
+
+
+class MakeTrainLoader(Protocol):
+    """Builds the loader of one leg."""
+
+    def __call__(self, *, start_step: int, stop_step: int, rank: int, world_size: int) -> DataLoader:
+        """A loader over the micro-batches of this rank's shares of the global batches [start_step, stop_step)."""
+        ...
+
+
+class MakeValLoader(Protocol):
+    """Builds the validation's loader."""
+
+    def __call__(self, *, rank: int, world_size: int) -> DataLoader:
+        """A loader over this rank's videos, as many batches on every rank; see `ClassifierTask.validation_step`."""
+        ...
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """How a run ended.
+
+    Attributes:
+        steps: Optimiser steps made in all.
+        last: Newest checkpoint.
+        best: Checkpoint with the highest validation top-1; None without a validation.
+        best_top1: Its validation top-1 in percent.
+        validation: The last validation; None if there was none.
+    """
+
+    steps: int
+    last: Path
+    best: Path | None
+    best_top1: float | None
+    validation: Record | None
+
+
+def train(
+    model: nn.Module,
+    *,
+    make_train_loader: MakeTrainLoader,
+    make_val_loader: MakeValLoader | None,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    optim: OptimConfig,
+    schedule: ScheduleConfig,
+    trainer: TrainerConfig,
+    out: Path,
+    extra: dict[str, Any] | None = None,
+    start_step: int = 0,
+    resume_from: Path | None = None,
+    progress: bool = True,
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainResult:
+    """Train `model` in place up to `schedule.steps`.
+
+    Args:
+        model: The network; on return it holds the last step's weights.
+        make_train_loader: Loader of a leg; see `MakeTrainLoader`.
+        make_val_loader: Loader of the validation; None for none.
+        prepare: Turns a batch's frames into the model's input.
+        optim: Optimiser settings.
+        schedule: Number of steps and learning rate.
+        trainer: Device, processes, intervals.
+        out: Folder of the run. It must be new or empty unless a run is resumed in it.
+        extra: Plain entries added to every checkpoint.
+        start_step: Step of the checkpoint `resume_from`.
+        resume_from: Checkpoint of this run to continue; its content replaces the model's weights.
+        progress: Show a progress bar on standard error.
+        callbacks: Further Lightning callbacks.
+
+    Returns:
+        Where the checkpoints are and what the validation gave.
+
+    Raises:
+        NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
+        OutputError: If `out` cannot be used or written.
+        VideoError: If too many videos in a row cannot be read.
+    """
+    checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
+    task = ClassifierTask(
+        model,
+        prepare=prepare,
+        optim=optim,
+        schedule=schedule,
+        seed=trainer.seed,
+        start_step=start_step,
+        last_good=lambda: str(checkpoints.last) if checkpoints.last.exists() else "none yet",
+    )
+    run_log = RunLog(out, every=trainer.log_every, start_step=start_step)
+    loaders = _Legs(make_train_loader, make_val_loader, steps=schedule.steps, val_every=trainer.val_every, task=task)
+    steps_left = schedule.steps - start_step
+    if steps_left > 0:
+        shown = [StepProgress(steps=schedule.steps)] if progress else []
+        watching = [run_log, *shown, *callbacks, checkpoints]
+        task.train()
+        with _without_advice():
+            lightning = _lightning_trainer(
+                trainer, optim, out=out, steps=steps_left, validates=make_val_loader is not None, callbacks=watching
+            )
+            try:
+                lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
+            except VideoError as error:
+                # From a loader's worker it comes with a traceback as its text; the last line says what is wrong.
+                text = str(error).strip().splitlines()[-1]
+                raise VideoError(text.partition("VideoError: ")[2] or text) from error
+        if task.replaced:
+            log.warning("%d training clips stood in for videos that could not be read", int(task.replaced))
+    rows = read_metrics(run_log.path) if run_log.path.exists() else []
+    validations = [record for record in rows if record.split == "val"]
+    return TrainResult(
+        steps=max(schedule.steps, start_step),
+        last=checkpoints.last,
+        best=checkpoints.best if validations else None,
+        best_top1=max((record.top1 for record in validations), default=None),
+        validation=validations[-1] if validations else None,
+    )
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the files: true unless a launcher numbered it otherwise."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+
+
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Keep Lightning's advertisements, advice on worker counts and one warning about its own code from the user."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", category=PossibleUserWarning)
+            warnings.filterwarnings("ignore", message=".*LeafSpec.*", category=FutureWarning)
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+class _Legs(pl.LightningDataModule):
+    """Hands Lightning the loader of the leg that begins where the task stands."""
+
+    def __init__(
+        self,
+        make_train_loader: MakeTrainLoader,
+        make_val_loader: MakeValLoader | None,
+        *,
+        steps: int,
+        val_every: int,
+        task: ClassifierTask,
+    ) -> None:
+        super().__init__()
+        self._make_train_loader = make_train_loader
+        self._make_val_loader = make_val_loader
+        self._steps = steps
+        self._val_every = val_every
+        self._task = task
+
+    @override
+    def train_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        start = self._task.steps_done
+        every = self._val_every or self._steps
+        stop = min((start // every + 1) * every, self._steps)
+        return self._make_train_loader(
+            start_step=start, stop_step=stop, rank=self.trainer.global_rank, world_size=self.trainer.world_size
+        )
+
+    @override
+    def val_dataloader(self) -> DataLoader:
+        assert self.trainer is not None
+        assert self._make_val_loader is not None
+        return self._make_val_loader(rank=self.trainer.global_rank, world_size=self.trainer.world_size)
+
+
+def _lightning_trainer(
+    trainer: TrainerConfig, optim: OptimConfig, *, out: Path, steps: int, validates: bool, callbacks: list[pl.Callback]
+) -> pl.Trainer:
+    plugins: list[Any] = [AtomicCheckpointIO()]
+    if SLURMEnvironment.detect():
+        # Lightning's own requeueing saves in the middle of an accumulation and restores other batches.
+        plugins.append(SLURMEnvironment(auto_requeue=False))
+    return pl.Trainer(
+        accelerator=choose_device(trainer.device).type,
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=trainer.strategy,
+        precision=trainer.precision,
+        max_steps=steps,
+        max_epochs=-1,
+        accumulate_grad_batches=optim.accumulate,
+        gradient_clip_val=optim.grad_clip,
+        reload_dataloaders_every_n_epochs=1,
+        limit_val_batches=1.0 if validates else 0,
+        use_distributed_sampler=False,
+        num_sanity_val_steps=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        default_root_dir=out,
+        plugins=plugins,
+        callbacks=callbacks,
+    )
+
+
+def choose_device(device: str) -> torch.device:
+    """The device that "auto", "cpu" or "cuda" means here.
+
+    Raises:
+        ValueError: If "cuda" is asked for and there is no CUDA device.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("trainer.device is 'cuda', but PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)

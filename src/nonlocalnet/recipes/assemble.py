@@ -1,0 +1,337 @@
+"""A recipe becomes a network, its loaders, a training and a test."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning.pytorch as pl
+import torch
+from torch.utils.data import DataLoader
+
+from nonlocalnet import zoo
+from nonlocalnet.data.annotations import VideoList, load_video_list
+from nonlocalnet.data.datasets import TestVideos, TrainVideos
+from nonlocalnet.data.sampler import StepBatchSampler
+from nonlocalnet.data.sampling import ClipGeometry, parse_clip
+from nonlocalnet.data.transforms import normalise
+from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.files import prepare_output, write_atomically
+from nonlocalnet.engine.initialise import initialise
+from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
+from nonlocalnet.engine.report import write_report
+from nonlocalnet.engine.testing import TestSummary, score_videos, summarise_scores
+from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train
+from nonlocalnet.models import VideoResNet
+
+log = logging.getLogger(__name__)
+
+# The authors' code ([C2]); the defaults of `normalise`.
+MEAN, STD = 114.75, 57.375
+# May differ between a run and its resumption: none of them changes what a training step computes.
+_FREE_ON_RESUME = {
+    "data": {
+        "root",
+        "val",
+        "test",
+        "workers",
+        "test_clips",
+        "test_crops",
+        "test_short_side",
+        "test_crop",
+        "test_batch_views",
+    },
+    "schedule": {"steps"},
+    "trainer": {
+        "device",
+        "devices",
+        "num_nodes",
+        "strategy",
+        "val_every",
+        "checkpoint_every",
+        "log_every",
+        "limit_val_videos",
+    },
+}
+
+
+def model_arguments(recipe: Recipe) -> dict[str, Any]:
+    """Keyword arguments of the recipe's factory in `nonlocalnet.models`."""
+    arguments = dataclasses.asdict(recipe.model)
+    architecture = arguments.pop("architecture")
+    if architecture.startswith("c2d"):
+        del arguments["inflate"]
+    return arguments
+
+
+def build_model(recipe: Recipe) -> VideoResNet:
+    """Build the recipe's network; its initial weights are a function of `trainer.seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.trainer.seed)
+        return zoo.ARCHITECTURES[recipe.model.architecture](**model_arguments(recipe))
+
+
+def clip_geometry(recipe: Recipe) -> ClipGeometry:
+    """Frames and stride of a clip: those of `data` where set, else of `model.clip`."""
+    own = parse_clip(recipe.model.clip)
+    return ClipGeometry(recipe.data.clip_frames or own.frames, recipe.data.frame_stride or own.stride)
+
+
+def make_card(recipe: Recipe, *, class_names: Sequence[str] | None) -> dict[str, Any]:
+    """The card of the recipe's checkpoints; `nonlocalnet.zoo` says what is in it."""
+    geometry = clip_geometry(recipe)
+    return {
+        "format": zoo.FORMAT,
+        "model": {"architecture": recipe.model.architecture, "arguments": model_arguments(recipe)},
+        "recipe": dataclasses.asdict(recipe),
+        "class_names": list(class_names) if class_names is not None else None,
+        "preprocessing": {
+            "mean": MEAN,
+            "std": STD,
+            "colour_order": "RGB",
+            "clip_frames": geometry.frames,
+            "frame_stride": geometry.stride,
+            "short_side": recipe.data.test_short_side,
+            "crop": recipe.data.test_crop,
+        },
+    }
+
+
+def load_videos(recipe: Recipe, split: Literal["train", "val", "test"]) -> VideoList:
+    """Read one of the recipe's lists.
+
+    Args:
+        recipe: Names the root and the list.
+        split: "test" is the validation list where `data.test` is null.
+
+    Raises:
+        ValueError: If `data.root` is not set, the list is malformed, or its labels do not match `model.num_classes`.
+        FileNotFoundError: If the list or one of its videos does not exist.
+    """
+    data = recipe.data
+    if data.root is None:
+        raise ValueError("data.root is not set: give the folder of the videos, --data.root DIR")
+    name = {"train": data.train, "val": data.val, "test": data.test or data.val}[split]
+    videos = load_video_list(Path(data.root) / name, root=data.root, num_classes=recipe.model.num_classes)
+    kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
+    return videos._replace(entries=kept)
+
+
+def build_train_loader(
+    recipe: Recipe, videos: VideoList, *, start_step: int = 0, stop_step: int, rank: int = 0, world_size: int = 1
+) -> DataLoader:
+    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
+
+    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
+    """
+    data = recipe.data
+    dataset = TrainVideos(
+        videos,
+        clip_geometry(recipe),
+        short_side=(data.short_side_min, data.short_side_max),
+        crop=data.crop or recipe.model.crop,
+        flip=data.flip,
+        seed=recipe.trainer.seed,
+    )
+    sampler = StepBatchSampler(
+        len(videos.entries),
+        global_batch_size=recipe.optim.batch_size,
+        total_steps=stop_step,
+        start_step=start_step,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        world_size=world_size,
+    )
+    batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
+    return DataLoader(dataset, batch_sampler=batches, num_workers=data.workers, pin_memory=_pins(recipe))
+
+
+def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
+    """Loader over one process's share of the validation: the centre clip's centre crop of each video."""
+    crop = recipe.data.crop or recipe.model.crop
+    dataset = TestVideos(
+        videos,
+        clip_geometry(recipe),
+        num_clips=1,
+        crops="centre",
+        short_side=max(recipe.data.test_short_side, crop),
+        crop=crop,
+    )
+    share = ValidationShare(
+        dataset,
+        positions=spread_evenly(len(videos.entries), recipe.trainer.limit_val_videos),
+        rank=rank,
+        world_size=world_size,
+    )
+    processes = recipe.trainer.devices * recipe.trainer.num_nodes
+    size = recipe.optim.batch_size // (processes * recipe.optim.accumulate)
+    return DataLoader(share, batch_size=size, num_workers=recipe.data.workers, pin_memory=_pins(recipe))
+
+
+def build_test_loader(recipe: Recipe, videos: VideoList) -> DataLoader:
+    """Loader over single videos with all their test views."""
+    data = recipe.data
+    dataset = TestVideos(
+        videos,
+        clip_geometry(recipe),
+        num_clips=data.test_clips,
+        crops=data.test_crops,
+        short_side=data.test_short_side,
+        crop=data.test_crop,
+    )
+    return DataLoader(dataset, batch_size=None, num_workers=data.workers, pin_memory=_pins(recipe))
+
+
+def train_recipe(
+    recipe: Recipe,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    init: str | Path | None = None,
+    progress: bool = True,
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainResult:
+    """Train a recipe.
+
+    Args:
+        recipe: The run.
+        out: Folder for its files (`nonlocalnet.engine.files` lists them); new or empty, unless resumed.
+        resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
+        init: File whose matching tensors start the network.
+        progress: Show a progress bar on standard error.
+        callbacks: Further Lightning callbacks.
+
+    Returns:
+        Where the checkpoints are and what the validation gave.
+
+    Raises:
+        ValueError: A setting, list or file is wrong; the message says which and what to do.
+        FileNotFoundError: A list, video or file does not exist.
+        OutputError: `out` cannot be used or written.
+        NonFiniteError: A loss or weight is not finite; the checkpoints stay those of before.
+    """
+    out = Path(out)
+    device = choose_device(recipe.trainer.device)
+    train_videos, val_videos = (load_videos(recipe, split) for split in ("train", "val"))
+    model = build_model(recipe)
+    start_step = _start_step(recipe, out) if resume else 0
+    if start_step == 0 and init is not None:
+        initialise(model, zoo.read_tensors(init), source=str(init))
+    if is_first_process():
+        prepare_output(out, resume=resume)
+        write_atomically(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+    log.info(
+        "training %s on %s: %d videos, %d to validate", recipe.name, device, *map(_size, (train_videos, val_videos))
+    )
+    return train(
+        model,
+        make_train_loader=partial(build_train_loader, recipe, train_videos),
+        make_val_loader=partial(build_val_loader, recipe, val_videos),
+        prepare=partial(normalise, mean=MEAN, std=STD),
+        optim=recipe.optim,
+        schedule=recipe.schedule,
+        trainer=recipe.trainer,
+        out=out,
+        extra={zoo.CARD_KEY: make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)},
+        start_step=start_step,
+        resume_from=out / "last.ckpt" if start_step else None,
+        progress=progress,
+        callbacks=callbacks,
+    )
+
+
+def test_recipe(
+    recipe: Recipe,
+    *,
+    weights: str | Path,
+    out: str | Path,
+    progress: bool = True,  # noqa: PT028  not a test
+) -> TestSummary:
+    """Test a checkpoint by the recipe's protocol and write scores.csv, summary.json and confusion.png.
+
+    Args:
+        recipe: Its `data` says which videos and views; the network comes from the checkpoint.
+        weights: A checkpoint of this library.
+        out: Folder for the three files; new or empty.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        What the test comes to.
+
+    Raises:
+        ValueError: A setting, list or file is wrong, or the checkpoint's classes are not the list's.
+        FileNotFoundError: A list, video or file does not exist.
+        OutputError: `out` cannot be used or written.
+        NonFiniteError: A score is not finite.
+    """
+    out = Path(out)
+    device = choose_device(recipe.trainer.device)
+    model = zoo.from_checkpoint(weights)
+    card = zoo.card_of(model)
+    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=model.num_classes))
+    videos = load_videos(recipe, "test")
+    _compare_class_names(videos, card["class_names"], weights=weights)
+    prepare_output(out, resume=False)
+    preprocessing = card["preprocessing"]
+    results = score_videos(
+        model,
+        build_test_loader(recipe, videos),
+        prepare=partial(normalise, mean=preprocessing["mean"], std=preprocessing["std"]),
+        device=device,
+        batch_views=recipe.data.test_batch_views,
+        total=_size(videos),
+        progress=progress,
+    )
+    summary = summarise_scores(results, num_classes=model.num_classes)
+    names = card["class_names"] or videos.class_names or [str(i) for i in range(model.num_classes)]
+    about = {"weights": str(weights), "recipe": dataclasses.asdict(recipe)}
+    paths = [str(entry.path) for entry in videos.entries]
+    write_report(out, results, summary, paths=paths, class_names=names, about=about)
+    return summary
+
+
+def _start_step(recipe: Recipe, out: Path) -> int:
+    """Step of the checkpoint to resume; 0 where the run has none yet."""
+    last = out / "last.ckpt"
+    if not last.exists():
+        strange = [path.name for path in out.iterdir() if "recipe.json" not in path.name] if out.is_dir() else []
+        if strange and not (out / "recipe.json").exists():
+            raise ValueError(f"{out} holds no run to resume (no recipe.json or last.ckpt, but {strange[0]})")
+        log.info("%s holds no checkpoint yet: the run starts from the beginning", out)
+        return 0
+    checkpoint = zoo.read_checkpoint(last)
+    saved = checkpoint[zoo.CARD_KEY]["recipe"]
+    asked = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    for section in ("model", "data", "optim", "schedule", "trainer"):
+        for name, value in json.loads(json.dumps(saved[section])).items():
+            if name not in _FREE_ON_RESUME.get(section, ()) and asked[section][name] != value:
+                raise ValueError(
+                    f"cannot resume {out}: {section}.{name} was {value!r} and is {asked[section][name]!r} now; "
+                    "give the run's own settings, or start another run with --init"
+                )
+    step = int(checkpoint["global_step"])
+    log.info("resuming %s at step %d", last, step)
+    return step
+
+
+def _compare_class_names(videos: VideoList, own: Sequence[str] | None, *, weights: str | Path) -> None:
+    if own is None or videos.class_names is None:
+        return
+    for index, (ours, theirs) in enumerate(zip(own, videos.class_names, strict=True)):
+        if ours != theirs:
+            raise ValueError(
+                f"class {index} is {ours!r} in {weights} and {theirs!r} in {videos.source}: the labels do not match"
+            )
+
+
+def _pins(recipe: Recipe) -> bool:
+    return choose_device(recipe.trainer.device).type == "cuda"
+
+
+def _size(videos: VideoList) -> int:
+    return len(videos.entries)

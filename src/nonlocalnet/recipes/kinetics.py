@@ -1,0 +1,162 @@
+"""The rows of the paper's Tables 2a to 2g, Kinetics-400.
+
+Every recipe trains as the paper does (the defaults of `nonlocalnet.engine.config`) and is meant to be started from
+ImageNet weights: `--init` with the state dict of a 2-D ResNet, which is inflated. Published numbers are top-1 and top-5
+accuracy on the validation set, from the tables of arXiv 1711.07971v3. Networks have the released geometry ([C2]).
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe
+
+Depth = Literal[50, 101]
+_SOURCE = "arXiv 1711.07971v3, Tables 2a-2g"
+
+
+def c2d(depth: Depth) -> Recipe:
+    """The C2D baseline: the network without non-local blocks."""
+    top1, top5 = {50: (71.8, 89.7), 101: (73.1, 91.0)}[depth]
+    tables = {50: ["2a", "2b", "2c", "2d", "2f"], 101: ["2c", "2d", "2e", "2f"]}[depth]
+    return _recipe(f"c2d_r{depth}", tables, f"R{depth}, C2D baseline", top1, top5, _model("c2d", depth))
+
+
+def nl_c2d_pairwise(pairwise: Literal["gaussian", "dot_product", "concatenation"]) -> Recipe:
+    """One block of another pairwise function (Table 2a); the embedded Gaussian is `nl_c2d(50, 1)`."""
+    row, top1, top5 = {
+        "gaussian": ("Gaussian", 72.5, 90.2),
+        "dot_product": ("dot-product", 72.9, 90.3),
+        "concatenation": ("concatenation", 72.8, 90.5),
+    }[pairwise]
+    model = _model("c2d", 50, nonlocal_blocks=1, pairwise=pairwise)
+    return _recipe(f"nl_c2d_r50_1block_{pairwise}", ["2a"], f"R50, {row}", top1, top5, model)
+
+
+def nl_c2d_stage(stage: Literal["res2", "res3", "res5"]) -> Recipe:
+    """One block right before the last residual block of another stage (Table 2b); res4 is `nl_c2d(50, 1)`."""
+    place, top1, top5 = {
+        "res2": ("res2.1", 72.7, 90.3),
+        "res3": ("res3.2", 72.9, 90.4),
+        "res5": ("res5.1", 72.3, 90.1),
+    }[stage]
+    model = _model("c2d", 50, nonlocal_blocks=[place])
+    return _recipe(f"nl_c2d_r50_1block_{stage}", ["2b"], f"R50, {stage}", top1, top5, model)
+
+
+def nl_c2d(depth: Depth, blocks: Literal[1, 5, 10]) -> Recipe:
+    """1, 5 or 10 embedded-Gaussian blocks over spacetime (Table 2c; the same networks stand in 2a, 2b, 2d, 2e)."""
+    top1, top5 = {
+        (50, 1): (72.7, 90.5),
+        (50, 5): (73.8, 91.0),
+        (50, 10): (74.3, 91.2),
+        (101, 1): (74.3, 91.3),
+        (101, 5): (75.1, 91.7),
+        (101, 10): (75.1, 91.6),
+    }[depth, blocks]
+    tables = {(50, 1): ["2a", "2b", "2c"], (50, 5): ["2c", "2d"], (101, 5): ["2c", "2d", "2e"]}.get(
+        (depth, blocks), ["2c"]
+    )
+    model = _model("c2d", depth, nonlocal_blocks=blocks)
+    return _recipe(f"nl_c2d_r{depth}_{blocks}block", tables, f"R{depth}, {blocks}-block", top1, top5, model)
+
+
+def nl_c2d_domain(depth: Depth, domain: Literal["space", "time"]) -> Recipe:
+    """5 blocks that sum over space or over time only (Table 2d); spacetime is `nl_c2d(depth, 5)`."""
+    top1, top5 = {
+        (50, "space"): (72.9, 90.8),
+        (50, "time"): (73.1, 90.5),
+        (101, "space"): (74.4, 91.3),
+        (101, "time"): (74.4, 90.5),
+    }[depth, domain]
+    model = _model("c2d", depth, nonlocal_blocks=5, domain=domain)
+    return _recipe(f"nl_c2d_r{depth}_5block_{domain}", ["2d"], f"R{depth}, {domain}-only", top1, top5, model)
+
+
+def i3d(depth: Depth) -> Recipe:
+    """I3D with the 1x1 kernels inflated, the better form (Tables 2e, 2f)."""
+    top1, top5 = {50: (73.3, 90.7), 101: (74.4, 91.1)}[depth]
+    tables = {50: ["2f"], 101: ["2e", "2f"]}[depth]
+    return _recipe(f"i3d_r{depth}", tables, f"R{depth}, I3D (3x1x1)", top1, top5, _model("i3d", depth))
+
+
+def i3d_3x3x3() -> Recipe:
+    """I3D-101 with the 3x3 kernels inflated (Table 2e)."""
+    model = _model("i3d", 101, inflate="3x3x3")
+    return _recipe("i3d_r101_3x3x3", ["2e"], "R101, I3D (3x3x3)", 74.1, 91.2, model)
+
+
+def nl_i3d(depth: Depth) -> Recipe:
+    """I3D with 5 non-local blocks (Table 2f)."""
+    top1, top5 = {50: (74.9, 91.6), 101: (76.0, 92.1)}[depth]
+    model = _model("i3d", depth, nonlocal_blocks=5)
+    return _recipe(f"nl_i3d_r{depth}_5block", ["2f"], f"R{depth}, NL I3D", top1, top5, model)
+
+
+def long_clip(trunk: Literal["c2d", "i3d", "nl_i3d"], depth: Depth) -> Recipe:
+    """128 consecutive frames (Table 2g): from the 32-frame network, frozen BatchNorm, batch 16, learning rate 0.0025.
+
+    The number of iterations is that of the 32-frame case (Section 5.1, "Longer sequences").
+    """
+    row, top1, top5 = {
+        ("c2d", 50): ("C2D", 73.8, 91.2),
+        ("i3d", 50): ("I3D", 74.9, 91.7),
+        ("nl_i3d", 50): ("NL I3D", 76.5, 92.6),
+        ("c2d", 101): ("C2D", 75.3, 91.8),
+        ("i3d", 101): ("I3D", 76.4, 92.7),
+        ("nl_i3d", 101): ("NL I3D", 77.7, 93.3),
+    }[trunk, depth]
+    blocks = 5 if trunk == "nl_i3d" else 0
+    model = _model("c2d" if trunk == "c2d" else "i3d", depth, nonlocal_blocks=blocks, clip="128x1")
+    optim = OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True)
+    name = f"{trunk}_r{depth}{'_5block' if blocks else ''}_128frames"
+    return _recipe(name, ["2g"], f"R{depth}, {row}, 128 frames", top1, top5, model, optim=optim)
+
+
+def _model(
+    trunk: Literal["c2d", "i3d"],
+    depth: Depth,
+    *,
+    nonlocal_blocks: int | list[str] = 0,
+    clip: Literal["32x2", "128x1"] = "32x2",
+    inflate: Literal["3x1x1", "3x3x3"] = "3x1x1",
+    pairwise: Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"] = "embedded_gaussian",
+    domain: Literal["spacetime", "space", "time"] = "spacetime",
+) -> ModelConfig:
+    names: dict[tuple[str, int], Literal["c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101"]] = {
+        ("c2d", 50): "c2d_resnet50",
+        ("c2d", 101): "c2d_resnet101",
+        ("i3d", 50): "i3d_resnet50",
+        ("i3d", 101): "i3d_resnet101",
+    }
+    return ModelConfig(
+        architecture=names[trunk, depth],
+        nonlocal_blocks=nonlocal_blocks,
+        clip=clip,
+        inflate=inflate,
+        pairwise=pairwise,
+        domain=domain,
+    )
+
+
+def _recipe(
+    name: str,
+    tables: list[str],
+    row: str,
+    top1: float,
+    top5: float,
+    model: ModelConfig,
+    *,
+    optim: OptimConfig | None = None,
+) -> Recipe:
+    return Recipe(
+        name=name,
+        tables=tables,
+        row=row,
+        published={"top1": top1, "top5": top5},
+        source=_SOURCE,
+        model=model,
+        # The paper's test: 10 clips, fully convolutional at short side 256. The 3 crops of [C2] are a setting.
+        data=DataConfig(test_crops="full"),
+        optim=optim or OptimConfig(),
+    )

@@ -1,0 +1,36 @@
+from __future__ import annotations
+
+import pytest
+from torch.utils.data import DataLoader
+
+from engine.toy import ToyVideos
+from nonlocalnet.data.sampler import StepBatchSampler
+from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3, 4, 7])
+def test_every_video_is_counted_once_and_shares_are_equal(world_size: int) -> None:
+    positions = [0, 2, 3, 5, 1]
+    shares = [
+        ValidationShare(ToyVideos(), positions=positions, rank=rank, world_size=world_size)
+        for rank in range(world_size)
+    ]
+    assert len({len(share) for share in shares}) == 1
+    items = [share[i] for share in shares for i in range(len(share))]
+    counted = [item for item in items if item["counted"]]
+    assert sorted(item["label"] for item in counted) == sorted(p % 3 for p in positions)
+    assert [item["readable"] for item in counted].count(False) == 1
+
+
+def test_micro_batches_hold_the_steps_samples_in_order() -> None:
+    sampler = StepBatchSampler(10, global_batch_size=6, total_steps=4, start_step=1, seed=0)
+    parts = MicroBatches(sampler, parts=3)
+    assert len(parts) == 9 == len(list(parts))
+    assert [key for part in parts for key in part] == [key for batch in sampler for key in batch]
+    # A DataLoader takes it and believes its length.
+    assert len(DataLoader(ToyVideos(), batch_sampler=parts)) == 9
+
+
+@pytest.mark.parametrize(("size", "limit", "expected"), [(3, None, [0, 1, 2]), (3, 9, [0, 1, 2]), (7, 3, [0, 2, 4])])
+def test_spread_evenly(size: int, limit: int | None, expected: list[int]) -> None:
+    assert spread_evenly(size, limit) == expected

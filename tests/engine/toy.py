@@ -1,0 +1,131 @@
+"""A small network and dataset: every sample is a function of (seed, epoch, index), as the clips of real videos are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+from nonlocalnet.data.sampler import StepBatchSampler
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.loaders import MicroBatches, ValidationShare
+from nonlocalnet.engine.train import TrainResult, train
+
+
+class Toy(nn.Module):
+    """Convolution, BatchNorm, dropout, head: everything whose state a resumed run must bring back."""
+
+    def __init__(self, *, dropout: float = 0.5, classes: int = 3) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(3, 8, 3, padding=1)
+        self.norm = nn.BatchNorm3d(8)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(8, classes)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.dropout(torch.relu(self.norm(self.conv(x))).mean((2, 3, 4))))
+
+
+class ToyClips(Dataset):
+    """Random clips whose brightness tells the class a little. `poison` is the index of a clip that holds NaN."""
+
+    def __init__(self, size: int = 20, *, seed: int = 0, poison: int | None = None, classes: int = 3) -> None:
+        self.size, self.seed, self.poison, self.classes = size, seed, poison, classes
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        epoch, index = key
+        generator = torch.Generator().manual_seed(self.seed * 1_000_003 + epoch * 1009 + index)
+        label = index % self.classes
+        frames = torch.randn(2, 6, 6, 3, generator=generator) + 0.5 * label
+        if index == self.poison:
+            frames[0, 0, 0, 0] = torch.nan
+        return {"frames": frames, "label": label}
+
+
+class ToyVideos(Dataset):
+    """Six videos to validate on; the last cannot be read."""
+
+    def __init__(self, size: int = 6) -> None:
+        self.size = size
+
+    def __len__(self) -> int:
+        return self.size
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        item = ToyClips(seed=7)[0, index]
+        error = "broken" if index == 5 else ""
+        return {"views": item["frames"][None], "label": item["label"], "index": index, "error": error}
+
+
+def channels_first(frames: torch.Tensor) -> torch.Tensor:
+    return frames.permute(0, 4, 1, 2, 3).float()
+
+
+def toy_train(
+    out: Path,
+    *,
+    model: nn.Module | None = None,
+    dataset: ToyClips | None = None,
+    optim: OptimConfig | None = None,
+    schedule: ScheduleConfig | None = None,
+    trainer: TrainerConfig | None = None,
+    validate: bool = True,
+    workers: int = 0,
+    start_step: int = 0,
+    resume_from: Path | None = None,
+    callbacks: tuple = (),
+) -> TrainResult:
+    optim = optim or OptimConfig(batch_size=4, lr=0.05)
+    schedule = schedule or ScheduleConfig(steps=12, milestones=(8,), warmup_steps=3)
+    trainer = trainer or TrainerConfig(device="cpu", val_every=5, checkpoint_every=2, log_every=1)
+    torch.manual_seed(trainer.seed)
+    clips = dataset or ToyClips()
+
+    def train_loader(*, start_step: int, stop_step: int, rank: int, world_size: int) -> DataLoader:
+        sampler = StepBatchSampler(
+            clips.size,
+            global_batch_size=optim.batch_size,
+            total_steps=stop_step,
+            start_step=start_step,
+            seed=trainer.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        return DataLoader(clips, batch_sampler=MicroBatches(sampler, parts=optim.accumulate), num_workers=workers)
+
+    def val_loader(*, rank: int, world_size: int) -> DataLoader:
+        videos = ToyVideos()
+        share = ValidationShare(videos, positions=list(range(len(videos))), rank=rank, world_size=world_size)
+        return DataLoader(share, batch_size=4 // world_size)
+
+    return train(
+        model or Toy(),
+        make_train_loader=train_loader,
+        make_val_loader=val_loader if validate else None,
+        prepare=channels_first,
+        optim=optim,
+        schedule=schedule,
+        trainer=trainer,
+        out=out,
+        extra={"note": {"format": 1}},
+        start_step=start_step,
+        resume_from=resume_from,
+        progress=False,
+        callbacks=callbacks,
+    )
+
+
+def toy_run(out: Path, *, start_step: int = 0, resume_from: Path | None = None, callbacks: tuple = ()) -> TrainResult:
+    """The run that the tests of resuming repeat: accumulation, dropout, and a checkpoint at every step."""
+    return toy_train(
+        out,
+        optim=OptimConfig(batch_size=4, accumulate=2, lr=0.05),
+        schedule=ScheduleConfig(steps=40, milestones=(20, 30), warmup_steps=5),
+        trainer=TrainerConfig(device="cpu", val_every=7, checkpoint_every=1, log_every=1),
+        start_step=start_step,
+        resume_from=resume_from,
+        callbacks=callbacks,
+    )
