@@ -1,0 +1,98 @@
+"""Arguments that several commands take: a recipe with any of its fields overridden, and errors that help."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from argparse import ArgumentError
+from collections.abc import Callable, Sequence
+
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
+
+from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
+from nonlocalnet.recipes import recipe as find_recipe
+
+SECTIONS = {
+    "model": ModelConfig,
+    "data": DataConfig,
+    "optim": OptimConfig,
+    "schedule": ScheduleConfig,
+    "trainer": TrainerConfig,
+}
+
+
+def make_parser(command: str, description: str) -> ArgumentParser:
+    """A parser that raises instead of ending the process, so that every command's errors look alike."""
+    return ArgumentParser(prog=f"nonlocalnet {command}", description=description, exit_on_error=False)
+
+
+def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """Parse `argv`.
+
+    Raises:
+        ValueError: With the parser's message and, for a misspelt option, the nearest one that exists.
+    """
+    try:
+        return parser.parse_args(list(argv))
+    except ArgumentError as error:
+        raise ValueError(f"{error}{_nearest_option(parser, argv)}") from None
+
+
+def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:
+    known = [option for action in parser._actions for option in action.option_strings]
+    for argument in argv:
+        option = argument.split("=")[0]
+        if option.startswith("--") and option not in known:
+            near = difflib.get_close_matches(option, known, n=1)
+            return f"; did you mean {near[0]}?" if near else f"; `{parser.prog} --help` lists the options"
+    return ""
+
+
+def add_device(parser: ArgumentParser) -> None:
+    """Add `--device` for the commands that only run a network."""
+    parser.add_argument(
+        "--device", choices=("auto", "cpu", "cuda"), default="auto", help="'auto' takes a GPU where there is one"
+    )
+
+
+def parse_with_recipe(
+    parser: ArgumentParser, argv: Sequence[str], *, find: Callable[[str], Recipe] = find_recipe
+) -> tuple[Namespace, Recipe]:
+    """Parse `RECIPE [--config FILE] [--section.field value ...]` and whatever else the parser already takes.
+
+    A value on the command line wins over one in the YAML file, and that over the recipe's.
+
+    Args:
+        parser: The command's parser; it receives the recipe's fields.
+        argv: The command's arguments.
+        find: Gives the recipe of a name.
+
+    Returns:
+        The parsed arguments and the recipe with its overridden fields, validated again.
+
+    Raises:
+        ValueError: Unknown recipe, or a misspelt or out-of-range field, by its name.
+    """
+    parser.add_argument("recipe", help="name of a recipe; `nonlocalnet recipes` lists them")
+    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with fields of the recipe to override")
+    # The fields that users type most have a short form.
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="short for --trainer.device")
+    parser.add_argument("--devices", type=int, help="short for --trainer.devices")
+    parser.add_argument("--limit", type=int, help="short for --data.limit: a quick look at so many videos of each list")
+    for section, kind in SECTIONS.items():
+        parser.add_class_arguments(kind, section)
+    # The recipe's own values must be the defaults before parsing, so its name is read first.
+    name = next((argument for argument in argv if not argument.startswith("-")), None)
+    base = find(name) if name is not None and argv[0] == name else None
+    if base is not None:
+        for section in SECTIONS:
+            values = vars(getattr(base, section))
+            parser.set_defaults({f"{section}.{field}": value for field, value in values.items()})
+    parsed = parse(parser, argv)
+    if base is None:
+        raise ValueError(f"the recipe's name must come first: {parser.prog} RECIPE [options], got {' '.join(argv)!r}")
+    for section, short in (("trainer", "device"), ("trainer", "devices"), ("data", "limit")):
+        if parsed[short] is not None:
+            parsed[section][short] = parsed[short]
+    sections = {section: kind(**parsed[section].as_dict()) for section, kind in SECTIONS.items()}
+    return parsed, dataclasses.replace(base, **sections)

@@ -1,0 +1,67 @@
+"""`nonlocalnet test RECIPE --weights FILE`: score a list of videos by the recipe's protocol."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nonlocalnet.cli.arguments import SECTIONS, make_parser, parse_with_recipe
+from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.testing import TestSummary
+from nonlocalnet.recipes import recipe as find_recipe
+from nonlocalnet.recipes.assemble import test_recipe
+from nonlocalnet.zoo import CARD_KEY, read_checkpoint
+
+_SHOWN_CLASSES = 10
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet test RECIPE --weights FILE --data.root DIR ...`."""
+    parser = make_parser(
+        "test",
+        "Test weights on the recipe's test list: scores.csv, summary.json and confusion.png in --out. Where the "
+        "weights were trained by this recipe, its settings are those of that training unless overridden here.",
+    )
+    parser.add_argument("--weights", required=True, help="checkpoint of a training run, such as best.ckpt")
+    parser.add_argument("--out", help="folder for the results, new or empty; default: results/RECIPE")
+    saved = _saved_recipe(argv)
+    parsed, recipe = parse_with_recipe(
+        parser, argv, find=lambda name: saved if saved is not None and saved.name == name else find_recipe(name)
+    )
+    out = Path(parsed.out or f"results/{recipe.name}")
+    summary = test_recipe(recipe, weights=parsed.weights, out=out)
+    _show(recipe, summary, out)
+    return 0
+
+
+def _saved_recipe(argv: Sequence[str]) -> Recipe | None:
+    """The recipe that the weights named in `argv` were trained by; None where no weights are named."""
+    early = ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--weights")
+    weights = early.parse_known_args(list(argv))[0].weights
+    if weights is None:
+        return None
+    saved: dict[str, Any] = read_checkpoint(weights)[CARD_KEY]["recipe"]
+    sections = {name: kind(**saved[name]) for name, kind in SECTIONS.items()}
+    return Recipe(**{**saved, **sections})
+
+
+def _show(recipe: Recipe, summary: TestSummary, out: Path) -> None:
+    console = Console()
+    table = Table(title=f"{recipe.name} on {summary.videos} videos", title_justify="left")
+    for column in ("", "top-1 (%)", "top-5 (%)"):
+        table.add_column(column, justify="right" if column else "left")
+    table.add_row("measured here", f"{summary.top1:.2f}", f"{summary.top5:.2f}")
+    if recipe.published:
+        table.add_row("published", *(f"{recipe.published[key]:.1f}" for key in ("top1", "top5")))
+    console.print(table)
+    if summary.unreadable:
+        console.print(f"{summary.unreadable} videos could not be read and count as wrong; summary.json lists them")
+    shares = [c / v for c, v in zip(summary.class_correct, summary.class_videos, strict=True) if v]
+    console.print(f"mean per-class accuracy over {len(shares)} classes: {100 * sum(shares) / len(shares):.2f}%")
+    console.print(f"{out}/scores.csv, summary.json, confusion.png", highlight=False)

@@ -1,0 +1,39 @@
+"""`nonlocalnet train RECIPE`: train a recipe, resume it, or fine-tune from a file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
+from nonlocalnet.engine.train import is_first_process
+from nonlocalnet.recipes.assemble import train_recipe
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
+    parser = make_parser(
+        "train",
+        "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
+        "torchrun or SLURM start it on several machines.",
+    )
+    parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
+    parser.add_argument(
+        "--init", help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates"
+    )
+    parsed, recipe = parse_with_recipe(parser, argv)
+    out = Path(parsed.out or f"runs/{recipe.name}")
+    if not is_first_process():  # of several, one speaks
+        logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
+    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+    console = Console(quiet=not is_first_process())
+    console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
+    if result.best is not None:
+        console.print(
+            f"best validation top-1: {result.best_top1:.1f}%, in {result.best}", markup=False, highlight=False
+        )
+    return 0

@@ -1,0 +1,1 @@
+"""Whole stories in minutes: from generated videos to a table and pictures."""

@@ -1,0 +1,124 @@
+"""Trains and tests several small networks side by side, one torch thread each, and tells how far each has come.
+
+Two networks with one thread each finish sooner than one after the other with two threads: at this size the threads of
+one network mostly wait for each other.
+"""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import queue
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from typing_extensions import override
+
+from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.recipes.assemble import test_recipe, train_recipe
+
+
+@dataclass(frozen=True)
+class Arm:
+    """One network, trained once.
+
+    Attributes:
+        name: Of the network, such as "nl_c2d"; the same for all seeds.
+        recipe: The run, its seed in `recipe.trainer.seed`.
+        run: Folder of its training.
+        result: Folder of its test.
+    """
+
+    name: str
+    recipe: Recipe
+    run: Path
+    result: Path
+
+
+def run_arms(arms: Sequence[Arm], *, progress: Progress) -> list[float]:
+    """Train and test every arm.
+
+    Args:
+        arms: What to run; as many at once as there are cores.
+        progress: A started progress display, which gets one bar per arm.
+
+    Returns:
+        Top-1 in percent of each arm, on its test list, by its last checkpoint.
+    """
+    context = multiprocessing.get_context("spawn")
+    bars = [_add_bar(progress, arm) for arm in arms]
+    with context.Manager() as manager:
+        steps: queue.Queue[tuple[int, int]] = manager.Queue()
+        workers = min(len(arms), os.cpu_count() or 1)
+        with ProcessPoolExecutor(workers, mp_context=context) as pool:
+            futures = [pool.submit(_run_arm, i, arm, steps) for i, arm in enumerate(arms)]
+            try:
+                _follow(futures, steps, bars, progress)
+                return [future.result() for future in futures]
+            except BaseException:
+                pool.shutdown(wait=False, cancel_futures=True)
+                raise
+
+
+def arms_progress() -> Progress:
+    """A display with a bar per arm."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    return Progress(*columns, console=Console(stderr=True))
+
+
+def _add_bar(progress: Progress, arm: Arm) -> TaskID:
+    label = f"{arm.name}, seed {arm.recipe.trainer.seed}"
+    return progress.add_task(label, total=arm.recipe.schedule.steps, start=False)
+
+
+def _follow(
+    futures: Sequence[Future[float]], steps: queue.Queue[tuple[int, int]], bars: Sequence[TaskID], progress: Progress
+) -> None:
+    """Move the bars until every arm is done or one has failed."""
+    while not all(future.done() for future in futures):
+        if any(future.done() and future.exception() is not None for future in futures):
+            return
+        try:
+            index, step = steps.get(timeout=0.5)
+        except queue.Empty:
+            continue
+        progress.start_task(bars[index])
+        progress.update(bars[index], completed=step)
+
+
+class _Report(pl.Callback):
+    """Sends the steps made to the process that draws."""
+
+    steps_between_reports = 5
+
+    def __init__(self, index: int, steps: queue.Queue[tuple[int, int]]) -> None:
+        self.index = index
+        self.steps = steps
+
+    @override
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Send the count, now and then."""
+        assert isinstance(pl_module, ClassifierTask)
+        done = pl_module.steps_done
+        if done % self.steps_between_reports == 0 or done == pl_module.schedule.steps:
+            self.steps.put((self.index, done))
+
+
+def _run_arm(index: int, arm: Arm, steps: queue.Queue[tuple[int, int]]) -> float:
+    torch.set_num_threads(1)
+    logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
+    warnings.simplefilter("ignore")
+    trained = train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[_Report(index, steps)])
+    return test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).top1

@@ -1,0 +1,141 @@
+"""The demo: a small C2D with and without non-local blocks; the class is a relation far apart in space and time.
+
+Everything but the blocks is equal: data, seeds, steps, learning rate, test views. Each network is trained with several
+seeds and tested once, by its last checkpoint; nothing is chosen by the test videos.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import statistics
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nonlocalnet.data.generated import write_long_range_videos
+from nonlocalnet.demos.arms import Arm, arms_progress, run_arms
+from nonlocalnet.demos.long_range_figures import draw_curves, draw_where_it_looks
+from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.files import prepare_output, write_atomically
+from nonlocalnet.models import summarise
+from nonlocalnet.recipes import recipe
+from nonlocalnet.recipes.assemble import build_model, clip_geometry
+
+ARMS = {"c2d": "longrange_c2d", "nl_c2d": "longrange_nl_c2d"}
+# Table 2c of the paper, Kinetics-400 validation: what the published counterparts of the two networks reached.
+PUBLISHED = {"c2d": "c2d_r50", "nl_c2d": "nl_c2d_r50_5block"}
+
+
+@dataclass(frozen=True)
+class DemoSize:
+    """How much the demo does; the defaults are what its claim was measured with.
+
+    Attributes:
+        seeds: Trainings of each network, with the seeds 0, 1, ...
+        steps: Optimiser steps of each; None for the recipes' own.
+        train_videos: Generated videos to train on.
+        val_videos: Generated videos for the curves.
+        test_videos: Generated videos for the table.
+    """
+
+    seeds: int = 2
+    steps: int | None = None
+    train_videos: int = 960
+    val_videos: int = 96
+    test_videos: int = 240
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value is not None and value < 1:
+                raise ValueError(f"{name} must be at least 1, got {value}")
+
+
+SMALLEST = DemoSize(seeds=1, steps=4, train_videos=32, val_videos=12, test_videos=12)
+
+
+def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
+    """Generate the videos, train and test both networks, and write what they came to.
+
+    Args:
+        out: New or empty folder. It receives `videos/`, `runs/`, `tests/`, `results.json`, `curves.png` and `look.png`.
+        size: How much to do.
+
+    Returns:
+        The content of `results.json`.
+
+    Raises:
+        OutputError: If `out` is not empty or cannot be written.
+    """
+    out = Path(out)
+    prepare_output(out, resume=False)
+    recipes = {name: _demo_recipe(base, root=out / "videos", size=size) for name, base in ARMS.items()}
+    arms = [_arm(name, recipes[name], seed=seed, out=out) for seed in range(size.seeds) for name in ARMS]
+    with arms_progress() as progress:
+        _generate(out / "videos", recipes["c2d"], size=size, progress=progress)
+        top1 = run_arms(arms, progress=progress)
+    results = _results(recipes, arms, top1, size=size)
+    draw_curves(arms, out / "curves.png", coin_toss=50.0, chance=100 / recipes["c2d"].model.num_classes)
+    draw_where_it_looks(next(arm for arm in arms if arm.name == "nl_c2d"), out / "look.png")
+    write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
+    return results
+
+
+def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> Recipe:
+    found = recipe(base)
+    schedule = found.schedule
+    if size.steps is not None:
+        # The same shape, shrunk: warm-up and milestones keep their share of the run.
+        share = size.steps / schedule.steps
+        milestones = tuple(sorted({max(1, round(step * share)) for step in schedule.milestones}))
+        warmup = round(schedule.warmup_steps * share)
+        schedule = dataclasses.replace(schedule, steps=size.steps, milestones=milestones, warmup_steps=warmup)
+    # Decoding these tiny videos takes less than a loader process costs.
+    data = dataclasses.replace(found.data, root=str(root), workers=0)
+    return dataclasses.replace(found, data=data, schedule=schedule)
+
+
+def _arm(name: str, base: Recipe, *, seed: int, out: Path) -> Arm:
+    seeded = dataclasses.replace(base, trainer=dataclasses.replace(base.trainer, seed=seed, device="cpu"))
+    label = f"{name}_seed{seed}"
+    return Arm(name, seeded, run=out / "runs" / label, result=out / "tests" / label)
+
+
+def _generate(root: Path, base: Recipe, *, size: DemoSize, progress: Any) -> None:
+    counts = {"train": size.train_videos, "val": size.val_videos, "test": size.test_videos}
+    task = progress.add_task("writing videos", total=sum(counts.values()))
+    write_long_range_videos(
+        root,
+        num_train=counts["train"],
+        num_val=counts["val"],
+        num_test=counts["test"],
+        num_classes=base.model.num_classes,
+        height=base.data.test_short_side,
+        width=base.data.test_short_side,
+        on_video=lambda: progress.advance(task),
+    )
+
+
+def _results(recipes: dict[str, Recipe], arms: list[Arm], top1: list[float], *, size: DemoSize) -> dict[str, Any]:
+    results: dict[str, Any] = {}
+    for name, base in recipes.items():
+        seeds = [value for arm, value in zip(arms, top1, strict=True) if arm.name == name]
+        crop = base.model.crop
+        summary = summarise(build_model(base), (1, 3, clip_geometry(base).frames, crop, crop))
+        results[name] = {
+            "top1": {
+                "mean": statistics.mean(seeds),
+                "std": statistics.stdev(seeds) if len(seeds) > 1 else None,
+                "seeds": seeds,
+            },
+            "params": summary.params,
+            "flops": summary.flops,
+        }
+    published = {name: {"recipe": p, **recipe(p).published} for name, p in PUBLISHED.items()}
+    return {
+        **results,
+        "chance": 100 / recipes["c2d"].model.num_classes,
+        "local_limit": 50.0,
+        "size": {**dataclasses.asdict(size), "steps": recipes["c2d"].schedule.steps},
+        "published_kinetics400": {"source": recipe(PUBLISHED["c2d"]).source, **published},
+    }

@@ -1,0 +1,86 @@
+"""The demo's two pictures: how the networks learn, and where a non-local block looks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nonlocalnet.data.annotations import load_video_list
+from nonlocalnet.data.decode import probe, read_frames
+from nonlocalnet.data.sampling import evenly_spaced_clips
+from nonlocalnet.data.transforms import normalise
+from nonlocalnet.demos.arms import Arm
+from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.explain import Look, draw_look, look
+from nonlocalnet.insert import nonlocal_blocks
+from nonlocalnet.recipes.assemble import clip_geometry
+from nonlocalnet.zoo import from_checkpoint
+
+NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
+_COLOURS = {"c2d": "#6b7280", "nl_c2d": "#d1495b"}
+
+
+def draw_curves(arms: Sequence[Arm], path: Path, *, coin_toss: float, chance: float) -> None:
+    """Draw training loss and validation top-1 over the steps, one line per seed.
+
+    Args:
+        arms: Finished trainings.
+        path: The PNG to write.
+        coin_toss: Top-1 in percent of a network that knows the two candidates but not which one counts.
+        chance: Top-1 in percent of a blind guess.
+    """
+    figure = Figure(figsize=(9, 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    loss_axes, top1_axes = figure.subplots(1, 2)
+    labelled: set[str] = set()
+    for arm in arms:
+        rows = read_metrics(arm.run / "metrics.csv")
+        style = {"color": _COLOURS[arm.name], "linewidth": 1.4, "alpha": 0.85}
+        label = None if arm.name in labelled else NAMES[arm.name]
+        labelled.add(arm.name)
+        train = [row for row in rows if row.split == "train"]
+        val = [row for row in rows if row.split == "val"]
+        loss_axes.plot([row.step for row in train], [row.loss for row in train], label=label, **style)
+        top1_axes.plot([row.step for row in val], [row.top1 for row in val], marker=".", label=label, **style)
+    for value, name in ((coin_toss, "coin toss between the two candidates"), (chance, "blind guess")):
+        top1_axes.axhline(value, color="black", linewidth=0.8, linestyle=":")
+        top1_axes.annotate(name, (1, value), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
+    loss_axes.set(xlabel="step", ylabel="training loss of one batch", ylim=(0, None))
+    top1_axes.set(xlabel="step", ylabel="validation top-1 (%)", ylim=(0, 103))
+    loss_axes.legend(frameon=False)
+    figure.savefig(path, dpi=130)
+
+
+def draw_where_it_looks(arm: Arm, path: Path) -> None:
+    """Draw where a block looks when asked at a late object of the first test video.
+
+    Of the network's blocks, the one is drawn that puts most weight into the first quarter of the clip, where the cue
+    is; the title names it.
+
+    Args:
+        arm: A finished training of a network with blocks.
+        path: The PNG to write.
+    """
+    data = arm.recipe.data
+    model = from_checkpoint(arm.run / "last.ckpt")
+    assert data.root is not None
+    videos = load_video_list(Path(data.root) / "test.csv", root=data.root, num_classes=model.num_classes)
+    video = videos.entries[0].path
+    clip = evenly_spaced_clips(probe(video).num_frames, clip_geometry(arm.recipe), num_clips=1)[0]
+    frames_THWC = read_frames(video, clip)
+    x = normalise(frames_THWC[None])
+    # The middle of the right edge of the upper half, at the end of the clip: where the upper object is.
+    at = (1.0, 0.25, 0.9)
+    looks = [look(model, x, block=block, at=at) for block in nonlocal_blocks(model)]
+    chosen = max(looks, key=_early_weight)
+    title = f"{chosen.block} of a trained NL C2D: where the position in the red frame looks"
+    draw_look(chosen, frames_THWC, path, title=title)
+
+
+def _early_weight(look: Look) -> float:
+    """Share of the weights in the first quarter of the time axis (at least one cell)."""
+    early = max(1, look.weights_THW.shape[0] // 4)
+    return float(look.weights_THW[:early].sum())

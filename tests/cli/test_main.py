@@ -1,0 +1,68 @@
+"""What every command shares: the list of commands, errors in one line, exit codes."""
+
+import pytest
+
+from nonlocalnet.cli.main import COMMANDS, main
+
+
+def run(capsys, *argv: str) -> tuple[int, str, str]:
+    code = main(argv)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",)])
+def test_help_lists_every_command(capsys, argv):
+    code, out, _ = run(capsys, *argv)
+    assert code == 0
+    for name, text in COMMANDS.items():
+        assert name in out
+        assert text in out
+
+
+def test_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("nonlocalnet ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean 'train'?"),
+        (["recipes", "--jsn"], "did you mean --json?"),
+        (["train"], "required: recipe"),
+        (["train", "c2d_r5"], "there is no recipe 'c2d_r5'; did you mean c2d_r50"),
+        (["train", "--out", "x", "c2d_r50"], "the recipe's name must come first"),
+        (["train", "c2d_r50", "--model.widht", "3"], "did you mean --model.width?"),
+        (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
+        (["train", "c2d_r50", "--model.width", "wide"], 'Parser key "model.width"'),
+        (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
+        (["train", "c2d_r50"], "data.root is not set"),
+        (["train", "c2d_r50", "--data.root", "/no/such/folder"], "/no/such/folder"),
+        (["predict", "video.mp4", "--weights", "/no/such/file.ckpt"], "/no/such/file.ckpt"),
+        (["predict", "video.mp4", "--weights", "w.ckpt", "--views", "10y3"], "--views must be clips x crops"),
+        (["inspect", "c2d_resnet51"], "neither a file nor a network"),
+        (["inspect", "missing.ckpt"], "missing.ckpt: there is no such file"),
+        (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
+        (["data", "generat"], "unknown action 'generat'"),
+        (["data", "generate", "/tmp/x", "--num_train", "0"], "num_train must be at least 1, got 0"),
+        (["demo", "--seeds", "0"], "seeds must be at least 1, got 0"),
+    ],
+)
+def test_a_users_error_is_one_line_and_code_2(capsys, argv, message):
+    code, out, err = run(capsys, *argv)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("nonlocalnet: error: ")
+    assert "Traceback" not in err
+
+
+def test_an_output_folder_that_holds_something_is_refused_and_left_alone(capsys, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    for command in (["demo", "--out"], ["data", "generate"]):
+        code, _, err = run(capsys, *command, str(tmp_path))
+        assert code == 2
+        assert "not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

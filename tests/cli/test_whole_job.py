@@ -1,0 +1,129 @@
+"""From generated videos to predictions by the commands alone, at tiny size."""
+
+import csv
+import json
+
+import pytest
+import torch
+
+from nonlocalnet.cli.main import main
+
+TINY = [
+    *("--schedule.steps", "4", "--schedule.milestones", "[]", "--schedule.warmup_steps", "0"),
+    *("--optim.batch_size", "4", "--trainer.val_every", "2", "--trainer.checkpoint_every", "1"),
+    *("--model.width", "4", "--data.workers", "0", "--device", "cpu"),
+]
+
+
+@pytest.fixture(scope="module")
+def videos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("job") / "videos"
+    sizes = ["--num_train", "8", "--num_val", "4", "--num_test", "4", "--height", "36", "--width", "36"]
+    assert main(["data", "generate", str(folder), "--num_classes", "3", *sizes]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def run(videos):
+    out = videos.parent / "run"
+    assert main(["train", "longrange_nl_c2d", "--data.root", str(videos), "--out", str(out), *TINY]) == 0
+    return out
+
+
+def test_training_leaves_checkpoints_logs_and_its_recipe(run):
+    assert {"best.ckpt", "last.ckpt", "metrics.csv", "recipe.json"} <= {path.name for path in run.iterdir()}
+    assert json.loads((run / "recipe.json").read_text())["model"]["width"] == 4
+
+
+def test_a_yaml_file_overrides_and_the_command_line_overrides_it(videos, tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("model:\n  width: 6\noptim:\n  lr: 0.02\n")
+    out = tmp_path / "run"
+    root = ["--data.root", str(videos), "--out", str(out)]
+    assert main(["train", "longrange_c2d", "--config", str(config), *root, *TINY, "--limit", "4"]) == 0
+    saved = json.loads((out / "recipe.json").read_text())
+    assert (saved["model"]["width"], saved["optim"]["lr"], saved["data"]["limit"]) == (4, 0.02, 4)
+
+
+def test_a_finished_run_resumes_to_itself_and_a_changed_one_is_refused(videos, run, capsys):
+    before = torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
+    again = ["train", "longrange_nl_c2d", "--data.root", str(videos), "--out", str(run), "--resume", *TINY]
+    assert main(again) == 0
+    after = torch.load(run / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    capsys.readouterr()
+    assert main([*again, "--optim.lr", "0.3"]) == 2
+    assert "optim.lr was 0.05 and is 0.3 now" in capsys.readouterr().err
+
+
+def test_test_uses_the_runs_own_settings_and_writes_every_video(videos, run, tmp_path, capsys):
+    out = tmp_path / "results"
+    command = ["test", "longrange_nl_c2d", "--weights", str(run / "best.ckpt"), "--out", str(out), "--device", "cpu"]
+    assert main(command) == 0
+    assert "measured here" in capsys.readouterr().out
+    summary = json.loads((out / "summary.json").read_text())
+    rows = list(csv.DictReader((out / "scores.csv").read_text().splitlines()))
+    assert summary["videos"] == len(rows) == 4
+    assert summary["top1"] == pytest.approx(100 * sum(row["correct"] == "1" for row in rows) / 4)
+    for row in rows:
+        scores = [float(row[f"score:{name}"]) for name in ("red", "green", "blue")]
+        assert sum(scores) == pytest.approx(1, abs=1e-5)
+        assert int(row["predicted"]) == scores.index(max(scores))
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_predict_prints_json_alone_and_agrees_with_test(videos, run, tmp_path, capsys):
+    good, missing = videos / "test" / "00000.mp4", tmp_path / "missing.mp4"
+    options = ["--weights", str(run / "best.ckpt"), "--views", "2x3", "--json", "--device", "cpu"]
+    assert main(["predict", str(good), *options]) == 0
+    (prediction,) = json.loads(capsys.readouterr().out)
+    assert sorted(prediction["names"]) == ["blue", "green", "red"]
+    assert prediction["scores"] == sorted(prediction["scores"], reverse=True)
+    # The list is stated as a csv of this one video, and the protocol is that of `predict`.
+    out = tmp_path / "one"
+    (videos / "one.csv").write_text("path,label\ntest/00000.mp4,0\n")
+    test = ["test", "longrange_nl_c2d", "--weights", str(run / "best.ckpt"), "--out", str(out), "--device", "cpu"]
+    assert main([*test, "--data.test", "one.csv"]) == 0
+    row = next(csv.DictReader((out / "scores.csv").read_text().splitlines()))
+    for name, score in zip(prediction["names"], prediction["scores"], strict=True):
+        assert float(row[f"score:{name}"]) == pytest.approx(score, abs=1e-6)
+    capsys.readouterr()
+    # A video that cannot be read: the others are still predicted, the error is said, the exit code tells.
+    assert main(["predict", str(missing), str(good), *options]) == 1
+    captured = capsys.readouterr()
+    assert [bool(p["error"]) for p in json.loads(captured.out)] == [True, False]
+    assert "missing.mp4" in captured.err
+
+
+def test_inspect_shows_a_checkpoint(run, capsys):
+    assert main(["inspect", str(run / "best.ckpt")]) == 0
+    out = capsys.readouterr().out
+    assert "red, green, blue" in out
+    assert "res3.1_nonlocal" in out
+
+
+def test_weights_that_are_not_ours_are_refused_by_name(tmp_path, capsys):
+    path = tmp_path / "other.pt"
+    torch.save({"weight": torch.zeros(1)}, path)
+    assert main(["predict", "video.mp4", "--weights", str(path)]) == 2
+    assert "is not a checkpoint of nonlocalnet" in capsys.readouterr().err
+    path.write_bytes(path.read_bytes()[:100])
+    assert main(["predict", "video.mp4", "--weights", str(path)]) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+def test_labels_beyond_the_classes_are_refused(videos, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["train", "longrange_c2d", "--data.root", str(videos), "--out", str(out), "--model.num_classes", "2"]
+    assert main(command) == 2
+    assert "2" in capsys.readouterr().err
+    assert not out.exists()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_code_1(videos, tmp_path, capsys):
+    out = tmp_path / "run"
+    command = ["train", "longrange_c2d", "--data.root", str(videos), "--out", str(out), *TINY, "--optim.lr", "1e6"]
+    assert main([*command, "--schedule.steps", "60"]) == 1
+    err = capsys.readouterr().err
+    assert "at step" in err
+    assert "last good checkpoint" in err

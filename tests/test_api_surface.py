@@ -1,0 +1,43 @@
+"""The public surface: a name added or lost is a decision, not an accident."""
+
+import importlib
+
+import pytest
+
+SURFACE = {
+    "nonlocalnet": [
+        "NonLocalBlock",
+        "from_checkpoint",
+        "functional",
+        "insert_nonlocal",
+        "models",
+        "nonlocal_blocks",
+        "weights",
+    ],
+    "nonlocalnet.functional": [
+        "PAIRWISE",
+        "Pairwise",
+        "affinity",
+        "concatenation",
+        "dot_product",
+        "embedded_gaussian",
+        "gaussian",
+    ],
+    "nonlocalnet.models": [
+        "ModelSummary",
+        "VideoResNet",
+        "c2d_resnet50",
+        "c2d_resnet101",
+        "i3d_resnet50",
+        "i3d_resnet101",
+        "summarise",
+    ],
+    "nonlocalnet.explain": ["Look", "draw_look", "look"],
+}
+
+
+@pytest.mark.parametrize("module", SURFACE)
+def test_public_names(module):
+    imported = importlib.import_module(module)
+    assert sorted(imported.__all__) == sorted(SURFACE[module])
+    assert all(hasattr(imported, name) for name in imported.__all__)
