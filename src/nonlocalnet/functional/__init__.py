@@ -1,0 +1,22 @@
+"""The non-local operation of equation 1, exact, without its N x M matrix.
+
+    y_i = 1/C(x) sum_j f(x_i, x_j) g_j
+
+A function per pairwise f of the paper, and `affinity` for the weights of a few asked positions.
+"""
+
+from nonlocalnet.functional.pairwise import PAIRWISE, Pairwise
+from nonlocalnet.functional.product_form import dot_product
+from nonlocalnet.functional.relu_form import concatenation
+from nonlocalnet.functional.rows import affinity
+from nonlocalnet.functional.softmax_form import embedded_gaussian, gaussian
+
+__all__ = [
+    "PAIRWISE",
+    "Pairwise",
+    "affinity",
+    "concatenation",
+    "dot_product",
+    "embedded_gaussian",
+    "gaussian",
+]

@@ -1,0 +1,51 @@
+"""Dot product: the normaliser is the number of positions summed, so the products may be taken in either order.
+
+Shape suffixes: B batch, N output positions, M summed positions, C and D channels.
+"""
+
+import torch
+from torch import Tensor
+
+from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_values
+from nonlocalnet.functional.masking import one_over_count, zero_masked
+from nonlocalnet.functional.precision import is_exporting, result_dtype, sum_dtype, without_autocast
+
+
+def dot_product(theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
+    """Equations 1 and 4: y_i = sum_j (theta_i . phi_j) g_j / M, with M the number of positions really summed.
+
+    Taken as theta (phi^T g) / M, which costs (N + M) C D products and holds no N x M matrix. Where N or M is so
+    small that (theta phi^T) g / M costs less, its N x M matrix has fewer than (N + M) min(C, D) elements: smaller
+    than the operands.
+
+    Args:
+        theta_BNC: the output positions' embedding, (B, N, C).
+        phi_BMC: the summed positions' embedding, (B, M, C).
+        g_BMD: what is summed, (B, M, D).
+        key_mask: (B, M) bool; positions with False are left out of the sum and of M. Where a batch element keeps
+            none its result is 0, with gradient 0.
+
+    Returns:
+        y, (B, N, D), in the operands' dtype. float16 and bfloat16 operands are accumulated in float32.
+
+    Raises:
+        ValueError: for wrong shapes, dtypes or devices, and where there is nothing to sum over (M = 0).
+    """
+    keys = ("phi", phi_BMC)
+    check_queries_and_keys(("theta", theta_BNC), keys)
+    check_values(keys, g_BMD)
+    check_key_mask(keys, key_mask)
+    dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
+    with without_autocast(g_BMD):
+        theta_BNC, phi_BMC, g_BMD = (rows.to(sum_dtype(dtype)) for rows in (theta_BNC, phi_BMC, g_BMD))
+        # Both sides: a NaN in a left-out row of one would meet the zeros of the other.
+        phi_BMC, g_BMD = zero_masked(phi_BMC, key_mask), zero_masked(g_BMD, key_mask)
+        share_B11 = one_over_count(phi_BMC, key_mask)
+        if not is_exporting() and _matrix_is_cheaper(theta_BNC, g_BMD):
+            return torch.bmm(torch.bmm(theta_BNC, phi_BMC.mT) * share_B11, g_BMD).to(dtype)
+        return torch.bmm(theta_BNC, torch.bmm(phi_BMC.mT, g_BMD) * share_B11).to(dtype)
+
+
+def _matrix_is_cheaper(theta_BNC: Tensor, g_BMD: Tensor) -> bool:
+    (_, n, c), (_, m, d) = theta_BNC.shape, g_BMD.shape
+    return n * m * (c + d) < (n + m) * c * d

@@ -1,0 +1,86 @@
+"""Gaussian and embedded Gaussian: the normaliser is the sum of the exponentials, so the weights are a softmax.
+
+Shape suffixes: B batch, N output positions, M summed positions, C and D channels.
+"""
+
+import torch
+from torch import Tensor
+
+from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_scale, check_values
+from nonlocalnet.functional.masking import logit_bias, zero_masked
+from nonlocalnet.functional.precision import is_exporting, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.softmax_blocks import softmax_sum
+from nonlocalnet.functional.softmax_fused import fused_kernel_takes, fused_softmax_sum
+
+
+def gaussian(
+    x_BNC: Tensor, keys_BMC: Tensor, g_BMD: Tensor, *, scale: float = 1.0, key_mask: Tensor | None = None
+) -> Tensor:
+    """Equations 1 and 2: y_i = sum_j exp(scale x_i . x_j) g_j / sum_j exp(scale x_i . x_j).
+
+    The matrix of N x M weights is never held: blocks of its rows are made, used and made again in the backward pass.
+
+    Args:
+        x_BNC: the output positions' features, (B, N, C).
+        keys_BMC: the summed positions' features, (B, M, C): x itself, or x subsampled.
+        g_BMD: what is summed, (B, M, D).
+        scale: factor of the logits; the paper has none (1.0).
+        key_mask: (B, M) bool; positions with False are left out of the sum and of its normaliser. Where a batch
+            element keeps none its result is 0, with gradient 0.
+
+    Returns:
+        y, (B, N, D), in the operands' dtype. float16 and bfloat16 operands are accumulated in float32.
+
+    Raises:
+        ValueError: for wrong shapes, dtypes or devices, and where there is nothing to sum over (M = 0).
+    """
+    return _softmax_weighted_sum(("x", x_BNC), ("keys", keys_BMC), g_BMD, scale=scale, key_mask=key_mask)
+
+
+def embedded_gaussian(
+    theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, scale: float = 1.0, key_mask: Tensor | None = None
+) -> Tensor:
+    """Equations 1 and 3: y_i = sum_j exp(scale theta_i . phi_j) g_j / sum_j exp(scale theta_i . phi_j).
+
+    Args:
+        theta_BNC: the output positions' embedding, (B, N, C).
+        phi_BMC: the summed positions' embedding, (B, M, C).
+        g_BMD: what is summed, (B, M, D).
+        scale: factor of the logits. The paper has none (1.0); the authors' release multiplies by C ** -0.5 [C2].
+        key_mask: (B, M) bool, as in `gaussian`.
+
+    Returns:
+        y, (B, N, D), in the operands' dtype. float16 and bfloat16 operands are accumulated in float32.
+
+    Raises:
+        ValueError: for wrong shapes, dtypes or devices, and where there is nothing to sum over (M = 0).
+    """
+    return _softmax_weighted_sum(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, scale=scale, key_mask=key_mask)
+
+
+def softmax_weights(queries_BNC: Tensor, keys_BMC: Tensor, *, scale: float, bias_B1M: Tensor | None) -> Tensor:
+    """(B, N, M) weights, with every one in memory: the textbook form, for export and for the rows of `affinity`."""
+    logits_BNM = torch.matmul(queries_BNC, keys_BMC.mT) * scale
+    return torch.softmax(logits_BNM if bias_B1M is None else logits_BNM + bias_B1M, dim=-1)
+
+
+def _softmax_weighted_sum(
+    queries: tuple[str, Tensor], keys: tuple[str, Tensor], g_BMD: Tensor, *, scale: float, key_mask: Tensor | None
+) -> Tensor:
+    check_queries_and_keys(queries, keys)
+    check_values(keys, g_BMD)
+    check_key_mask(keys, key_mask)
+    check_scale(scale)
+    queries_BNC, keys_BMC = queries[1], keys[1]
+    dtype = result_dtype(queries_BNC, keys_BMC, g_BMD)
+    with without_autocast(g_BMD):
+        queries_BNC, keys_BMC, g_BMD = (rows.to(dtype) for rows in (queries_BNC, keys_BMC, g_BMD))
+        keys_BMC, g_BMD = zero_masked(keys_BMC, key_mask), zero_masked(g_BMD, key_mask)
+        bias_B1M = logit_bias(key_mask, dtype=sum_dtype(dtype))
+        if fused_kernel_takes(queries_BNC, keys_BMC, g_BMD, bias_B1M):
+            return fused_softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, float(scale))
+        queries_BNC, keys_BMC, g_BMD = (rows.to(sum_dtype(dtype)) for rows in (queries_BNC, keys_BMC, g_BMD))
+        if is_exporting():
+            weights_BNM = softmax_weights(queries_BNC, keys_BMC, scale=scale, bias_B1M=bias_B1M)
+            return torch.matmul(weights_BNM, g_BMD).to(dtype)
+        return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, float(scale)).to(dtype)

@@ -1,0 +1,124 @@
+"""torch.compile, torch.export and ONNX, each against eager."""
+
+import warnings
+from pathlib import Path
+
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+
+from functional.operands import Operands, make
+from nonlocalnet import functional
+
+BATCH, ROWS, KEYS = Dim("batch"), Dim("rows"), Dim("keys")
+
+
+class Operation(nn.Module):
+    """One function as a module, which is what the exporters take."""
+
+    def __init__(self, pairwise: str) -> None:
+        super().__init__()
+        self.pairwise = pairwise
+        self.w_f = nn.Parameter(make().w_f.float())
+
+    def forward(self, theta: Tensor, phi: Tensor, g: Tensor, key_mask: Tensor) -> Tensor:
+        last = (self.w_f,) if self.pairwise == "concatenation" else ()
+        return getattr(functional, self.pairwise)(theta, phi, g, *last, key_mask=key_mask)
+
+
+@pytest.fixture
+def _sums_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Concatenation by its sums where it would take the matrix."""
+    monkeypatch.setattr("nonlocalnet.functional.relu_form._matrix_is_small", lambda *_: False)
+
+
+DYNAMIC = {
+    "theta": {0: BATCH, 1: ROWS},
+    "phi": {0: BATCH, 1: KEYS},
+    "g": {0: BATCH, 1: KEYS},
+    "key_mask": {0: BATCH, 1: KEYS},
+}
+
+
+def _inputs(operands: Operands) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    assert operands.key_mask is not None
+    return operands.theta, operands.phi, operands.g, operands.key_mask
+
+
+SMALL = _inputs(make(dtype=torch.float32, masked=True))
+OTHER = _inputs(make(3, 9, 11, dtype=torch.float32, masked=True, seed=1))
+
+
+@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+def test_compiles_into_one_graph_forward_and_backward(pairwise: str) -> None:
+    torch._dynamo.reset()
+    operation = Operation(pairwise)
+    compiled = torch.compile(operation, fullgraph=True, backend="aot_eager", dynamic=True)
+    for inputs in (SMALL, OTHER):
+        leaves = [part.clone().requires_grad_(part.is_floating_point()) for part in inputs]
+        result = compiled(*leaves)
+        gradients = torch.autograd.grad(result.square().sum(), leaves[:3])
+        expected = operation(*leaves)
+        torch.testing.assert_close(result, expected)
+        for gradient, other in zip(gradients, torch.autograd.grad(expected.square().sum(), leaves[:3]), strict=True):
+            torch.testing.assert_close(gradient, other)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+def test_compiles_with_the_default_backend(pairwise: str) -> None:
+    torch._dynamo.reset()
+    operation = Operation(pairwise)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the compiler's own deprecations
+        torch.testing.assert_close(torch.compile(operation, fullgraph=True)(*SMALL), operation(*SMALL))
+
+
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+@pytest.mark.parametrize("strict", [False, True])
+def test_exports_with_dynamic_sizes(pairwise: str, strict: bool) -> None:
+    operation = Operation(pairwise)
+    program = torch.export.export(operation, SMALL, dynamic_shapes=DYNAMIC, strict=strict)
+    torch.testing.assert_close(program.module()(*OTHER), operation(*OTHER))
+    # Only operators every runtime has: a program must load where this package is not installed.
+    assert not [node for node in program.graph.nodes if "nonlocalnet" in str(node.target)]
+
+
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+def test_exports_to_onnx_with_dynamic_sizes(pairwise: str, tmp_path: Path) -> None:
+    operation = Operation(pairwise).eval()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the exporter's own deprecations
+        program = torch.onnx.export(operation, SMALL, dynamic_shapes=DYNAMIC, dynamo=True, verbose=False)
+    assert program is not None
+    program.save(tmp_path / "operation.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "operation.onnx")
+    names = [one.name for one in session.get_inputs()]
+    (result,) = session.run(None, {name: part.numpy() for name, part in zip(names, OTHER, strict=True)})
+    torch.testing.assert_close(torch.from_numpy(result), operation(*OTHER).detach(), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+def test_meta_tensors_give_shapes(pairwise: str) -> None:
+    made = make()
+    parts = (part.to("meta") for part in made.arguments(pairwise))
+    assert getattr(functional, pairwise)(*parts).shape == (2, 5, 4)
+
+
+@pytest.mark.parametrize("operator", ["softmax_sum", "relu_sums"])
+def test_registered_operators_keep_pytorchs_rules(operator: str) -> None:
+    """Schema, fake shapes, autograd registration and compiled gradients, by PyTorch's own checker."""
+    made = make().requires_grad()
+    if operator == "softmax_sum":
+        arguments = (made.theta, made.phi, made.g, torch.zeros(2, 1, 7, dtype=torch.float64), 0.5)
+    else:
+        a, b = (torch.randn(2, size, dtype=torch.float64, requires_grad=True) for size in (5, 7))
+        arguments = (a, b, made.g)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the checker reads .grad of tensors that have none
+        torch.library.opcheck(getattr(torch.ops.nonlocalnet, operator), arguments)

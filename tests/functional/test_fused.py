@@ -1,0 +1,59 @@
+"""The fused path, which CUDA takes, run on CPU's fused kernel; and on a GPU where there is one."""
+
+import pytest
+import torch
+from torch.autograd import gradgradcheck
+
+from functional.operands import Operands, by_loops, make, ours, with_the_matrix
+from nonlocalnet import functional
+from nonlocalnet.functional.masking import logit_bias, zero_masked
+from nonlocalnet.functional.softmax_fused import fused_kernel_takes, fused_softmax_sum
+
+
+def _fused(made: Operands) -> torch.Tensor:
+    bias = logit_bias(made.key_mask, dtype=torch.float64)
+    g = zero_masked(made.g, made.key_mask)
+    return fused_softmax_sum(made.theta, zero_masked(made.phi, made.key_mask), g, bias, 1.0)
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("values", [3, 4])
+def test_equals_the_loops_and_the_textbook_gradients(masked: bool, values: int) -> None:
+    made = make(values=values, masked=masked).requires_grad()
+    result = _fused(made)
+    torch.testing.assert_close(result, by_loops("embedded_gaussian", made), rtol=1e-10, atol=1e-10)
+    arguments = made.arguments("embedded_gaussian")
+    upstream = torch.randn_like(result)
+    expected = torch.autograd.grad(with_the_matrix("embedded_gaussian", made), arguments, upstream)
+    for gradient, other in zip(torch.autograd.grad(result, arguments, upstream), expected, strict=True):
+        torch.testing.assert_close(gradient, other, rtol=1e-10, atol=1e-10)
+
+
+def test_differentiates_twice() -> None:
+    made = make(masked=True).requires_grad()
+    assert gradgradcheck(lambda *parts: _fused(Operands(*parts, made.w_f, made.key_mask)), made.arguments("gaussian"))
+
+
+def test_is_not_taken_on_cpu() -> None:
+    made = make()
+    assert not fused_kernel_takes(made.theta, made.phi, made.g, None)
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+@pytest.mark.parametrize(
+    ("channels", "values", "masked"), [(64, 64, False), (256, 256, True), (512, 512, False), (5, 9, True)]
+)
+def test_on_a_gpu(pairwise: str, dtype: torch.dtype, channels: int, values: int, masked: bool) -> None:
+    made = make(2, 60, 70, channels, values, masked=masked)
+    made.theta *= channels**-0.5
+    made = made.to(dtype)
+    mask = None if made.key_mask is None else made.key_mask.cuda()
+    there = Operands(*(part.cuda() for part in (made.theta, made.phi, made.g, made.w_f)), mask).requires_grad()
+    result = ours(pairwise, there)
+    tolerance = 1e-4 if dtype == torch.float32 else 4 * torch.finfo(dtype).eps
+    expected = with_the_matrix(pairwise, made.to(torch.float64))
+    assert (result.cpu().double() - expected).abs().max() <= tolerance * expected.abs().max()
+    gradients = torch.autograd.grad(result.sum(), there.arguments(pairwise), create_graph=True)
+    torch.autograd.grad(sum(one.float().square().sum() for one in gradients), there.g)
