@@ -1,0 +1,364 @@
+"""The non-local block (eq. 6 of the paper): z_i = W_z y_i + x_i around any of the four operations.
+
+    x (B, C, *positions)
+    |-- theta 1x1 --> queries, N positions ----------------.
+    |-- phi   1x1 --> [max-pool] keys, M positions ---------+-- operation --> y, N positions --> out 1x1 --> norm --.
+    |-- g     1x1 --> [max-pool] values, M positions ------'                                                        |
+    '---------------------------------------------------------------------------------------------------- + ------ z
+
+The paper's symbols: theta, phi, g and W_z (here ``out``) are 1x1(x1) convolutions with bias. The paper pools after
+phi and g; its release [C2] (facebookresearch/video-nonlocal-net) pools x before them; the two do not commute.
+
+Shapes: B batch, C channels, D inner channels, N output positions, M summed positions, Q asked positions;
+G groups of frames, F frames in a group, S positions in one frame.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nonlocalnet import functional
+from nonlocalnet.block.options import AXES, Domain, Norm, check_domain, checked_scale, one_of, pool_kernel, positive
+from nonlocalnet.functional import PAIRWISE, Pairwise
+
+_INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
+_CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
+_BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
+    1: nn.BatchNorm1d,
+    2: nn.BatchNorm2d,
+    3: nn.BatchNorm3d,
+}
+_MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
+
+
+class AffinityRows(NamedTuple):
+    """Where asked positions look.
+
+    Attributes:
+        weights: (B, Q, *key grid), the weight of every key position in the asked position's sum.
+        key_stride: One number per axis. Key cell ``c`` covers the input positions ``[c * s, (c + 1) * s)`` of its
+            axis; where the axis was not pooled s is 1 and key and input positions are the same. Input positions
+            past the last full window of a pooled axis (the last of an odd axis under stride 2) are in no cell.
+    """
+
+    weights: Tensor
+    key_stride: tuple[int, ...]
+
+
+class NonLocalBlock(nn.Module):
+    """A non-local block; the identity when fresh, so that it can go into a pre-trained network.
+
+    The identity holds value for value for finite input that the operation can hold (in train and eval mode, with and
+    without ``key_mask``), because the last thing before the sum has weight 0: the BatchNorm scale, or W_z itself
+    under ``norm=None``.
+
+    Children: ``theta``, ``phi`` (None for "gaussian"), ``g``, ``out`` (the paper's W_z), ``norm`` (None without);
+    parameter ``w_f`` (2 * inner_channels,), without bias, for "concatenation" only. Every option is an attribute.
+
+    Args:
+        channels: C of the input and the output.
+        ndim: 1 (B, C, L), 2 (B, C, H, W) or 3 (B, C, T, H, W).
+        inner_channels: D of theta, phi and g; None is ``channels // 2`` (the paper's bottleneck), at least 1.
+        pairwise: "gaussian", "embedded_gaussian", "dot_product" or "concatenation" (Section 3.2).
+        scale: Multiplies the logits of the two softmax forms: a positive number, or "rsqrt" for
+            ``inner_channels ** -0.5`` ([C2]). The paper has none (1.0). The other two forms take 1.0 only.
+        subsample: Max-pooling of the j side, kernel = stride. None: no pooling. An int k pools space only, as the
+            paper does: (1, k, k) for ndim=3, (k, k) for ndim=2, (k,) for ndim=1. A tuple gives every axis. An axis
+            shorter than its kernel is not pooled, since pooling would leave it empty; where an axis is not a
+            multiple of its kernel, the positions past the last full window are left out. (For ``torch.export`` and
+            ONNX declare a dynamic axis that is pooled as at least two kernels long: PyTorch fixes sizes of 1.)
+        subsample_first: False pools phi(x) and g(x) (the paper's figure); True pools x before phi and g ([C2]). The
+            keys of "gaussian", which has no phi, are the pooled x in both. Without ``subsample`` it has no effect.
+        domain: "spacetime": j runs over all positions; "space": over i's frame; "time": over i's location. The last
+            two need ndim=3, and the pooling may not touch the axes that i and j share: with "space" the kernel is 1
+            in time, with "time" it is 1 in space (a ValueError otherwise; nothing is left out silently).
+        temporal_group_frames: Attend inside groups of so many frames only ([C2] res3 of the long-clip models: 4). T
+            must divide into groups. ndim=3 only; not with "space", which looks at one frame anyway.
+        norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]) or None.
+        zero_init: True: the fresh block is the identity. False: the BatchNorm scale is 1, or under ``norm=None`` W_z
+            is N(0, 0.01) like the other convolutions.
+
+    Raises:
+        ValueError: An option is out of range, or two do not go together.
+
+    Example:
+        >>> block = NonLocalBlock(64, subsample=(1, 2, 2))
+        >>> x = torch.randn(2, 64, 4, 7, 7)
+        >>> torch.equal(block(x), x)
+        True
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        *,
+        ndim: int = 3,
+        inner_channels: int | None = None,
+        pairwise: Pairwise = "embedded_gaussian",
+        scale: float | Literal["rsqrt"] = 1.0,
+        subsample: int | Sequence[int] | None = None,
+        subsample_first: bool = False,
+        domain: Domain = "spacetime",
+        temporal_group_frames: int | None = None,
+        norm: Norm | None = "batch",
+        zero_init: bool = True,
+    ) -> None:
+        super().__init__()
+        self.channels = positive("channels", channels)
+        self.ndim = one_of("ndim", ndim, (1, 2, 3))
+        self.inner_channels = max(1, channels // 2)
+        if inner_channels is not None:
+            self.inner_channels = positive("inner_channels", inner_channels)
+        self.pairwise: Pairwise = one_of("pairwise", pairwise, PAIRWISE)
+        self.scale = checked_scale(scale, pairwise)
+        self.domain: Domain = one_of("domain", domain, ("spacetime", "space", "time"))
+        self.pool_kernel = pool_kernel(subsample, ndim)
+        self.subsample = subsample if subsample is None or isinstance(subsample, int) else tuple(subsample)
+        self.subsample_first = subsample_first
+        self.temporal_group_frames = temporal_group_frames
+        self.zero_init = zero_init
+        one_of("norm", norm, ("batch", None))
+        check_domain(self.domain, ndim, self.pool_kernel, self.temporal_group_frames)
+
+        convolution, inner = _CONVOLUTION[ndim], self.inner_channels
+        embedded = pairwise != "gaussian"
+        self.theta = convolution(channels, inner, 1) if embedded else None
+        self.phi = convolution(channels, inner, 1) if embedded else None
+        self.g = convolution(channels, inner, 1)
+        self.out = convolution(inner, channels, 1)
+        self.norm = None if norm is None else _BATCH_NORM[ndim](channels, eps=1e-5, momentum=0.1)
+        self.w_f = nn.Parameter(torch.empty(2 * inner)) if pairwise == "concatenation" else None
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draws fresh parameters: convolutions and w_f from N(0, 0.01), biases 0 ([C2]); see ``zero_init``."""
+        for convolution in (self.theta, self.phi, self.g, self.out):
+            if convolution is not None:
+                nn.init.normal_(convolution.weight, std=_INIT_STD)
+                if convolution.bias is not None:
+                    nn.init.zeros_(convolution.bias)
+        if self.w_f is not None:
+            nn.init.normal_(self.w_f, std=_INIT_STD)
+        if self.norm is not None:
+            self.norm.reset_parameters()
+        if self.zero_init:
+            nn.init.zeros_((self.out if self.norm is None else self.norm).weight)
+
+    def forward(self, x: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
+        """Adds to every position a sum over the positions of its domain.
+
+        Args:
+            x: (B, C, *positions), floating point. Its memory format (channels-last or not) is kept.
+            key_mask: (B, *positions) bool, False where a position is left out of the sums (j), padding for example.
+                A pooled position is kept if any of its positions is, and holds the maximum of the kept ones only: at
+                every kept position the output does not depend on what the left-out positions hold. (BatchNorm in
+                training takes its statistics over all positions, so there it does: use ``norm=None`` or eval mode.)
+                The left-out positions themselves get an output like any other.
+
+        Returns:
+            z of x's shape and dtype.
+
+        Raises:
+            ValueError: x or key_mask has the wrong shape or type, T does not divide into the temporal groups, or
+                BatchNorm in training is given a single value per channel.
+        """
+        self._check_input(x, key_mask)
+        queries = x if self.theta is None else self.theta(x)
+        keys, values, key_mask = self._keys_and_values(x, key_mask)
+        y = self._operation(
+            self._fold(queries, self._group_frames),
+            self._fold(keys, self._key_group_frames),
+            self._fold(values, self._key_group_frames),
+            None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2),
+        )
+        z = self.out(self._unfold(y, x))
+        if self.norm is not None:
+            self._check_batch_norm(x)
+            z = self.norm(z)
+        return x + z.to(x.dtype)  # not in place: what produced x may need it in its backward
+
+    def affinity_rows(self, x: Tensor, positions: Tensor, *, key_mask: Tensor | None = None) -> AffinityRows:
+        """The weights that asked positions give to the positions they are summed over: what a figure shows.
+
+        Args:
+            x: (B, C, *positions), the block's input.
+            positions: (Q, ndim) integers, grid coordinates of the asked output positions, such as (t, h, w).
+            key_mask: As in ``forward``.
+
+        Returns:
+            Weights (B, Q, *key grid) and the stride of the key grid over the input grid. Key positions outside the
+            asked position's frame, location or temporal group have weight 0.
+
+        Raises:
+            ValueError: As in ``forward``, or positions has the wrong shape or type, or lies outside the map.
+        """
+        self._check_input(x, key_mask)
+        asked = _flat_positions(positions, x)
+        queries_BCQ = x.flatten(2)[:, :, asked]
+        if self.theta is not None:
+            queries_BCQ = self.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (self.ndim - 1))).flatten(2)
+        keys, _, key_mask = self._keys_and_values(x, key_mask)
+        grid = keys.shape[2:]
+        keys_BMC = keys.flatten(2).transpose(1, 2)
+        weights_BQM = keys.new_zeros(len(x), len(asked), keys_BMC.shape[1])
+        for rows, columns in self._members(asked, x, keys):
+            weights_BQM[:, rows.unsqueeze(1), columns] = functional.affinity(
+                self.pairwise,
+                queries_BCQ[:, :, rows].transpose(1, 2),
+                keys_BMC[:, columns],
+                w_f=self.w_f,
+                scale=self._scale_factor,
+                key_mask=None if key_mask is None else key_mask.flatten(1)[:, columns],
+            ).to(weights_BQM.dtype)
+        return AffinityRows(weights_BQM.unflatten(2, grid), self._kernel(x))
+
+    def extra_repr(self) -> str:
+        """The options, for ``print(block)``."""
+        names = "channels ndim inner_channels pairwise scale subsample subsample_first domain temporal_group_frames"
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names.split(), "zero_init"))
+
+    @property
+    def _scale_factor(self) -> float:
+        return self.inner_channels**-0.5 if self.scale == "rsqrt" else float(self.scale)
+
+    @property
+    def _group_frames(self) -> int | None:
+        """Frames of the output positions that share their keys; None for all. One frame's is the domain "space"."""
+        return 1 if self.domain == "space" else self.temporal_group_frames
+
+    @property
+    def _key_group_frames(self) -> int | None:
+        return None if self._group_frames is None else self._group_frames // self.pool_kernel[0]
+
+    def _operation(self, queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
+        if self.pairwise == "gaussian":
+            return functional.gaussian(queries, keys, values, scale=self._scale_factor, key_mask=key_mask)
+        if self.pairwise == "embedded_gaussian":
+            return functional.embedded_gaussian(queries, keys, values, scale=self._scale_factor, key_mask=key_mask)
+        if self.w_f is None:
+            return functional.dot_product(queries, keys, values, key_mask=key_mask)
+        return functional.concatenation(queries, keys, values, self.w_f, key_mask=key_mask)
+
+    def _keys_and_values(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Keys (B, C or D, *key grid), values (B, D, *key grid) and the key grid's mask (B, 1, *key grid)."""
+        kernel = self._kernel(x)
+        mask = None if key_mask is None else key_mask.unsqueeze(1)
+        pooled_mask = None if mask is None else self._max_pool(mask.to(x.dtype), kernel) > 0
+
+        def pool(features: Tensor) -> Tensor:
+            if mask is None or pooled_mask is None or math.prod(kernel) == 1:
+                return self._max_pool(features, kernel)
+            kept_only = self._max_pool(features.masked_fill(~mask, -math.inf), kernel)
+            return kept_only.masked_fill(~pooled_mask, 0.0)  # -inf times a gradient of 0 would be NaN
+
+        if self.subsample_first:
+            pooled_x = pool(x)
+            return pooled_x if self.phi is None else self.phi(pooled_x), self.g(pooled_x), pooled_mask
+        return pool(x if self.phi is None else self.phi(x)), pool(self.g(x)), pooled_mask
+
+    def _kernel(self, x: Tensor) -> tuple[int, ...]:
+        """The pooling of this map: 1 on an axis that is shorter than its kernel, which pooling would empty."""
+        return tuple(1 if k == 1 or size < k else k for k, size in zip(self.pool_kernel, x.shape[2:], strict=True))
+
+    def _max_pool(self, features: Tensor, kernel: tuple[int, ...]) -> Tensor:
+        return features if math.prod(kernel) == 1 else _MAX_POOL[self.ndim](features, kernel)
+
+    def _fold(self, features: Tensor, group_frames: int | None) -> Tensor:
+        """(B, C, *positions) to (B G, F S, C), the sets of positions summed together; (B G S, F, C) for "time"."""
+        batch, channels = features.shape[:2]
+        groups, frames, places = self._group_sizes(features, group_frames)
+        features = features.reshape(batch, channels, groups, frames, places)
+        if self.domain == "time":
+            return features.permute(0, 2, 4, 3, 1).reshape(batch * groups * places, frames, channels)
+        return features.permute(0, 2, 3, 4, 1).reshape(batch * groups, frames * places, channels)
+
+    def _unfold(self, y: Tensor, x: Tensor) -> Tensor:
+        """The inverse of ``_fold`` for output positions: to (B, D, *positions of x)."""
+        batch, channels = x.shape[0], y.shape[2]
+        groups, frames, places = self._group_sizes(x, self._group_frames)
+        if self.domain == "time":
+            y = y.reshape(batch, groups, places, frames, channels).permute(0, 4, 1, 3, 2)
+        else:
+            y = y.reshape(batch, groups, frames, places, channels).permute(0, 4, 1, 2, 3)
+        return y.reshape(batch, channels, *x.shape[2:])
+
+    def _group_sizes(self, features: Tensor, group_frames: int | None) -> tuple[int, int, int]:
+        """G, F and S of a map; one- and two-dimensional maps are one frame."""
+        if self.ndim < 3:
+            return 1, 1, math.prod(features.shape[2:])
+        frames, places = features.shape[2], math.prod(features.shape[3:])
+        return (1, frames, places) if group_frames is None else (frames // group_frames, group_frames, places)
+
+    def _members(self, asked: Tensor, x: Tensor, keys: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """For every group that holds asked positions: their rows in ``asked``, and the keys they look at."""
+        query_sets = self._fold(_numbered(x), self._group_frames).squeeze(2)
+        key_sets = self._fold(_numbered(keys), self._key_group_frames).squeeze(2)
+        set_of = torch.empty(query_sets.numel(), dtype=torch.long, device=x.device)
+        set_of[query_sets] = torch.arange(len(query_sets), device=x.device).unsqueeze(1)
+        for index in set_of[asked].unique():
+            yield (set_of[asked] == index).nonzero().squeeze(1), key_sets[index]
+
+    def _check_input(self, x: Tensor, key_mask: Tensor | None) -> None:
+        expected = f"(B, {self.channels}, {AXES[self.ndim]})"
+        if not isinstance(x, Tensor):
+            raise ValueError(f"NonLocalBlock takes one tensor {expected}, got a {type(x).__name__}")
+        if x.dim() != self.ndim + 2 or x.shape[1] != self.channels:
+            raise ValueError(f"NonLocalBlock takes x of shape {expected}, got {tuple(x.shape)}")
+        if not x.is_floating_point():
+            raise ValueError(f"NonLocalBlock takes floating point x, got {x.dtype}: convert it with x.float()")
+        group_frames = self.temporal_group_frames
+        if group_frames is not None and x.shape[2] % group_frames != 0:
+            raise ValueError(
+                f"temporal_group_frames={group_frames} does not divide the {x.shape[2]} frames of x {tuple(x.shape)}: "
+                "give a clip whose frames at this layer are a multiple of it, or another temporal_group_frames"
+            )
+        if key_mask is None:
+            return
+        if key_mask.dtype != torch.bool:
+            raise ValueError(f"key_mask must be bool (False: left out), got {key_mask.dtype}: use key_mask.bool()")
+        if key_mask.shape != (x.shape[0], *x.shape[2:]):
+            raise ValueError(
+                f"key_mask must be (B, {AXES[self.ndim]}) = {(x.shape[0], *x.shape[2:])} beside x {tuple(x.shape)}, "
+                f"got {tuple(key_mask.shape)}"
+            )
+
+    def _check_batch_norm(self, x: Tensor) -> None:
+        # SyncBatchNorm counts the values of all processes, and says so itself.
+        if self.norm is None or not self.norm.training or isinstance(self.norm, nn.SyncBatchNorm):
+            return
+        if x.shape[0] * math.prod(x.shape[2:]) == 1:
+            raise ValueError(
+                f"NonLocalBlock: BatchNorm in training needs more than one value per channel, got x {tuple(x.shape)}: "
+                "use a larger batch or map, eval mode, or norm=None"
+            )
+
+
+def _numbered(features: Tensor) -> Tensor:
+    """(1, 1, *grid) of a map's positions, numbered in row-major order."""
+    grid = features.shape[2:]
+    return torch.arange(math.prod(grid), device=features.device).reshape(1, 1, *grid)
+
+
+def _flat_positions(positions: Tensor, x: Tensor) -> Tensor:
+    """(Q, ndim) coordinates to (Q,) row-major numbers."""
+    grid = tuple(x.shape[2:])
+    if positions.dim() != 2 or positions.shape[1] != len(grid):
+        raise ValueError(
+            f"positions must be (Q, {len(grid)}), one ({AXES[len(grid)]}) each, got {tuple(positions.shape)}"
+        )
+    if positions.is_floating_point() or positions.dtype == torch.bool:
+        raise ValueError(f"positions must be integers, got {positions.dtype}")
+    positions = positions.to(x.device, torch.long)
+    outside = ((positions < 0) | (positions >= positions.new_tensor(grid))).any(dim=1)
+    if outside.any():
+        raise ValueError(f"positions must lie inside the map {grid}, got {positions[outside][0].tolist()}")
+    flat = torch.zeros(len(positions), dtype=torch.long, device=x.device)
+    for axis, size in enumerate(grid):
+        flat = flat * size + positions[:, axis]
+    return flat
