@@ -1,13 +1,13 @@
 """Non-local Neural Networks (Wang, Girshick, Gupta, He; CVPR 2018).
 
-    >>> import torch, torchvision
-    >>> from nonlocalnet import insert_nonlocal
-    >>> model = torchvision.models.resnet18().eval()
-    >>> image = torch.randn(1, 3, 64, 64)
-    >>> before = model(image)
-    >>> model = insert_nonlocal(model, before=["layer3.1"])
-    >>> torch.equal(model(image), before)  # the identity, until training moves it
-    True
+>>> import torch, torchvision
+>>> from nonlocalnet import insert_nonlocal
+>>> model = torchvision.models.resnet18().eval()
+>>> image = torch.randn(1, 3, 64, 64)
+>>> before = model(image)
+>>> model = insert_nonlocal(model, before=["layer3.1"])
+>>> torch.equal(model(image), before)  # the identity, until training moves it
+True
 """
 
 from nonlocalnet import functional, models, weights

@@ -76,7 +76,7 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
         top1 = run_arms(arms, progress=progress)
     results = _results(recipes, arms, top1, size=size)
     draw_curves(arms, out / "curves.png", coin_toss=50.0, chance=100 / recipes["c2d"].model.num_classes)
-    draw_where_it_looks(next(arm for arm in arms if arm.name == "nl_c2d"), out / "look.png")
+    draw_where_it_looks([arm for arm in arms if arm.name == "nl_c2d"], out / "look.png")
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -54,30 +55,39 @@ def draw_curves(arms: Sequence[Arm], path: Path, *, coin_toss: float, chance: fl
     figure.savefig(path, dpi=130)
 
 
-def draw_where_it_looks(arm: Arm, path: Path) -> None:
+def draw_where_it_looks(arms: Sequence[Arm], path: Path) -> None:
     """Draw where a block looks when asked at a late object of the first test video.
 
-    Of the network's blocks, the one is drawn that puts most weight into the first quarter of the clip, where the cue
-    is; the title names it.
+    Of all blocks, seeds and the two objects, the look is drawn that puts most weight on the time of the cue; the title
+    says how much that is. A block that adds the mean of everything, which many do here, would show nothing.
 
     Args:
-        arm: A finished training of a network with blocks.
+        arms: Finished trainings of a network with blocks.
         path: The PNG to write.
     """
-    data = arm.recipe.data
-    model = from_checkpoint(arm.run / "last.ckpt")
-    assert data.root is not None
-    videos = load_video_list(Path(data.root) / "test.csv", root=data.root, num_classes=model.num_classes)
-    video = videos.entries[0].path
-    clip = evenly_spaced_clips(probe(video).num_frames, clip_geometry(arm.recipe), num_clips=1)[0]
+    video = _first_test_video(arms[0])
+    clip = evenly_spaced_clips(probe(video).num_frames, clip_geometry(arms[0].recipe), num_clips=1)[0]
     frames_THWC = read_frames(video, clip)
     x = normalise(frames_THWC[None])
-    # The middle of the right edge of the upper half, at the end of the clip: where the upper object is.
-    at = (1.0, 0.25, 0.9)
-    looks = [look(model, x, block=block, at=at) for block in nonlocal_blocks(model)]
-    chosen = max(looks, key=_early_weight)
-    title = f"{chosen.block} of a trained NL C2D: where the position in the red frame looks"
-    draw_look(chosen, frames_THWC, path, title=title)
+    looks = []
+    for arm in arms:
+        model = from_checkpoint(arm.run / "last.ckpt")
+        # At the end of the clip, near the right edge: the middle of the upper half and of the lower.
+        places = itertools.product(nonlocal_blocks(model), ((1.0, 0.25, 0.9), (1.0, 0.75, 0.9)))
+        looks += [(arm, look(model, x, block=block, at=at)) for block, at in places]
+    arm, chosen = max(looks, key=lambda entry: _early_weight(entry[1]))
+    title = (
+        f"{chosen.block} of NL C2D, seed {arm.recipe.trainer.seed}: {_early_weight(chosen):.0%} of the weights of the "
+        "position framed in red are on the first quarter of the clip, where the cue is"
+    )
+    draw_look(chosen, frames_THWC, path, title=title, arrows=4)
+
+
+def _first_test_video(arm: Arm) -> Path:
+    data = arm.recipe.data
+    assert data.root is not None
+    assert data.test is not None
+    return load_video_list(Path(data.root) / data.test, root=data.root).entries[0].path
 
 
 def _early_weight(look: Look) -> float:

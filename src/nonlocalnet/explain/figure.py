@@ -23,8 +23,8 @@ def draw_look(
     """Draw where one position looks, as PNG.
 
     The upper row shows the frames with the asked position framed in red and arrows to the `arrows` highest-weighted
-    positions, as Figure 3 of the paper; the lower row the same frames, brighter where the weight is higher. Grid
-    positions are drawn as equal shares of the clip's duration, height and width.
+    positions, as Figure 3 of the paper; the lower row the same frames, brighter where the weight is higher, black where
+    no key is. Grid positions are drawn as equal shares of the clip's duration, height and width.
 
     Args:
         look: From `nonlocalnet.explain.look`.

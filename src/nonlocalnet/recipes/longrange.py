@@ -24,9 +24,9 @@ def _longrange(name: str, row: str, *, nonlocal_blocks: int) -> Recipe:
         name=name,
         row=row,
         model=ModelConfig(num_classes=3, nonlocal_blocks=nonlocal_blocks, clip="8x8", width=8, dropout=0.0, crop=40),
-        # 16-frame videos of 44 x 44 pixels: every other frame. Mirroring would exchange cue and objects. A crop of 40 leaves a
-        # res5 map of 2 x 2 that sees the whole frame; one of 32 leaves 1 x 1, whose shortcuts never see the right edge, and
-        # the C2D without blocks did not even learn the colours.
+        # 16-frame videos of 44 x 44 pixels: every other frame. Mirroring would exchange cue and objects. A crop of 40
+        # leaves a res5 map of 2 x 2 that sees the whole frame; one of 32 leaves 1 x 1, whose shortcuts never see the
+        # right edge, and the C2D without blocks did not even learn the colours.
         data=DataConfig(
             train="train.csv",
             val="val.csv",

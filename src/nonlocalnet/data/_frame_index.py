@@ -1,0 +1,150 @@
+"""Where the frames of a video file lie: a scan of the packets' time stamps, without decoding."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import av
+import av.container
+import av.stream
+import av.video.stream
+import numpy as np
+import numpy.typing as npt
+from av.error import FFmpegError, InvalidDataError
+from av.stream import Disposition
+
+from nonlocalnet.data._truncation import missing_part
+
+
+class VideoError(ValueError):
+    """A video file cannot be read; the message names the file and the reason."""
+
+
+@dataclass(frozen=True)
+class FrameIndex:
+    """The frames of a file's best video stream, in the order in which they are shown.
+
+    Attributes:
+        pts: Presentation time of each frame in `time_base` units, int64 (N,), ascending; where `by_pts` is false it
+            holds only the count.
+        keyframes: Indices into `pts` of the keyframes, ascending.
+        by_pts: Whether a frame is known by its pts. Where not (AVI, whose time stamps lie when there are B-frames, and
+            streams without or with repeated time stamps), the file is decoded from its first frame and counted.
+        duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
+    """
+
+    pts: npt.NDArray[np.int64]
+    keyframes: npt.NDArray[np.int64]
+    by_pts: bool
+    duration_seconds: float
+
+    @property
+    def num_frames(self) -> int:
+        """Number of frames shown."""
+        return len(self.pts)
+
+
+def open_video(path: Path) -> tuple[av.container.InputContainer, av.video.stream.VideoStream]:
+    """Open a file and choose its best video stream, decoded by one thread.
+
+    The caller closes the container.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        VideoError: The file is not a video that can be decoded.
+    """
+    if not path.exists():
+        raise FileNotFoundError(f"video file not found: {path}")
+    if not path.is_file():
+        raise VideoError(f"{path}: not a video: it is a folder or a special file")
+    if path.stat().st_size == 0:
+        raise VideoError(f"{path}: the file is empty (0 bytes); fetch it again")
+    try:
+        container = av.open(str(path))
+    except InvalidDataError as error:
+        raise VideoError(f"{path}: not a video, or cut off before its header: {_reason(error)}") from error
+    except FFmpegError as error:
+        raise VideoError(f"{path}: cannot be opened: {_reason(error)}") from error
+    try:
+        return container, _best_stream(path, container)
+    except VideoError:
+        container.close()
+        raise
+
+
+def _best_stream(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:
+    if container.format.name == "tty":  # FFmpeg renders plain text files as a video
+        raise VideoError(f"{path}: not a video: it is a text file")
+    stream = container.streams.best("video")
+    # The cover picture of a sound file is a "video" stream of one frame.
+    if not isinstance(stream, av.video.stream.VideoStream) or stream.disposition & Disposition.attached_pic:
+        kinds = ", ".join(sorted({_kind(s) for s in container.streams})) or "nothing"
+        raise VideoError(f"{path}: no video stream in this file, only: {kinds}")
+    # Read through getattr: a stream without decoder has no codec context, which the stubs do not say.
+    if getattr(stream, "codec_context", None) is None:
+        raise VideoError(f"{path}: no decoder for its video codec in this build of PyAV")
+    # One thread a reader: loader workers run in parallel already, and frame threads cost 1.5 times the processor time.
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return stream
+
+
+def frame_index(path: Path) -> FrameIndex:
+    """Scan a file's packets, about 1 ms for 300 frames; the latest 128 scans are kept.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        VideoError: The file cannot be read, is truncated, or holds no frame.
+    """
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        raise FileNotFoundError(f"video file not found: {path}") from None
+    return _scan(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=128)
+def _scan(path: Path, size: int, mtime_ns: int) -> FrameIndex:
+    del mtime_ns  # part of the key only: a file that was replaced is scanned anew
+    container, stream = open_video(path)
+    with container:
+        # Packets that an edit list discards are decoded but not shown.
+        shown: list[tuple[int | None, int, bool]] = []
+        try:
+            for packet in container.demux(stream):
+                if packet.size and not packet.is_discard:
+                    shown.append((packet.pts, packet.duration or 0, packet.is_keyframe))
+        except FFmpegError as error:
+            raise VideoError(f"{path}: broken after {len(shown)} frames: {_reason(error)}") from error
+        part = missing_part(path, stream, size)
+        if part is not None:
+            raise VideoError(f"{path}: truncated: {part} are in the file; fetch it again or leave it out")
+        if not shown:
+            raise VideoError(f"{path}: its video stream holds no frame")
+        return _build(container.format.name, stream, shown)
+
+
+def _build(
+    format_name: str, stream: av.video.stream.VideoStream, shown: list[tuple[int | None, int, bool]]
+) -> FrameIndex:
+    known = [(pts, duration, key) for pts, duration, key in shown if pts is not None]
+    distinct = len({pts for pts, _, _ in known}) == len(shown)
+    rate = stream.average_rate or stream.guessed_rate
+    if format_name == "avi" or not distinct:
+        count = len(shown)
+        duration_seconds = count / float(rate) if rate else 0.0
+        return FrameIndex(np.zeros(count, np.int64), np.zeros(1, np.int64), False, duration_seconds)
+    known.sort()
+    pts = np.array([entry[0] for entry in known], np.int64)
+    keyframes = np.flatnonzero([entry[2] for entry in known]).astype(np.int64)
+    last_seconds = known[-1][1] * float(stream.time_base or 0) or (1 / float(rate) if rate else 0.0)
+    duration_seconds = int(pts[-1] - pts[0]) * float(stream.time_base or 0) + last_seconds
+    return FrameIndex(pts, keyframes, True, duration_seconds)
+
+
+def _kind(stream: av.stream.Stream) -> str:
+    return "a cover picture" if stream.disposition & Disposition.attached_pic else stream.type
+
+
+def _reason(error: FFmpegError) -> str:
+    return error.strerror or type(error).__name__

@@ -1,0 +1,223 @@
+"""Videos as samples of bytes: one random clip for training, all views of a video for testing."""
+
+import logging
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from nonlocalnet.data.annotations import VideoList
+from nonlocalnet.data.decode import VideoError, count_frames, read_frames
+from nonlocalnet.data.sampling import ClipGeometry, evenly_spaced_clips, random_clip
+from nonlocalnet.data.transforms import CropBox, Crops, check_test_sizes, check_training_sizes, cut_views, draw_crop
+
+logger = logging.getLogger(__name__)
+
+# A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.
+MAX_REPLACEMENTS = 20
+
+
+class TrainClip(TypedDict):
+    """One training clip; `torch.utils.data.default_collate` makes batches of them.
+
+    Attributes:
+        frames: uint8 (T, crop, crop, 3).
+        label: Class index of the video shown.
+        index: Position in the list of the video shown.
+        replaced: Whether it stands in for an unreadable one.
+        error: Why the video first asked for could not be read, naming the file; "" if it could.
+    """
+
+    frames: torch.Tensor
+    label: int
+    index: int
+    replaced: bool
+    error: str
+
+
+class VideoViews(TypedDict):
+    """All views of one video.
+
+    Attributes:
+        views: uint8 (V, T, H, W, 3): the crops of the first clip, of the second, and so on. Zeros if unreadable.
+        label: Class index.
+        index: Position in the list.
+        error: Why the video could not be read, naming the file; "" if it could. Such a video counts as wrong.
+    """
+
+    views: torch.Tensor
+    label: int
+    index: int
+    error: str
+
+
+class TrainVideos(Dataset[TrainClip]):
+    """Random clips of videos, a function of (seed, epoch, index) alone, whatever the worker, process or resumption.
+
+    `dataset[epoch, index]` is a clip of video `index` at random time and place. A video that cannot be read is replaced
+    by a random other one, drawn from the same seed, and logged as a warning, once per file across the loader's workers.
+
+    Args:
+        video_list: The videos.
+        geometry: Frames and stride of a clip.
+        short_side: Range of the short side in pixels (see `transforms.draw_crop`).
+        crop: Side of the crop in pixels.
+        flip: Probability of mirroring.
+        seed: Seeds every random choice; at least 0.
+
+    Raises:
+        ValueError: A size is out of range.
+    """
+
+    def __init__(
+        self,
+        video_list: VideoList,
+        geometry: ClipGeometry,
+        *,
+        short_side: tuple[int, int] = (256, 320),
+        crop: int = 224,
+        flip: float = 0.5,
+        seed: int,
+    ) -> None:
+        check_training_sizes(short_side=short_side, crop=crop, flip=flip)
+        if seed < 0:
+            raise ValueError(f"seed must be at least 0, got {seed}")
+        self.video_list = video_list
+        self.geometry = geometry
+        self.short_side = short_side
+        self.crop = crop
+        self.flip = flip
+        self.seed = seed
+        # One byte a video, in memory that the loader's workers share.
+        self._logged = torch.zeros(len(video_list.entries), dtype=torch.uint8).share_memory_()
+
+    def __len__(self) -> int:
+        return len(self.video_list.entries)
+
+    def __getitem__(self, key: tuple[int, int]) -> TrainClip:
+        epoch, index = key
+        if not 0 <= index < len(self):
+            raise IndexError(f"index {index} is out of range: {len(self)} videos")
+        first_error = ""
+        for attempt in range(MAX_REPLACEMENTS + 1):
+            generator = _generator(self.seed, epoch, index, attempt)
+            shown = index if attempt == 0 else int(torch.randint(len(self), (), generator=generator))
+            try:
+                frames = self._clip(shown, generator)
+            except (VideoError, FileNotFoundError) as error:
+                first_error = first_error or str(error)
+                self._log_once(shown, f"unreadable, another video takes its place: {error}")
+                continue
+            label = self.video_list.entries[shown].label
+            return TrainClip(frames=frames, label=label, index=shown, replaced=attempt > 0, error=first_error)
+        raise VideoError(
+            f"{self.video_list.source}: {MAX_REPLACEMENTS + 1} videos drawn one after the other cannot be read; "
+            f"the first: {first_error}"
+        )
+
+    def _clip(self, index: int, generator: torch.Generator) -> torch.Tensor:
+        path = self.video_list.entries[index].path
+        num_frames = count_frames(path)
+        if num_frames == 1 and self.geometry.frames > 1:
+            self._log_once(index, f"{path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times")
+        frame_indices = random_clip(num_frames, self.geometry, generator=generator)
+        box: CropBox | None = None
+
+        # Frame by frame while decoding: a clip of a large video is never held at full size.
+        def cut(frame_1HWC: torch.Tensor) -> torch.Tensor:
+            nonlocal box
+            height, width = frame_1HWC.shape[1:3]
+            box = box or draw_crop(
+                height, width, short_side=self.short_side, crop=self.crop, flip=self.flip, generator=generator
+            )
+            return box.cut(frame_1HWC)
+
+        return read_frames(path, frame_indices, transform=cut)
+
+    def _log_once(self, index: int, message: str) -> None:
+        if not self._logged[index]:
+            self._logged[index] = 1
+            logger.warning("%s", message)
+
+
+class TestVideos(Dataset[VideoViews]):
+    """Videos as their test views: K clips evenly spaced in time, each cut by the same crops in space.
+
+    Each video is decoded once, and each of its frames resized once, for all its views.
+
+    Args:
+        video_list: The videos.
+        geometry: Frames and stride of a clip.
+        num_clips: Clips K a video.
+        crops: "three", "centre" or "full" (see `transforms.cut_views`). "full" views differ in size between videos:
+            load them with batch size 1.
+        short_side: Pixels of the short side after resizing.
+        crop: Side of the crops in pixels.
+
+    Attributes:
+        views_per_video: num_clips times the crops of a clip.
+
+    Raises:
+        ValueError: A number is out of range.
+    """
+
+    __test__ = False  # the name is not a pytest class
+
+    def __init__(
+        self,
+        video_list: VideoList,
+        geometry: ClipGeometry,
+        *,
+        num_clips: int = 10,
+        crops: Crops = "three",
+        short_side: int = 256,
+        crop: int = 256,
+    ) -> None:
+        check_test_sizes(crops=crops, short_side=short_side, crop=crop)
+        if num_clips < 1:
+            raise ValueError(f"num_clips must be at least 1, got {num_clips}")
+        self.video_list = video_list
+        self.geometry = geometry
+        self.num_clips = num_clips
+        self.crops: Crops = crops
+        self.short_side = short_side
+        self.crop = crop
+        self.views_per_video = num_clips * (3 if crops == "three" else 1)
+
+    def __len__(self) -> int:
+        return len(self.video_list.entries)
+
+    def __getitem__(self, index: int) -> VideoViews:
+        entry = self.video_list.entries[index]
+        error_text = ""
+        try:
+            views = self._views(index)
+        except (VideoError, FileNotFoundError) as error:
+            error_text = str(error)
+            side = self.short_side if self.crops == "full" else self.crop
+            views = torch.zeros((self.views_per_video, self.geometry.frames, side, side, 3), dtype=torch.uint8)
+        return VideoViews(views=views, label=entry.label, index=index, error=error_text)
+
+    def _views(self, index: int) -> torch.Tensor:
+        path = self.video_list.entries[index].path
+        clips = evenly_spaced_clips(count_frames(path), self.geometry, num_clips=self.num_clips)
+        needed = sorted({frame for clip in clips for frame in clip})
+        frames = read_frames(path, needed, short_side=self.short_side)
+        row_of = {frame: row for row, frame in enumerate(needed)}
+        per_clip = self.views_per_video // self.num_clips
+        views: torch.Tensor | None = None
+        for k, clip in enumerate(clips):
+            clip_frames = frames[[row_of[frame] for frame in clip]]
+            cut = cut_views(clip_frames, crops=self.crops, short_side=self.short_side, crop=self.crop)
+            if views is None:  # filled in place: a list of the views and their sum would take twice the memory
+                views = cut.new_empty((self.views_per_video, *cut.shape[1:]))
+            views[k * per_clip : (k + 1) * per_clip] = cut
+        assert views is not None
+        return views
+
+
+def _generator(*key: int) -> torch.Generator:
+    """A generator whose stream is a function of the key alone; different keys give unrelated streams."""
+    state = np.random.SeedSequence(key).generate_state(1, np.uint64)
+    return torch.Generator().manual_seed(int(state[0]))
