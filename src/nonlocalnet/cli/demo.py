@@ -54,7 +54,7 @@ def _show(results: dict[str, Any], out: Path, *, seconds: float) -> None:
         f"{size['seeds']} seeds, {size['steps']} steps each, {size['test_videos']} test videos of several views; "
         "± is the standard deviation over the seeds. "
         f"A blind guess scores {results['chance']:.1f}, a coin toss between a video's two candidates "
-        f"{results['local_limit']:.1f}.",
+        f"{results['coin_toss']:.1f}.",
         highlight=False,
     )
     published = results["published_kinetics400"]

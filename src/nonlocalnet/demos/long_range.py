@@ -135,7 +135,7 @@ def _results(recipes: dict[str, Recipe], arms: list[Arm], top1: list[float], *, 
     return {
         **results,
         "chance": 100 / recipes["c2d"].model.num_classes,
-        "local_limit": 50.0,
+        "coin_toss": 50.0,
         "size": {**dataclasses.asdict(size), "steps": recipes["c2d"].schedule.steps},
         "published_kinetics400": {"source": recipe(PUBLISHED["c2d"]).source, **published},
     }

@@ -41,7 +41,7 @@ def _longrange(name: str, row: str, *, nonlocal_blocks: int) -> Recipe:
             test_short_side=44,
             test_crop=40,
         ),
-        optim=OptimConfig(lr=0.05, batch_size=32),
-        schedule=ScheduleConfig(steps=300, milestones=(240,), warmup_steps=20),
-        trainer=TrainerConfig(val_every=50, checkpoint_every=50, log_every=10),
+        optim=OptimConfig(lr=0.1, batch_size=32),
+        schedule=ScheduleConfig(steps=220, milestones=(180,), warmup_steps=20),
+        trainer=TrainerConfig(val_every=44, checkpoint_every=44, log_every=10),
     )
