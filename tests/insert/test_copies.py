@@ -13,6 +13,7 @@ import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
+from insert.ddp_process import gradients_of_half
 from insert.nets import AFTER, BEFORE, BLOCKS, SmallNet, clip, small_net, trained
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.functional import PAIRWISE
@@ -118,24 +119,13 @@ def test_bf16_autocast(pairwise):
     torch.testing.assert_close(y.float(), fresh(x), rtol=0.1, atol=0.1)
 
 
-def _ddp_process(rank, port_file, results):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{port_file}", rank=rank, world_size=2)
-    torch.manual_seed(0)
-    model = small_net(norm=None)
-    ddp, data = DistributedDataParallel(model), clip(batch=4)
-    ddp(data[2 * rank : 2 * rank + 2]).square().mean().backward()
-    torch.save([p.grad for p in model.parameters()], f"{results}/{rank}.pt")
-    torch.distributed.destroy_process_group()
-
-
 def test_two_processes_give_the_gradients_of_one(tmp_path):
     """DDP finds and averages the blocks' parameters, in the Sequential and in the hooks."""
     torch.manual_seed(0)
     model = small_net(norm=None)
     data = clip(batch=4)
     model(data).square().mean().backward()
-    mp.spawn(_ddp_process, args=(tmp_path / "rendezvous", tmp_path), nprocs=2)
+    mp.spawn(gradients_of_half, args=(tmp_path / "rendezvous", tmp_path), nprocs=2)
     for rank in range(2):
         for (name, parameter), grad in zip(model.named_parameters(), torch.load(tmp_path / f"{rank}.pt"), strict=True):
             torch.testing.assert_close(grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)

@@ -21,9 +21,9 @@ SECTIONS = {
 }
 
 
-def make_parser(command: str, description: str) -> ArgumentParser:
+def make_parser(command: str, description: str, *, usage: str | None = None) -> ArgumentParser:
     """A parser that raises instead of ending the process, so that every command's errors look alike."""
-    return ArgumentParser(prog=f"nonlocalnet {command}", description=description, exit_on_error=False)
+    return ArgumentParser(prog=f"nonlocalnet {command}", description=description, usage=usage, exit_on_error=False)
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:

@@ -23,7 +23,11 @@ from nonlocalnet.zoo import ARCHITECTURES, card_of, from_checkpoint
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet inspect TARGET`."""
-    parser = make_parser("inspect", "Show a network's layers, blocks, parameters and multiply-adds.")
+    parser = make_parser(
+        "inspect",
+        "Show a network's layers, blocks, parameters and multiply-adds.",
+        usage="nonlocalnet inspect FILE|RECIPE|NETWORK [options]",
+    )
     parser.add_argument("target", help=f"a checkpoint file, a recipe, or a network: {', '.join(ARCHITECTURES)}")
     parser.add_argument("--input", help="frames x height x width, such as 32x224x224; default: the training clip")
     parser.add_class_arguments(ModelConfig, "model", skip={"architecture"})

@@ -26,6 +26,7 @@ def main(argv: Sequence[str]) -> int:
         "test",
         "Test weights on the recipe's test list: scores.csv, summary.json and confusion.png in --out. Where the "
         "weights were trained by this recipe, its settings are those of that training unless overridden here.",
+        usage="nonlocalnet test RECIPE --weights FILE --data.root DIR [options]",
     )
     parser.add_argument("--weights", required=True, help="checkpoint of a training run, such as best.ckpt")
     parser.add_argument("--out", help="folder for the results, new or empty; default: results/RECIPE")

@@ -19,6 +19,7 @@ def main(argv: Sequence[str]) -> int:
         "train",
         "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
         "torchrun or SLURM start it on several machines.",
+        usage="nonlocalnet train RECIPE --data.root DIR [options]",
     )
     parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
