@@ -43,6 +43,8 @@ def test_version(capsys):
         (["predict", "video.mp4", "--weights", "/no/such/file.ckpt"], "/no/such/file.ckpt"),
         (["predict", "video.mp4", "--weights", "w.ckpt", "--views", "10y3"], "--views must be clips x crops"),
         (["inspect", "c2d_resnet51"], "neither a file nor a network"),
+        (["inspect", "--input", "8x32x32", "c2d_resnet50"], "must come first"),
+        (["train", "c2d_r50", "--model.scale", "-1"], "model.scale must be a finite number in (0, 1e+06], got -1"),
         (["inspect", "missing.ckpt"], "missing.ckpt: there is no such file"),
         (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
         (["data", "generat"], "unknown action 'generat'"),

@@ -127,3 +127,67 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_code_1(videos, tmp_path, ca
     err = capsys.readouterr().err
     assert "at step" in err
     assert "last good checkpoint" in err
+
+
+def class_folders(videos, root, **splits):
+    """Class folders from the generated test videos: split -> names of its classes."""
+    files = sorted((videos / "test").glob("*.mp4"))
+    for split, names in splits.items():
+        for name in names:
+            (root / split / name).mkdir(parents=True)
+            for file in files[:2]:
+                (root / split / name / file.name).write_bytes(file.read_bytes())
+    return root
+
+
+FOLDERS = ["--data.train", "train", "--data.val", "val", "--data.test", "val", "--model.num_classes", "2"]
+
+
+def test_a_validation_folder_may_lack_a_class_and_keeps_the_training_numbers(videos, tmp_path):
+    root = class_folders(videos, tmp_path / "data", train=["indoor", "outdoor"], val=["outdoor"])
+    out = tmp_path / "run"
+    assert main(["train", "longrange_c2d", "--data.root", str(root), "--out", str(out), *TINY, *FOLDERS]) == 0
+    results = tmp_path / "results"
+    test = ["test", "longrange_c2d", "--weights", str(out / "last.ckpt"), "--out", str(results), "--device", "cpu"]
+    assert main(test) == 0
+    rows = csv.DictReader((results / "scores.csv").read_text().splitlines())
+    assert {row["label"] for row in rows} == {"1"}
+
+
+def test_a_validation_folder_of_other_classes_is_refused(videos, tmp_path, capsys):
+    root = class_folders(videos, tmp_path / "data", train=["indoor", "outdoor"], val=["outdoor", "zoo"])
+    out = tmp_path / "run"
+    assert main(["train", "longrange_c2d", "--data.root", str(root), "--out", str(out), *TINY, *FOLDERS]) == 2
+    assert "zoo" in capsys.readouterr().err
+
+
+def test_an_unreadable_video_is_named_once_in_a_whole_run(videos, tmp_path, capsys):
+    root = class_folders(videos, tmp_path / "data", train=["indoor", "outdoor"], val=["outdoor"])
+    (root / "train" / "indoor" / "broken.mp4").write_bytes(b"")
+    out = tmp_path / "run"
+    capsys.readouterr()
+    assert main(["train", "longrange_c2d", "--data.root", str(root), "--out", str(out), *TINY, *FOLDERS]) == 0
+    err = capsys.readouterr().err
+    assert err.count("broken.mp4: ") == 1
+    assert "stood in for videos that could not be read" in err
+
+
+def test_a_quick_look_at_training_does_not_shorten_the_test(videos, tmp_path):
+    out, results = tmp_path / "run", tmp_path / "results"
+    train = ["train", "longrange_c2d", "--data.root", str(videos), "--out", str(out), *TINY, "--limit", "2"]
+    assert main(train) == 0
+    test = ["test", "longrange_c2d", "--weights", str(out / "last.ckpt"), "--out", str(results), "--device", "cpu"]
+    assert main(test) == 0
+    assert json.loads((results / "summary.json").read_text())["videos"] == 4
+
+
+def test_the_network_of_a_test_cannot_be_overridden(run, capsys):
+    assert main(["test", "longrange_nl_c2d", "--weights", str(run / "best.ckpt"), "--model.width", "64"]) == 2
+    assert "--model.width has no effect on a test" in capsys.readouterr().err
+
+
+def test_a_run_refused_for_its_settings_does_not_occupy_its_folder(videos, tmp_path):
+    out = tmp_path / "run"
+    command = ["train", "longrange_c2d", "--data.root", str(videos), "--out", str(out), *TINY]
+    assert main([*command, "--optim.trainable", "blocks_and_head"]) == 2
+    assert main(command) == 0

@@ -165,3 +165,15 @@ def test_training_loss_stays_the_same():
     assert torch.equal(model(x), plain(x))
     state = model.state_dict()
     assert all(torch.equal(state[key], tensor) for key, tensor in plain.state_dict().items())
+
+
+@pytest.mark.parametrize("place", ["features.3", "features.3.0", "features.5"])
+def test_convnext_blocks_end_channels_first_by_example_too(place):
+    model = insert_nonlocal(tv.convnext_tiny(), after=[place], example_input=EXAMPLE)
+    (block,) = nonlocal_blocks(model).values()
+    assert block.channels == (192 if place.startswith("features.3") else 384)
+
+
+def test_the_inside_of_a_convnext_block_is_still_refused_by_example():
+    with pytest.raises(ValueError, match="channels-last"):
+        insert_nonlocal(tv.convnext_tiny(), after=["features.3.0.block.3"], example_input=EXAMPLE)

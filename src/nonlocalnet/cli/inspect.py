@@ -31,8 +31,10 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("target", help=f"a checkpoint file, a recipe, or a network: {', '.join(ARCHITECTURES)}")
     parser.add_argument("--input", help="frames x height x width, such as 32x224x224; default: the training clip")
     parser.add_class_arguments(ModelConfig, "model", skip={"architecture"})
-    target = next((argument for argument in argv if not argument.startswith("-")), "")
-    recipe = _recipe(target)
+    target = argv[0] if argv else ""
+    if target.startswith("-") and target not in ("-h", "--help"):
+        raise ValueError(f"the file, recipe or network must come first: {parser.usage}, got {' '.join(argv)!r}")
+    recipe = None if target in ("", "-h", "--help") else _recipe(target)
     if recipe is not None:
         values = dataclasses.asdict(recipe.model)
         parser.set_defaults({f"model.{name}": value for name, value in values.items() if name != "architecture"})

@@ -76,12 +76,12 @@ def _fail(message: str, *, code: int) -> int:
 def _log_to_stderr() -> None:
     # What our own rooms say (blocks inserted, tensors loaded, videos replaced) goes to stderr; stdout is for results.
     logger = logging.getLogger("nonlocalnet")
-    if not logger.handlers:
-        handler = logging.StreamHandler()
-        handler.setFormatter(logging.Formatter("%(message)s"))
-        logger.addHandler(handler)
-        logger.setLevel(logging.INFO)
-        logger.propagate = False
+    # A new handler each time: sys.stderr may have changed since an earlier command of the same process.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
 
 
 def _help() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.cli.arguments import SECTIONS, make_parser, parse_with_recipe
-from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.config import Recipe, TrainerConfig
 from nonlocalnet.engine.testing import TestSummary
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.assemble import test_recipe
@@ -30,18 +31,24 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--weights", required=True, help="checkpoint of a training run, such as best.ckpt")
     parser.add_argument("--out", help="folder for the results, new or empty; default: results/RECIPE")
+    for argument in argv:
+        if argument.startswith(("--model.", "--optim.", "--schedule.")):
+            raise ValueError(f"{argument.split('=')[0]} has no effect on a test: the network comes from --weights")
     saved = _saved_recipe(argv)
     parsed, recipe = parse_with_recipe(
         parser, argv, find=lambda name: saved if saved is not None and saved.name == name else find_recipe(name)
     )
     out = Path(parsed.out or f"results/{recipe.name}")
     summary = test_recipe(recipe, weights=parsed.weights, out=out)
-    _show(recipe, summary, out)
+    _show(recipe, summary, out, trained_by_it=saved is not None and saved.name == recipe.name)
     return 0
 
 
 def _saved_recipe(argv: Sequence[str]) -> Recipe | None:
-    """The recipe that the weights named in `argv` were trained by; None where no weights are named."""
+    """The recipe that the weights named in `argv` were trained by; None where no weights are named.
+
+    What concerned that run's machine, or only its quick look, is left out.
+    """
     early = ArgumentParser(add_help=False, allow_abbrev=False)
     early.add_argument("--weights")
     weights = early.parse_known_args(list(argv))[0].weights
@@ -49,17 +56,18 @@ def _saved_recipe(argv: Sequence[str]) -> Recipe | None:
         return None
     saved: dict[str, Any] = read_checkpoint(weights)[CARD_KEY]["recipe"]
     sections = {name: kind(**saved[name]) for name, kind in SECTIONS.items()}
-    return Recipe(**{**saved, **sections})
+    data = replace(sections["data"], limit=None)
+    return Recipe(**{**saved, **sections, "data": data, "trainer": TrainerConfig()})
 
 
-def _show(recipe: Recipe, summary: TestSummary, out: Path) -> None:
+def _show(recipe: Recipe, summary: TestSummary, out: Path, *, trained_by_it: bool) -> None:
     console = Console()
     table = Table(title=f"{recipe.name} on {summary.videos} videos", title_justify="left")
     for column in ("", "top-1 (%)", "top-5 (%)"):
         table.add_column(column, justify="right" if column else "left")
     table.add_row("measured here", f"{summary.top1:.2f}", f"{summary.top5:.2f}")
-    if recipe.published:
-        table.add_row("published", *(f"{recipe.published[key]:.1f}" for key in ("top1", "top5")))
+    if recipe.published and trained_by_it:
+        table.add_row("published, on Kinetics-400", *(f"{recipe.published[key]:.1f}" for key in ("top1", "top5")))
     console.print(table)
     if summary.unreadable:
         console.print(f"{summary.unreadable} videos could not be read and count as wrong; summary.json lists them")

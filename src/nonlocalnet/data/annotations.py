@@ -47,7 +47,7 @@ def load_video_list(
     *,
     root: str | os.PathLike[str] | None = None,
     num_classes: int | None = None,
-    classes: str | os.PathLike[str] | None = None,
+    classes: str | os.PathLike[str] | Sequence[str] | None = None,
     check_files: bool = True,
 ) -> VideoList:
     """Read the videos of one split.
@@ -69,8 +69,8 @@ def load_video_list(
         root: Folder that relative paths in a list start from; without it the list's own folder.
         num_classes: Number of classes of the model. Every label must be below it, and class names, where there are any,
             must be as many.
-        classes: File of class names, in place of the `classes.txt` beside a list. For a folder the names of its
-            subfolders must be among them, and their order gives the indices.
+        classes: Class names, or a file of them, in place of the `classes.txt` beside a list. For a folder the names of
+            its subfolders must be among them, and their order gives the indices.
         check_files: Refuse a list that names missing files. Without it they are found out when they are read.
 
     Returns:
@@ -83,11 +83,10 @@ def load_video_list(
     """
     source = Path(source)
     if source.is_dir():
-        videos = _from_class_folders(source, None if classes is None else _read_class_names(Path(classes)))
+        videos = _from_class_folders(source, _class_names(classes))
     elif source.is_file():
         beside = source.parent / CLASS_NAMES_FILE
-        names_file = Path(classes) if classes is not None else beside if beside.is_file() else None
-        class_names = None if names_file is None else _read_class_names(names_file)
+        class_names = _class_names(beside if classes is None and beside.is_file() else classes)
         videos = _from_list(source, Path(root) if root is not None else source.parent, class_names, check_files)
     else:
         raise FileNotFoundError(f"no such folder or list of videos: {source}")
@@ -97,6 +96,12 @@ def load_video_list(
             f"{len(videos.class_names)} or give the matching list"
         )
     return _with_checked_labels(videos, num_classes)
+
+
+def _class_names(classes: str | os.PathLike[str] | Sequence[str] | None) -> tuple[str, ...] | None:
+    if isinstance(classes, (str, os.PathLike)):
+        return _read_class_names(Path(classes))
+    return None if classes is None else tuple(classes)
 
 
 def _with_checked_labels(videos: VideoList, num_classes: int | None) -> VideoList:

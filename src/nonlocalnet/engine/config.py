@@ -79,6 +79,8 @@ class ModelConfig:
         _require_at_least("model.crop", self.crop, 32)
         _require(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
         _require_at_least("model.inner_channels", self.inner_channels, 1)
+        if not isinstance(self.scale, str):
+            _require_finite_in("model.scale", self.scale, 0, 1e6, open_low=True)
         if isinstance(self.temporal_group_frames, int):
             _require_at_least("model.temporal_group_frames", self.temporal_group_frames, 1)
         if isinstance(self.nonlocal_blocks, int):

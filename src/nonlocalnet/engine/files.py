@@ -52,13 +52,14 @@ def prepare_output(out: Path, *, resume: bool) -> None:
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
-        occupied = next(out.iterdir(), None)
+        # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
+        occupied = next((path for path in out.iterdir() if path.name != "recipe.json"), None)
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {error.strerror or error}") from error
     if occupied is not None and not resume:
         raise OutputError(
             f"output folder {out} exists and is not empty (it holds {occupied.name}); "
-            "choose another folder, or resume the run that it holds"
+            "choose another folder; a training run in it goes on with --resume"
         )
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"cannot use output folder {out}: it is not writable")

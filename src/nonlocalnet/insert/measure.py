@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
+from torchvision.ops import Permute
 
 from nonlocalnet.insert.infer import convolution_ndim, is_channels_last_layer
 from nonlocalnet.insert.places import Place
@@ -61,8 +62,11 @@ class _Look:
             if is_channels_last_layer(module):
                 yield module.register_forward_hook(self._note_channels_last)
 
-    def _note_channels_last(self, _: nn.Module, args: tuple[Any, ...], output: object) -> None:
-        for tensor in (output, *args):
+    def _note_channels_last(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
+        # ConvNeXt's blocks go to channels-last and back: only one side of each of these is channels-last.
+        to_channels_last = isinstance(module, Permute) and module.dims[-1] == 1
+        back = isinstance(module, Permute) and not to_channels_last
+        for tensor in (*(() if back else (output,)), *(() if to_channels_last else args)):
             if isinstance(tensor, Tensor):
                 self.channels_last_shapes.add(tensor.shape)
 

@@ -15,12 +15,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from nonlocalnet import zoo
-from nonlocalnet.data.annotations import VideoList, load_video_list
+from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video_list
 from nonlocalnet.data.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.sampler import StepBatchSampler
 from nonlocalnet.data.sampling import ClipGeometry, parse_clip
 from nonlocalnet.data.transforms import normalise
-from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.initialise import initialise
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
@@ -102,12 +102,16 @@ def make_card(recipe: Recipe, *, class_names: Sequence[str] | None) -> dict[str,
     }
 
 
-def load_videos(recipe: Recipe, split: Literal["train", "val", "test"]) -> VideoList:
+def load_videos(
+    recipe: Recipe, split: Literal["train", "val", "test"], *, class_names: Sequence[str] | None = None
+) -> VideoList:
     """Read one of the recipe's lists.
 
     Args:
         recipe: Names the root and the list.
         split: "test" is the validation list where `data.test` is null.
+        class_names: Names already known, of the training list or of the weights. They number the class folders, of
+            which some may be missing here, and the names in a csv; a `classes.txt` beside the list must agree.
 
     Raises:
         ValueError: If `data.root` is not set, the list is malformed, or its labels do not match `model.num_classes`.
@@ -117,20 +121,19 @@ def load_videos(recipe: Recipe, split: Literal["train", "val", "test"]) -> Video
     if data.root is None:
         raise ValueError("data.root is not set: give the folder of the videos, --data.root DIR")
     name = {"train": data.train, "val": data.val, "test": data.test or data.val}[split]
-    videos = load_video_list(Path(data.root) / name, root=data.root, num_classes=recipe.model.num_classes)
+    source = Path(data.root) / name
+    own_names = source.is_file() and (source.parent / CLASS_NAMES_FILE).is_file()
+    classes = None if own_names else class_names
+    videos = load_video_list(source, root=data.root, num_classes=recipe.model.num_classes, classes=classes)
+    _compare_class_names(videos, class_names)
     kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
     return videos._replace(entries=kept)
 
 
-def build_train_loader(
-    recipe: Recipe, videos: VideoList, *, start_step: int = 0, stop_step: int, rank: int = 0, world_size: int = 1
-) -> DataLoader:
-    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
-
-    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
-    """
+def build_train_videos(recipe: Recipe, videos: VideoList) -> TrainVideos:
+    """The training clips; one object serves a whole run, so that an unreadable file is named once."""
     data = recipe.data
-    dataset = TrainVideos(
+    return TrainVideos(
         videos,
         clip_geometry(recipe),
         short_side=(data.short_side_min, data.short_side_max),
@@ -138,8 +141,17 @@ def build_train_loader(
         flip=data.flip,
         seed=recipe.trainer.seed,
     )
+
+
+def build_train_loader(
+    recipe: Recipe, dataset: TrainVideos, *, start_step: int = 0, stop_step: int, rank: int = 0, world_size: int = 1
+) -> DataLoader:
+    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
+
+    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
+    """
     sampler = StepBatchSampler(
-        len(videos.entries),
+        len(dataset),
         global_batch_size=recipe.optim.batch_size,
         total_steps=stop_step,
         start_step=start_step,
@@ -148,7 +160,7 @@ def build_train_loader(
         world_size=world_size,
     )
     batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=data.workers, pin_memory=_pins(recipe))
+    return DataLoader(dataset, batch_sampler=batches, num_workers=recipe.data.workers, pin_memory=_pins(recipe))
 
 
 def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
@@ -217,7 +229,8 @@ def train_recipe(
     """
     out = Path(out)
     device = choose_device(recipe.trainer.device)
-    train_videos, val_videos = (load_videos(recipe, split) for split in ("train", "val"))
+    train_videos = load_videos(recipe, "train")
+    val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)
     start_step = _start_step(recipe, out) if resume else 0
     if start_step == 0 and init is not None:
@@ -230,7 +243,7 @@ def train_recipe(
     )
     return train(
         model,
-        make_train_loader=partial(build_train_loader, recipe, train_videos),
+        make_train_loader=partial(build_train_loader, recipe, build_train_videos(recipe, train_videos)),
         make_val_loader=partial(build_val_loader, recipe, val_videos),
         prepare=partial(normalise, mean=MEAN, std=STD),
         optim=recipe.optim,
@@ -273,9 +286,8 @@ def test_recipe(
     device = choose_device(recipe.trainer.device)
     model = zoo.from_checkpoint(weights)
     card = zoo.card_of(model)
-    recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=model.num_classes))
-    videos = load_videos(recipe, "test")
-    _compare_class_names(videos, card["class_names"], weights=weights)
+    recipe = dataclasses.replace(recipe, model=ModelConfig(**card["recipe"]["model"]))
+    videos = load_videos(recipe, "test", class_names=card["class_names"])
     prepare_output(out, resume=False)
     preprocessing = card["preprocessing"]
     results = score_videos(
@@ -319,13 +331,14 @@ def _start_step(recipe: Recipe, out: Path) -> int:
     return step
 
 
-def _compare_class_names(videos: VideoList, own: Sequence[str] | None, *, weights: str | Path) -> None:
-    if own is None or videos.class_names is None:
+def _compare_class_names(videos: VideoList, known: Sequence[str] | None) -> None:
+    if known is None or videos.class_names is None:
         return
-    for index, (ours, theirs) in enumerate(zip(own, videos.class_names, strict=True)):
+    for index, (ours, theirs) in enumerate(zip(known, videos.class_names, strict=True)):
         if ours != theirs:
             raise ValueError(
-                f"class {index} is {ours!r} in {weights} and {theirs!r} in {videos.source}: the labels do not match"
+                f"{videos.source}: class {index} is {theirs!r} here, and {ours!r} where the network is trained: "
+                f"the labels do not match; give both lists the same {CLASS_NAMES_FILE}"
             )
 
 
