@@ -13,8 +13,7 @@ from rich.table import Table
 
 from nonlocalnet.cli.arguments import make_parser, parse
 from nonlocalnet.demos.long_range import SMALLEST, DemoSize, run_long_range_demo
-
-NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
+from nonlocalnet.demos.long_range_figures import NAMES
 
 
 def main(argv: Sequence[str]) -> int:
