@@ -1,6 +1,7 @@
 """The four networks by name: what `variant` decides about their blocks, and their signatures."""
 
 import copy
+import dataclasses
 import inspect
 import pickle
 
@@ -108,7 +109,16 @@ def test_the_signatures_agree_and_name_every_argument():
     assert signatures["c2d_resnet101"] == c2d
     assert signatures["i3d_resnet101"] == i3d
     assert i3d["inflate"].default == "3x1x1"
-    assert {name: parameter for name, parameter in i3d.items() if name != "inflate"} == dict(c2d)
+    own = {"inflate", "inflated"}
+    assert {name: parameter for name, parameter in i3d.items() if name not in own} == dict(c2d)
+
+
+def test_the_defaults_are_those_of_the_trunk_and_of_the_blocks():
+    trunk = inspect.signature(VideoTrunk).parameters
+    options = {field.name: field.default for field in dataclasses.fields(BlockOptions)}
+    for name, parameter in inspect.signature(models.i3d_resnet50).parameters.items():
+        if name not in ("nonlocal_blocks", "inflate"):
+            assert parameter.default == (options[name] if name in options else trunk[name].default), name
 
 
 @pytest.mark.parametrize("name", FACTORIES)

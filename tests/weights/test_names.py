@@ -6,7 +6,7 @@ import torch
 import torchvision
 
 from nonlocalnet.models import c2d_resnet50, c2d_resnet101
-from nonlocalnet.weights.names import IMAGE_RESNET
+from nonlocalnet.weights.tables import IMAGE_RESNET
 
 OURS = {50: c2d_resnet50, 101: c2d_resnet101}
 

@@ -1,8 +1,8 @@
 """The video networks of the paper: C2D and I3D on ResNet-50 and ResNet-101, with non-local blocks on request."""
 
 from nonlocalnet.models.factories import c2d_resnet50, c2d_resnet101, i3d_resnet50, i3d_resnet101
+from nonlocalnet.models.network import VideoResNet
 from nonlocalnet.models.summary import ModelSummary, summarise
-from nonlocalnet.models.video import VideoResNet
 
 __all__ = [
     "ModelSummary",

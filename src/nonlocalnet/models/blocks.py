@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from nonlocalnet.block import Domain
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.insert import insert_nonlocal
 from nonlocalnet.models.geometry import Geometry, Size
 from nonlocalnet.models.placement import nonlocal_paths
-from nonlocalnet.models.video import VideoResNet
+from nonlocalnet.models.video import VideoTrunk
 
 # The pairwise functions whose weights are a softmax, which [C2] scales; the other two divide by the number of
 # positions.
 SOFTMAX_FORMS: tuple[str, ...] = ("gaussian", "embedded_gaussian")
+
+Subsample = int | tuple[int, ...] | Mapping[str, Any] | Literal["variant"] | None
+GroupFrames = int | Mapping[str, int | None] | Literal["variant"] | None
 
 # "Subsampling" in Section 3.3: spatial only, a quarter of the pairs.
 SUBSAMPLE: Size = (1, 2, 2)
@@ -23,29 +26,29 @@ SUBSAMPLE: Size = (1, 2, 2)
 
 @dataclass(frozen=True, kw_only=True)
 class BlockOptions:
-    """Options of every block of one network; "variant" stands for what the network's variant and clip say."""
+    """Options of the blocks of one network; "variant" stands for what the network's variant and clip say.
 
-    inner_channels: int | None
-    pairwise: Pairwise
-    scale: float | Literal["rsqrt", "variant"]
-    subsample: int | tuple[int, ...] | Literal["variant"] | None
-    subsample_first: bool | Literal["variant"]
-    domain: Domain
-    temporal_group_frames: int | Literal["variant"] | None
-    norm: Literal["batch", "variant"] | None
-    zero_init: bool
+    `subsample` and `temporal_group_frames` may be mappings from stage to value, for networks whose stages differ.
+    """
+
+    inner_channels: int | None = None
+    pairwise: Pairwise = "embedded_gaussian"
+    scale: float | Literal["rsqrt", "variant"] = "variant"
+    subsample: Subsample = "variant"
+    subsample_first: bool | Literal["variant"] = "variant"
+    domain: Domain = "spacetime"
+    temporal_group_frames: GroupFrames = "variant"
+    norm: Literal["batch", "variant"] | None = "variant"
+    zero_init: bool = True
 
 
-def add_blocks(model: VideoResNet, nonlocal_blocks: int | Sequence[str], *, options: BlockOptions) -> VideoResNet:
+def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, options: BlockOptions) -> None:
     """Insert non-local blocks into a network, in place.
 
     Args:
         model: The network, without blocks.
         nonlocal_blocks: As `nonlocalnet.models.placement.nonlocal_paths` takes them.
         options: Of every block.
-
-    Returns:
-        The same network.
 
     Raises:
         ValueError: If a placement or an option is not possible.
@@ -62,7 +65,7 @@ def add_blocks(model: VideoResNet, nonlocal_blocks: int | Sequence[str], *, opti
             inner_channels=options.inner_channels,
             pairwise=options.pairwise,
             scale=_scale(options, geometry),
-            subsample=_subsample(options),
+            subsample=_subsample(options, stage=stage),
             subsample_first=geometry.subsample_first
             if options.subsample_first == "variant"
             else options.subsample_first,
@@ -71,7 +74,6 @@ def add_blocks(model: VideoResNet, nonlocal_blocks: int | Sequence[str], *, opti
             norm=geometry.block_norm if options.norm == "variant" else options.norm,
             zero_init=options.zero_init,
         )
-    return model
 
 
 def _scale(options: BlockOptions, geometry: Geometry) -> float | Literal["rsqrt"]:
@@ -80,15 +82,21 @@ def _scale(options: BlockOptions, geometry: Geometry) -> float | Literal["rsqrt"
     return geometry.scale if options.pairwise in SOFTMAX_FORMS else 1.0
 
 
-def _subsample(options: BlockOptions) -> int | tuple[int, ...] | None:
-    if options.subsample != "variant":
-        return options.subsample
+def _subsample(options: BlockOptions, *, stage: str) -> int | tuple[int, ...] | None:
+    value = options.subsample
+    if isinstance(value, Mapping):
+        value = value.get(stage)
+    if value != "variant":
+        return value
     # Pooling in space would mix the locations that "time" keeps apart.
     return None if options.domain == "time" else SUBSAMPLE
 
 
 def _group_frames(options: BlockOptions, geometry: Geometry, *, stage: str) -> int | None:
-    if options.temporal_group_frames != "variant":
-        return options.temporal_group_frames
+    value = options.temporal_group_frames
+    if isinstance(value, Mapping):
+        value = value.get(stage)
+    if value != "variant":
+        return value
     # "space" sums over single frames, for which groups of frames mean nothing.
     return geometry.group_frames_res3 if stage == "res3" and options.domain != "space" else None

@@ -9,10 +9,11 @@ import torch.nn.functional as F
 from torch import nn
 
 from nonlocalnet.models.geometry import Inflate, Size
+from nonlocalnet.models.norm import MakeNorm
 
 
 class Bottleneck(nn.Module):
-    """Three convolutions, each followed by BatchNorm, around a shortcut.
+    """Three convolutions, each followed by its normalisation, around a shortcut.
 
     The spatial stride is on the 3x3 convolution ([C2]). Children: conv1, norm1, conv2, norm2, conv3, norm3 and, where
     the shape changes, downsample.conv and downsample.norm.
@@ -22,8 +23,7 @@ class Bottleneck(nn.Module):
         inner_channels: Channels of the 3x3 convolution; the output has 4 times as many.
         stride: Spatial stride, 1 or 2.
         inflate: Which kernel spans 3 frames: "3x1x1" the first 1x1, "3x3x3" the 3x3; None for neither.
-        norm_eps: BatchNorm's eps.
-        norm_momentum: BatchNorm's momentum, PyTorch's sense.
+        norm: Makes the normalisation of so many channels.
 
     Shape:
         (B, in_channels, T, H, W) -> (B, 4 * inner_channels, T, ceil(H / stride), ceil(W / stride)).
@@ -36,16 +36,12 @@ class Bottleneck(nn.Module):
         *,
         stride: int = 1,
         inflate: Inflate | None = None,
-        norm_eps: float = 1e-5,
-        norm_momentum: float = 0.1,
+        norm: MakeNorm = nn.BatchNorm3d,
     ) -> None:
         super().__init__()
         out_channels = 4 * inner_channels
         kernel1: Size = (3 if inflate == "3x1x1" else 1, 1, 1)
         kernel2: Size = (3 if inflate == "3x3x3" else 1, 3, 3)
-
-        def norm(channels: int) -> nn.BatchNorm3d:
-            return nn.BatchNorm3d(channels, eps=norm_eps, momentum=norm_momentum)
 
         self.conv1 = conv3d(in_channels, inner_channels, kernel1)
         self.norm1 = norm(inner_channels)

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from nonlocalnet.models.video import VideoResNet
+from nonlocalnet.models.video import VideoTrunk
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class ModelSummary:
         stages: One row for each layer of the network (stem, res2, ..., head).
         blocks: One row for each residual and non-local block, in the network's order.
         baseline: Summary of the plain C2D of the same depth, width, clip and variant; None for a network that is no
-            `VideoResNet`, and in a baseline itself.
+            `VideoTrunk`, and in a baseline itself.
     """
 
     input_shape: tuple[int, ...]
@@ -90,16 +90,16 @@ def summarise(model: nn.Module, input_shape: tuple[int, ...]) -> ModelSummary:
         input_shape: Shape of its input, batch first; (1, 3, 32, 224, 224) for the paper's clip.
 
     Returns:
-        The summary; for a `VideoResNet` with that of the plain C2D beside it.
+        The summary; for a video network with that of the plain C2D beside it.
 
     Raises:
         ValueError: If the network refuses an input of that shape.
     """
     summary = _count(model, tuple(input_shape))
-    if not isinstance(model, VideoResNet):
+    if not isinstance(model, VideoTrunk):
         return summary
     with torch.device("meta"):
-        plain = VideoResNet(
+        plain = VideoTrunk(
             depth=model.depth,
             num_classes=model.num_classes,
             clip=model.clip,

@@ -1,4 +1,4 @@
-"""The video ResNet that every network of this package is built on: C2D and I3D, 50 and 101 layers deep, without blocks.
+"""The trunk that every video network of this package is built on: C2D and I3D, 50 and 101 layers deep, without blocks.
 
 Tensors are B, C, T, H, W. Layer names follow Table 1: stem (conv1), pool1, res2, pool2, res3, res4, res5, head.
 """
@@ -11,29 +11,32 @@ from torch import nn
 
 from nonlocalnet.models.bottleneck import Bottleneck, conv3d
 from nonlocalnet.models.geometry import (
-    CONV1_KERNEL_C2D,
-    CONV1_KERNEL_I3D,
+    CONV1_FRAMES_C2D,
+    INFLATIONS,
     STAGES,
     Clip,
     Depth,
     Inflate,
+    Inflated,
     Pool,
     Size,
+    TrunkNorm,
     Variant,
     geometry_of,
     head_window,
     inflated_blocks,
     minimum_input,
 )
+from nonlocalnet.models.norm import MakeNorm, norm_maker
 
 
 class Stem(nn.Module):
-    """conv1, BatchNorm, ReLU. Children: conv, norm."""
+    """conv1, its normalisation, ReLU. Children: conv, norm."""
 
-    def __init__(self, channels: int, *, kernel: Size, stride: Size, norm_eps: float, norm_momentum: float) -> None:
+    def __init__(self, channels: int, *, kernel: Size, stride: Size, norm: MakeNorm) -> None:
         super().__init__()
         self.conv = conv3d(3, channels, kernel, stride=stride)
-        self.norm = nn.BatchNorm3d(channels, eps=norm_eps, momentum=norm_momentum)
+        self.norm = norm(channels)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Return ReLU(norm(conv(x)))."""
@@ -53,7 +56,7 @@ class Head(nn.Module):
         return self.projection(self.dropout(features))
 
 
-class VideoResNet(nn.Module):
+class VideoTrunk(nn.Module):
     """C2D or I3D without non-local blocks; the factories insert them.
 
     Children: `stem` (conv, norm), `pool1`, `res2`, `pool2`, `res3`, `res4`, `res5` (each a `Sequential` of
@@ -70,10 +73,14 @@ class VideoResNet(nn.Module):
         num_classes: Outputs of the classifier.
         clip: Frames and frame stride the network is made for, "8x8", "32x2", "32x4" or "128x1". Decides the temporal
             strides; other clip lengths are accepted as input.
-        variant: "release" or "paper"; see `nonlocalnet.models.geometry`.
+        variant: Whose geometry, "release", "paper" or another program's; see `nonlocalnet.models.geometry`.
         width: Channels of conv1, 64 in the paper. Every other layer is a multiple of it.
         dropout: Probability of dropping a pooled feature in training (0.5: Section 4.1).
-        crop: Height and width of the training crop, in pixels; decides the pooling window of `scores`.
+        crop: Height and width of the training crop, in pixels; decides the pooling window of `scores`. None: `scores`
+            averages the whole map.
+        inflated: Which residual blocks of an I3D hold the inflated kernel: "alternate" (the paper's I3D), "all" or
+            "late" (other programs' networks).
+        trunk_norm: "batch", or "affine" for [C2]'s networks whose BatchNorms are folded into frozen scales and shifts.
 
     Attributes:
         geometry: The strides and pools of this variant and clip.
@@ -93,12 +100,18 @@ class VideoResNet(nn.Module):
         variant: Variant = "release",
         width: int = 64,
         dropout: float = 0.5,
-        crop: int = 224,
+        crop: int | None = 224,
+        inflated: Inflated = "alternate",
+        trunk_norm: TrunkNorm = "batch",
     ) -> None:
         super().__init__()
-        _check_arguments(depth, inflate, num_classes=num_classes, width=width, dropout=dropout, crop=crop)
+        _check_arguments(
+            depth, inflate, inflated=inflated, num_classes=num_classes, width=width, dropout=dropout, crop=crop
+        )
         self.depth: Depth = depth
         self.inflate: Inflate | None = inflate
+        self.inflated: Inflated = inflated
+        self.trunk_norm: TrunkNorm = trunk_norm
         self.num_classes = num_classes
         self.clip: Clip = clip
         self.variant: Variant = variant
@@ -107,13 +120,9 @@ class VideoResNet(nn.Module):
         self.geometry = geometry = geometry_of(variant=variant, clip=clip)
         self.min_input_size = minimum_input(geometry)
 
-        self.stem = Stem(
-            width,
-            kernel=CONV1_KERNEL_C2D if inflate is None else CONV1_KERNEL_I3D,
-            stride=geometry.conv1_stride,
-            norm_eps=geometry.norm_eps,
-            norm_momentum=geometry.norm_momentum,
-        )
+        conv1_frames = CONV1_FRAMES_C2D if inflate is None else INFLATIONS[inflated].conv1_frames
+        norm = norm_maker(trunk_norm, geometry)
+        self.stem = Stem(width, kernel=(conv1_frames, 7, 7), stride=geometry.conv1_stride, norm=norm)
         self.pool1 = _max_pool(geometry.pool1)
         self.res2 = self._stage("res2", in_channels=width, inner_channels=width, stride=1)
         self.pool2 = _max_pool(geometry.pool2)
@@ -162,7 +171,7 @@ class VideoResNet(nn.Module):
         res5's output is averaged over all its frames and a window of crop / 32 rows and columns (7 for 224) that slides
         by 1, classified at every place without dropout, turned into probabilities there, and these are averaged. A
         window larger than the map is cut to it. For frames of the training crop's size there is one place, and the
-        result is softmax(model(x)).
+        result is softmax(model(x)); so it is for every size where the head averages the whole map (mmaction2).
 
         Args:
             x: As in `forward`; usually larger than the training crop.
@@ -174,7 +183,8 @@ class VideoResNet(nn.Module):
         feature_map = self.feature_map(x)
         frames, height, width = feature_map.shape[2:]
         window = head_window(self.geometry, crop=self.crop)
-        pooled = F.avg_pool3d(feature_map, (frames, min(window, height), min(window, width)), stride=1)
+        rows, columns = (height, width) if window is None else (min(window, height), min(window, width))
+        pooled = F.avg_pool3d(feature_map, (frames, rows, columns), stride=1)
         logits = self.head.projection(pooled.movedim(1, -1))
         probabilities = logits.sigmoid() if multi_label else logits.softmax(dim=-1)
         return probabilities.mean(dim=(1, 2, 3))
@@ -187,14 +197,13 @@ class VideoResNet(nn.Module):
 
     def _stage(self, name: str, *, in_channels: int, inner_channels: int, stride: int) -> nn.Sequential:
         blocks = []
-        for index, inflated in enumerate(inflated_blocks(name, depth=self.depth)):
+        for index, inflated in enumerate(inflated_blocks(name, depth=self.depth, inflated=self.inflated)):
             block = Bottleneck(
                 in_channels if index == 0 else 4 * inner_channels,
                 inner_channels,
                 stride=stride if index == 0 else 1,
                 inflate=self.inflate if inflated else None,
-                norm_eps=self.geometry.norm_eps,
-                norm_momentum=self.geometry.norm_momentum,
+                norm=norm_maker(self.trunk_norm, self.geometry),
             )
             blocks.append(block)
         return nn.Sequential(*blocks)
@@ -218,25 +227,34 @@ def _max_pool(pool: Pool) -> nn.MaxPool3d:
     return nn.MaxPool3d(pool.kernel, stride=pool.stride, padding=pool.padding)
 
 
-def _initialise(model: VideoResNet) -> None:
+def _initialise(model: VideoTrunk) -> None:
     for module in model.modules():
         if isinstance(module, nn.Conv3d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
-        elif isinstance(module, Bottleneck):
+        elif isinstance(module, Bottleneck) and isinstance(module.norm3, nn.BatchNorm3d):
             nn.init.zeros_(module.norm3.weight)
     nn.init.normal_(model.head.projection.weight, std=0.01)
     nn.init.zeros_(model.head.projection.bias)
 
 
 def _check_arguments(
-    depth: int, inflate: str | None, *, num_classes: int, width: int, dropout: float, crop: int
+    depth: int,
+    inflate: str | None,
+    *,
+    inflated: str,
+    num_classes: int,
+    width: int,
+    dropout: float,
+    crop: int | None,
 ) -> None:
     if depth not in (50, 101):
         raise ValueError(f"depth must be 50 or 101, got {depth!r}")
     if inflate not in (None, "3x1x1", "3x3x3"):
         raise ValueError(f"inflate must be '3x1x1' or '3x3x3', got {inflate!r}")
-    for name, value, least in (("num_classes", num_classes, 1), ("width", width, 1), ("crop", crop, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be a whole number of at least {least}, got {value!r}")
+    if inflated not in INFLATIONS:
+        raise ValueError(f"inflated must be one of {', '.join(INFLATIONS)}, got {inflated!r}")
+    for name, value in (("num_classes", num_classes), ("width", width), ("crop", 1 if crop is None else crop)):
+        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")

@@ -10,7 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from nonlocalnet.weights.names import IMAGE_RESNET
+from nonlocalnet.weights.tables import IMAGE_RESNET
 
 logger = logging.getLogger(__name__)
 
