@@ -18,6 +18,7 @@ Where each fact stands:
 
 from collections.abc import Mapping
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -29,7 +30,7 @@ State = dict[str, Tensor]
 MODES = ("gaussian", "embedded_gaussian", "dot_product", "concatenation")
 
 
-def _tensor(array) -> Tensor:  # noqa: ANN001
+def _tensor(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array)
 
 
@@ -49,6 +50,11 @@ def _convolution(
     shape = (out, into) + (1,) * ndim
     state = {f"{prefix}.weight": _tensor(draws.output(shape) if output else draws.embedding(shape))}
     return state | ({f"{prefix}.bias": _tensor(draws.shift(out))} if bias else {})
+
+
+def _embeddings(state: Mapping[str, Tensor], names: Mapping[str, str]) -> dict[str, tuple[Tensor, Tensor]]:
+    present = {key: name for key, name in names.items() if f"{name}.weight" in state}
+    return {key: (state[f"{name}.weight"], state[f"{name}.bias"]) for key, name in present.items()}
 
 
 def _four_modes(

@@ -44,7 +44,7 @@ PLACES: dict[tuple[int, int], dict[int, Sequence[int]]] = {
 
 @dataclass(frozen=True)
 class Graph:
-    """What a file of blobs does not say. Every field but the clip's is a fact of the program, here to be ignored once."""
+    """What a file of blobs does not say: facts of the program, fields so that a test can ignore one of them."""
 
     conv1_stride_t: int = 2
     pool1_kernel: tuple[int, int, int] = (2, 3, 3)
@@ -91,8 +91,8 @@ def shapes(
 ) -> dict[str, tuple[int, ...]]:
     """Name -> shape of every blob of the network, in the order of the graph.
 
-    nonlocal_blocks is a number of blocks (0, 1, 5 or 10) or {stage: after which residual blocks}; nonlocal_norm is "bn",
-    "affine" or "none" and follows the configurations where it is None: BN, or nothing in an affine model.
+    nonlocal_blocks is a number of blocks (0, 1, 5 or 10) or {stage: after which residual blocks}; nonlocal_norm is
+    "bn", "affine" or "none" and follows the configurations where it is None: BN, or nothing in an affine model.
     """
     suffixes = ("s", "b") if affine else ("s", "b", "rm", "riv")
     norm_of = {"bn": ("s", "b", "rm", "riv"), "affine": ("s", "b"), "none": ()}
@@ -282,13 +282,15 @@ class _Network:
         x = max_pool(x, graph.pool1_kernel, graph.pool1_stride, graph.pool1_padding)
         head_frames = frames // (graph.conv1_stride_t * graph.pool1_stride[0] * 2)
         affine_model = not any(name.endswith("_riv") for name in self.blobs)
-        groups = head_frames // graph.group_frames if affine_model and graph.group_frames else 1
+        in_groups = affine_model and graph.group_frames and any("nonlocal_conv3" in name for name in self.blobs)
+        groups = head_frames // graph.group_frames if in_groups else 1
+        assert not in_groups or head_frames % graph.group_frames == 0, "the program asserts it too"
         for stage in (2, 3, 4, 5):
             i = 0
             while f"res{stage}_{i}_branch2a_w" in self.blobs:
                 x = self.residual(x, f"res{stage}_{i}", 2 if i == 0 and stage > 2 else 1)
                 if (prefix := f"nonlocal_conv{stage}_{i}") + "_theta_w" in self.blobs:
-                    x = self.nonlocal_in_groups(x, prefix, groups if stage == 3 and groups > 1 else 1)
+                    x = self.nonlocal_in_groups(x, prefix, groups if stage == 3 else 1)
                 i += 1
             if stage == 2:
                 x = max_pool(x, (2, 1, 1))

@@ -40,7 +40,7 @@ def max_pool(x: Tensor, kernel: Sequence[int], stride: Sequence[int] | None = No
 
 
 def pool_space(x: Tensor, *, space: int = 2) -> Tensor:
-    """The blocks' subsampling: kernel and stride `space` over the last two dimensions, or over a 1-D signal's only one."""
+    """The blocks' subsampling: kernel and stride `space` over the last two dimensions, or a signal's only one."""
     dims = x.dim() - 2
     return max_pool(x, (1, space, space) if dims == 3 else (space,) * dims)
 
@@ -63,3 +63,8 @@ def attend(
         sums_BNM = sums_BNM + torch.einsum("c,bcm->bm", w_phi, phi_BCM)[:, None, :]
         f_BNM = F.relu(sums_BNM) / phi_BCM.shape[2]
     return g_BDM @ f_BNM.transpose(1, 2)
+
+
+def difference(a: torch.Tensor, b: torch.Tensor) -> float:
+    """Largest difference, relative to the largest value."""
+    return float((a - b).abs().max() / b.abs().max())

@@ -9,7 +9,7 @@ Where each fact stands there:
   sum; `pathway0_nonlocal{i}` after residual block i, outside its ReLU; NONLOCAL.GROUP is the *number* of contiguous
   temporal groups (Caffe2's 4 is the frames of one); NUM_BLOCK_TEMP_KERNEL truncates a stage's temporal kernels.
 - nonlocal_helper.py: theta of x, then max-pool by NONLOCAL.POOL, then phi and g; the scale d^-0.5 with "softmax" only;
-  "dot_product" divided by the pooled count; `conv_out` has a bias and `bn` follows. (Its first commit called it `norm`.)
+  "dot_product" divided by the pooled count; `conv_out` has a bias and `bn` follows. (First called `norm`.)
 - head_helper.py: pool of stride 1, linear at every position; when testing MODEL.HEAD_ACT per position, then the mean.
 - config/defaults.py: NONLOCAL.INSTANTIATION is "dot_product" unless set, NONLOCAL.POOL [1, 2, 2] in every stage,
   DATA.MEAN 0.45 and DATA.STD 0.225 on values in 0..1, RGB unless DATA.REVERSE_INPUT_CHANNEL.
