@@ -12,6 +12,8 @@ from models.helpers import tiny
 from nonlocalnet import models
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.insert import nonlocal_blocks
+from nonlocalnet.models.blocks import BlockOptions
+from nonlocalnet.models.video import VideoTrunk
 
 FACTORIES = ("c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101")
 

@@ -76,7 +76,7 @@ def test_the_heads_window_is_the_map_of_the_training_crop(variant, clip):
 
 
 def test_unknown_variant_or_clip_is_refused():
-    with pytest.raises(ValueError, match="variant must be one of release, paper, slowfast, .*, got 'slow'"):
+    with pytest.raises(ValueError, match=r"variant must be one of release, paper, slowfast, .*, got 'slow'"):
         geometry_of(variant="slow", clip="8x8")
     with pytest.raises(ValueError, match="clip must be one of 8x8, 32x2, 32x4, 128x1, got '16x4'"):
         geometry_of(variant="release", clip="16x4")

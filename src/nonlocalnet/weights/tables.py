@@ -75,10 +75,9 @@ CAFFE2 = NameTable(
     ),
 )
 
-# facebookresearch/SlowFast, `slowfast/models`: one pathway, named from its first version on.
-SLOWFAST = NameTable(
-    source="PySlowFast",
-    rows=(
+
+def _slowfast(*, block_norm: str) -> tuple[Row, ...]:
+    return (
         ("s1.pathway0_stem.conv.{tensor}", "stem.conv.{tensor}"),
         ("s1.pathway0_stem.bn.{tensor}", "stem.norm.{tensor}"),
         *(
@@ -90,15 +89,18 @@ SLOWFAST = NameTable(
         ("s{stage}.pathway0_res{block}.branch1_bn.{tensor}", "res{stage}.{block}.downsample.norm.{tensor}"),
         *(
             (
-                f"s{{stage}}.pathway0_nonlocal{{block}}.conv_{name}.{{tensor}}",
-                f"res{{stage}}.{{block}}_nonlocal.{name}.{{tensor}}",
+                f"s{{stage}}.pathway0_nonlocal{{block}}.{theirs}.{{tensor}}",
+                f"res{{stage}}.{{block}}_nonlocal.{ours}.{{tensor}}",
             )
-            for name in _PROJECTIONS
+            for theirs, ours in ((block_norm, "norm"), *((f"conv_{name}", name) for name in _PROJECTIONS))
         ),
-        ("s{stage}.pathway0_nonlocal{block}.bn.{tensor}", "res{stage}.{block}_nonlocal.norm.{tensor}"),
         ("head.projection.{tensor}", "head.projection.{tensor}"),
-    ),
-)
+    )
+
+
+# facebookresearch/SlowFast, `slowfast/models`: one pathway. Its first version called a block's norm "norm".
+SLOWFAST = NameTable(source="PySlowFast", rows=_slowfast(block_norm="bn"))
+SLOWFAST_FIRST = NameTable(source="PySlowFast", rows=_slowfast(block_norm="norm"))
 
 
 def _mmaction2(*, subsampled: bool) -> tuple[Row, ...]:

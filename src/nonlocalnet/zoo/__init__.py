@@ -73,8 +73,11 @@ def from_checkpoint(
         ValueError: If the file is damaged, is none of these, leaves something open, or strictly, does not fit.
     """
     plan = plan_file(path, Asked(clip=clip, pairwise=pairwise, scale=scale))
-    if num_classes is not None and num_classes != plan.arguments["num_classes"]:
+    own = plan.arguments.get("num_classes")
+    if num_classes is not None and num_classes != own:
         plan = plan.with_classes(num_classes)
+    elif own is None:
+        raise ValueError(f"{plan.path} has no classifier: give num_classes= for a fresh one")
     return load(plan, strict=strict)[0]
 
 

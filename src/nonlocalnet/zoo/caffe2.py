@@ -4,6 +4,9 @@ What names and shapes leave open is the clip, which decides the temporal strides
 name. Its networks are `variant="release"`: max-pools without padding, blocks that pool before phi and g, embedded
 Gaussian with logits times d^-0.5.
 
+PySlowFast's own model zoo has a few such files ("I3D_NLN_8x8_R50.pkl"), whose networks are PySlowFast's: only their names
+tell them from the release's.
+
 A file without any running statistics is an "affine" one: each norm is a frozen scale and shift, the blocks of res3 work
 in temporal groups of 4 frames, and a block's own scale and shift, where there are any, are folded into W_z here.
 """
@@ -11,12 +14,14 @@ in temporal groups of 4 frames, and a block's own scale and shift, where there a
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from nonlocalnet.models.geometry import Variant
 from nonlocalnet.models.network import paper_preprocessing
 from nonlocalnet.weights.tables import CAFFE2
 from nonlocalnet.zoo.forms import foreign_card, pairwise_of, scale_of
@@ -24,6 +29,9 @@ from nonlocalnet.zoo.plan import Asked, Plan, same_names
 from nonlocalnet.zoo.structure import read_structure
 
 _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
+# The zoo of PySlowFast (`pyslowfast/model_zoo/kinetics400`); NOPOOL has no temporal pool after res2.
+_SLOWFAST_NAME = re.compile(r"(?:C2D|I3D|SLOW|SLOWONLY)(_NOPOOL)?(?:_NLN)?_[0-9]+x[0-9]+_R(?:50|101)")
+_BLOCK_BIAS = re.compile(r"nonlocal_conv\d_\d+_(?:theta|phi|g|out)_b")
 _GROUP_FRAMES = 4
 
 
@@ -43,7 +51,11 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
     structure = read_structure(same_names(tensors, CAFFE2), path=path)
     affine = structure.arguments["trunk_norm"] == "affine"
     clip, whence = _clip(path, asked)
-    statements = [f"clip {clip}, from {whence}: the blobs do not say it"]
+    variant = _variant(path)
+    statements = [
+        f"clip {clip}, from {whence}: the blobs do not say it",
+        f"variant {variant}: {'the release' if variant == 'release' else 'a file of that program by its name'}",
+    ]
     arguments = dict(structure.arguments)
     if affine:
         statements.append("no running statistics: every norm is a frozen scale and shift")
@@ -51,10 +63,15 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
             tensors = _fold_block_norms(path, tensors)
             arguments["norm"] = None
             statements.append("the blocks' scales and shifts are folded into W_z")
+    zero_filled: frozenset[str] = frozenset()
+    if arguments["nonlocal_blocks"] and not any(_BLOCK_BIAS.fullmatch(name) for name in tensors):
+        names = ("theta", "phi", "g", "out")
+        zero_filled = frozenset(f"{b}_nonlocal.{name}.bias" for b in arguments["nonlocal_blocks"] for name in names)
+        statements.append("no block has a bias (NONLOCAL.NO_BIAS): zeros stand for them")
     pairwise = pairwise_of(structure, asked, said=None, usual="embedded_gaussian", path=path)
     arguments |= {
         "clip": clip,
-        "variant": "release",
+        "variant": variant,
         "crop": 224,
         "pairwise": pairwise,
         "scale": scale_of(pairwise, asked, family="rsqrt", path=path),
@@ -78,6 +95,7 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
             preprocessing=paper_preprocessing(clip, crop=256),
         ),
         statements=tuple(statements),
+        zero_filled=zero_filled,
     )
 
 
@@ -98,13 +116,20 @@ def tensors_of(content: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
 def _clip(path: str, asked: Asked) -> tuple[str, str]:
     if asked.clip is not None:
         return asked.clip, "the caller"
-    match = _CLIP_IN_NAME.search(path.replace("\\", "/").rpartition("/")[2])
+    match = _CLIP_IN_NAME.search(Path(path).name)
     if match is None:
         raise ValueError(
             f"{path}: the clip that the network is made for stands neither in the blobs nor in the file's name: "
             "give clip='8x8', '32x2', '32x4' or '128x1' (--clip on the command line)"
         )
     return match.group(1), "the file's name"
+
+
+def _variant(path: str) -> Variant:
+    match = _SLOWFAST_NAME.match(Path(path).name)
+    if match is None:
+        return "release"
+    return "slowfast-nopool" if match.group(1) or Path(path).name.startswith("SLOW") else "slowfast"
 
 
 def _refuse_image_network(path: str, tensors: dict[str, Tensor]) -> None:
@@ -121,7 +146,7 @@ def _fold_block_norms(path: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
     folded = dict(tensors)
     prefixes = {name.rpartition("_bn_")[0] for name in tensors if re.fullmatch(r"nonlocal_conv\d_\d+_bn_[sb]", name)}
     for prefix in sorted(prefixes):
-        parts = [f"{prefix}_bn_s", f"{prefix}_bn_b", f"{prefix}_out_w", f"{prefix}_out_b"]
+        parts = [f"{prefix}_{part}" for part in ("bn_s", "bn_b", "out_w", "out_b")]
         missing = [part for part in parts if part not in tensors]
         if missing:
             raise ValueError(f"{path}: {missing[0]} is missing, with which {prefix}'s scale and shift would be folded")

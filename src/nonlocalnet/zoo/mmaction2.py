@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -238,7 +239,7 @@ def _variant(structure: Structure, settings: Settings, *, flat: bool, path: obje
 
 
 def _pairwise_in_name(path: str) -> Any:
-    match = _PAIRWISE_IN_NAME.search(path.replace("\\", "/").rpartition("/")[2])
+    match = _PAIRWISE_IN_NAME.search(Path(path).name)
     return match.group(1).replace("-", "_") if match else None
 
 

@@ -62,7 +62,7 @@ class Plan:
 
     def with_classes(self, num_classes: int) -> Plan:
         """The same plan with a new classifier; the file's is dropped."""
-        old = self.arguments["num_classes"]
+        old = self.arguments.get("num_classes") or "none"
         heads = [n for n in self.tensors if (self.table.to_ours(n) or "").startswith("head.")]
         arguments = {**self.arguments, "num_classes": num_classes}
         return replace(
@@ -70,7 +70,7 @@ class Plan:
             arguments=arguments,
             tensors={name: tensor for name, tensor in self.tensors.items() if name not in heads},
             fresh=frozenset(f"head.projection.{part}" for part in ("weight", "bias")),
-            dropped={**self.dropped, **dict.fromkeys(heads, f"the classifier of {old} classes is replaced")},
+            dropped={**self.dropped, **dict.fromkeys(heads, "the classifier, which is replaced")},
             card={
                 **self.card,
                 "model": {"architecture": self.architecture, "arguments": arguments},
@@ -79,7 +79,7 @@ class Plan:
             },
             statements=(
                 *self.statements,
-                f"the classifier is new, for {num_classes} classes in place of {old}: train it before use",
+                f"the classifier is new: {num_classes} classes in place of {old}; it must be trained before use",
             ),
         )
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.geometry import STAGES, Variant, geometry_of
-from nonlocalnet.weights.tables import SLOWFAST
+from nonlocalnet.weights.tables import SLOWFAST, SLOWFAST_FIRST
 from nonlocalnet.zoo.forms import foreign_card, pairwise_of, scale_of
 from nonlocalnet.zoo.plan import Asked, Plan, same_names
 from nonlocalnet.zoo.structure import Structure, read_structure
@@ -68,7 +68,9 @@ def plan_slowfast(path: str, tensors: dict[str, Tensor], settings: Mapping[str, 
     Raises:
         ValueError: If the settings are of another graph, or leave the pairwise function open.
     """
-    structure = read_structure(same_names(tensors, SLOWFAST), path=path)
+    first = sum(".norm." in name for name in tensors) > sum("nonlocal" in name and ".bn." in name for name in tensors)
+    table = SLOWFAST_FIRST if first else SLOWFAST
+    structure = read_structure(same_names(tensors, table), path=path)
     config = _Settings(settings or {}, path=path)
     for name, value in _REQUIRED.items():
         if config.get(name, value) != value:
@@ -98,14 +100,14 @@ def plan_slowfast(path: str, tensors: dict[str, Tensor], settings: Mapping[str, 
         statements.append("no saved settings: crop, block pooling and groups are the program's defaults")
     return Plan(
         path=path,
-        format=SLOWFAST.source,
-        table=SLOWFAST,
+        format=table.source,
+        table=table,
         tensors=tensors,
         architecture=structure.architecture,
         arguments=arguments,
         card=foreign_card(
             path,
-            format=SLOWFAST.source,
+            format=table.source,
             architecture=structure.architecture,
             arguments=arguments,
             preprocessing=_preprocessing(config, clip),

@@ -25,8 +25,8 @@ class Structure:
 
     Attributes:
         architecture: Factory of `nonlocalnet.models`.
-        arguments: Those of its arguments that are known: num_classes, width, nonlocal_blocks, inner_channels, norm and
-            trunk_norm, for an I3D inflate and inflated.
+        arguments: Those of its arguments that are known: num_classes (None in a file without a classifier), width,
+            nonlocal_blocks, inner_channels, norm and trunk_norm, for an I3D inflate and inflated.
         embedded: Whether the blocks have theta and phi.
         concatenated: Whether they have the vector w_f.
     """
@@ -97,11 +97,11 @@ def _width(shapes: Shapes) -> int:
     return max(1, votes.most_common(1)[0][0]) if votes else 64
 
 
-def _num_classes(shapes: Shapes, *, path: object) -> int:
+def _num_classes(shapes: Shapes, *, path: object) -> int | None:
     weight, bias = (shapes.get(f"head.projection.{part}") for part in ("weight", "bias"))
     found = [shape[0] for shape in (weight, bias) if shape]
     if not found:
-        raise ValueError(f"{path} has no classifier: both its weight and its bias are missing")
+        return None
     if len(set(found)) > 1:
         raise ValueError(
             f"{path}: the classifier's weight has the shape {weight} and its bias {bias}: they disagree on the classes"
