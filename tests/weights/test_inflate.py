@@ -10,9 +10,10 @@ import torchvision
 from torch import nn
 
 from models.helpers import randomise_norms
-from nonlocalnet import models
+from nonlocalnet import models, zoo
 from nonlocalnet.weights import inflate
-from nonlocalnet.weights.names import IMAGE_RESNET
+from nonlocalnet.weights.tables import IMAGE_RESNET
+from weights.originals import caffe2, imagenet
 
 
 @functools.cache
@@ -195,3 +196,30 @@ def test_the_blocks_of_an_inflated_network_still_start_as_the_identity():
     with torch.no_grad():
         assert torch.equal(plain.features(x), with_blocks.features(x))
     assert isinstance(plain.head.projection, nn.Linear)
+
+
+def test_caffe2_image_networks_inflate(tmp_path):
+    blobs = imagenet.make_blobs(width=4)
+    path = caffe2.write_pickle(tmp_path / "r50.pkl", blobs)
+    model = models.c2d_resnet50(width=4, num_classes=5, clip="8x8").eval()
+    report = inflate(model, zoo.read_tensors(path))
+    assert report.unused == ("fc.weight", "fc.bias")
+    model.head.projection.weight.data = torch.from_numpy(blobs["pred_w"])
+    model.head.projection.bias.data = torch.from_numpy(blobs["pred_b"])
+    image = torch.randn(1, 3, 96, 96)
+    expected = imagenet.logits(blobs, image)
+    with torch.no_grad():
+        found = model(image.unsqueeze(2).expand(-1, -1, 2, -1, -1))
+    assert relative_error(found, expected) < 1e-5
+
+
+def test_caffe2_clean_files_leave_the_statistics_to_training(tmp_path):
+    path = caffe2.write_pickle(
+        tmp_path / "clean.pkl", imagenet.make_blobs(width=4, clean=True), wrapped=False, protocol=0
+    )
+    model = models.i3d_resnet50(width=4)
+    report = inflate(model, zoo.read_tensors(path))
+    assert "stem.norm.weight" in report.matched
+    assert "stem.norm.running_mean" in report.fresh
+    with pytest.raises(ValueError, match="is a 2-D ImageNet network: start a video network from it with"):
+        zoo.from_checkpoint(path, clip="8x8")

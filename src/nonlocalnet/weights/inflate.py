@@ -10,6 +10,7 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from nonlocalnet.weights.fill import OPTIONAL_SUFFIX
 from nonlocalnet.weights.tables import IMAGE_RESNET
 
 logger = logging.getLogger(__name__)
@@ -18,8 +19,9 @@ How = Literal["average", "centre"]
 
 # The image classifier: its classes are not the video network's, so it is left unused.
 _CLASSIFIER_PREFIX = "fc."
-# A counter that BatchNorm keeps and old files lack.
-_OPTIONAL_SUFFIX = ".num_batches_tracked"
+# Left out of the "clean" files that the authors' training starts from ([C2] process_data/convert_models): training
+# estimates them anew.
+_STATISTICS = (".running_mean", ".running_var")
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ def inflate(model: nn.Module, state_dict: Mapping[str, Tensor], *, how: How = "a
 
     Args:
         model: A network of `nonlocalnet.models`.
-        state_dict: Of torchvision's `resnet50`/`resnet101` or timm's of the same names.
+        state_dict: Of torchvision's `resnet50`/`resnet101` or timm's of the same names; `zoo.read_tensors` gives a
+            Caffe2 file's under these names. Where it holds no running statistics at all, the network keeps its own.
         how: "average" makes a kernel of t frames of t copies, each divided by t (Section 4.1 of the paper); "centre"
             puts the 2-D kernel at the middle frame and zeros at the others.
 
@@ -68,6 +71,8 @@ def inflate(model: nn.Module, state_dict: Mapping[str, Tensor], *, how: How = "a
         raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {how!r}")
     targets = model.state_dict(keep_vars=True)
     sources = {name: IMAGE_RESNET.to_theirs(name) for name in targets}
+    if not any(name.endswith(_STATISTICS) for name in state_dict):
+        sources = {name: None if name.endswith(_STATISTICS) else source for name, source in sources.items()}
     _check(targets, sources, state_dict)
 
     matched, inflated = [], []
@@ -114,7 +119,7 @@ def _check(targets: Mapping[str, Tensor], sources: Mapping[str, str | None], sta
         if source is None:
             continue
         if source not in state_dict:
-            if not source.endswith(_OPTIONAL_SUFFIX):
+            if not source.endswith(OPTIONAL_SUFFIX):
                 problems.append(f"{source} is missing (for {name}, {_shape_2d(targets[name])})")
             continue
         found, expected = tuple(state_dict[source].shape), _shape_2d(targets[name])

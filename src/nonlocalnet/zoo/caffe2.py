@@ -4,8 +4,8 @@ What names and shapes leave open is the clip, which decides the temporal strides
 name. Its networks are `variant="release"`: max-pools without padding, blocks that pool before phi and g, embedded
 Gaussian with logits times d^-0.5.
 
-PySlowFast's own model zoo has a few such files ("I3D_NLN_8x8_R50.pkl"), whose networks are PySlowFast's: only their names
-tell them from the release's.
+PySlowFast's own model zoo has a few such files ("I3D_NLN_8x8_R50.pkl"), whose networks are PySlowFast's: only their
+names tell them from the release's.
 
 A file without any running statistics is an "affine" one: each norm is a frozen scale and shift, the blocks of res3 work
 in temporal groups of 4 frames, and a block's own scale and shift, where there are any, are folded into W_z here.
