@@ -13,6 +13,7 @@ from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet, c2d_resnet50, c2d_resnet101, i3d_resnet50, i3d_resnet101
 from nonlocalnet.models.network import CARD_KEY, FORMAT, check_format
 from nonlocalnet.weights.read_torch import read_torch
+from nonlocalnet.zoo.encode import Target, encode
 from nonlocalnet.zoo.files import describe, plan_file
 from nonlocalnet.zoo.initial import read_tensors
 from nonlocalnet.zoo.load import LoadReport, load
@@ -25,7 +26,9 @@ __all__ = [
     "Asked",
     "LoadReport",
     "Plan",
+    "Target",
     "card_of",
+    "encode",
     "from_checkpoint",
     "load",
     "plan_file",
