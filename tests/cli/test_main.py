@@ -64,6 +64,41 @@ def test_a_users_error_is_one_line_and_code_2(capsys, argv, message):
     assert "Traceback" not in err
 
 
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:\n  clip_framse: 4\n", "there is no field data.clip_framse; did you mean data.clip_frames?"),
+        ("optmi:\n  lr: 0.1\n", "there is no field optmi.lr; did you mean optim.lr?"),
+        ("optmi: {}\n", "there is no field optmi; did you mean optim?"),
+        ("model:\n  lr: 0.1\n", "there is no field model.lr; did you mean optim.lr?"),
+        ("lr: 0.1\n", "there is no field lr; did you mean optim.lr?"),
+        ("1: 2\n", "there is no field 1\n"),
+        ("optim: 3\n", "optim is a section and must hold fields by name, got 3"),
+        ("optim: [1\n", "is not YAML: while parsing a flow sequence"),
+        ("- optim\n", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds a list"),
+        ("", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds nothing"),
+        ("optim:\n  lr: -1\n", "optim.lr must be a finite number in (0, 1e+06], got -1"),
+        ("optim:\n  lr: fast\n", "optim.lr"),
+    ],
+)
+def test_a_wrong_config_file_is_named_with_the_nearest_field(capsys, tmp_path, text, message):
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    code, _, err = run(capsys, "train", "c2d_r50", "--config", str(config))
+    assert code == 2
+    assert err.startswith("nonlocalnet: error: ")
+    assert message in err
+    # The values are checked when all sources are merged: their field is named, not the file.
+    assert (str(config) in err) != ("optim:\n" in text)
+    assert "Traceback" not in err
+
+
+def test_a_missing_config_file(capsys):
+    code, _, err = run(capsys, "train", "c2d_r50", "--config", "/no/such/mine.yaml")
+    assert code == 2
+    assert "/no/such/mine.yaml: No such file or directory" in err
+
+
 def test_an_output_folder_that_holds_something_is_refused_and_left_alone(capsys, tmp_path):
     (tmp_path / "thesis.txt").write_text("precious")
     for command in (["demo", "--out"], ["data", "generate"]):
