@@ -38,6 +38,10 @@ def test_version(capsys):
         (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
         (["train", "c2d_r50", "--model.width", "wide"], 'Parser key "model.width"'),
         (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
+        (
+            ["train", "c2d_r50", "--device", "cpu", "--trainer.precision", "16-mixed"],
+            "trainer.precision '16-mixed' needs a CUDA device",
+        ),
         (["train", "c2d_r50"], "data.root is not set"),
         (["train", "c2d_r50", "--data.root", "/no/such/folder"], "/no/such/folder"),
         (["predict", "video.mp4", "--weights", "/no/such/file.ckpt"], "/no/such/file.ckpt"),
