@@ -186,6 +186,19 @@ def test_the_network_of_a_test_cannot_be_overridden(run, capsys):
     assert "--model.width has no effect on a test" in capsys.readouterr().err
 
 
+def test_a_clip_too_short_for_the_network_is_refused_before_anything_is_read(run, tmp_path, capsys):
+    nowhere = ["--data.root", str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]
+    weights = ["--weights", str(run / "best.ckpt")]
+    # The weights' network (8x8 strides) decides, also under another recipe.
+    for command in (["train", "longrange_c2d"], ["test", "longrange_nl_c2d", *weights], ["test", "c2d_r50", *weights]):
+        assert main([*command, *nowhere, "--data.clip_frames", "1"]) == 2
+        assert "data.clip_frames must be at least 2 for the strides" in capsys.readouterr().err
+    assert main(["test", "c2d_r50", *weights, *nowhere, "--data.clip_frames", "2"]) == 2
+    assert "no such folder or list" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "no.mp4"), *weights, "--clip", "1x2"]) == 2
+    assert "--clip) must have at least 2 frames" in capsys.readouterr().err
+
+
 def test_a_run_refused_for_its_settings_does_not_occupy_its_folder(videos, tmp_path):
     out = tmp_path / "run"
     command = ["train", "longrange_c2d", "--data.root", str(videos), "--out", str(out), *TINY]

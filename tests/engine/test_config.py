@@ -22,6 +22,9 @@ BAD = [
     ("model", {"crop": 31}, r"model\.crop must be at least 32, got 31"),
     ("model", {"dropout": 1.0}, r"model\.dropout must be in \[0, 1\), got 1\.0"),
     ("model", {"nonlocal_blocks": 3}, r"model\.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
+    ("model", {"nonlocal_blocks": ["res4.9"]}, r"model\.nonlocal_blocks names 'res4\.9', but res4 of ResNet-50 ends"),
+    ("model", {"nonlocal_blocks": ["res4"]}, r"model\.nonlocal_blocks names 'res4', which is no residual block"),
+    ("model", {"variant": "paper", "clip": "8x8"}, r"model\.variant='paper' has no clip='8x8'"),
     ("model", {"inner_channels": 0}, r"model\.inner_channels"),
     ("model", {"temporal_group_frames": 0}, r"model\.temporal_group_frames"),
     ("data", {"clip_frames": 0}, r"data\.clip_frames must be at least 1, got 0"),
@@ -63,6 +66,32 @@ def test_fields_that_do_not_go_together() -> None:
         Recipe("x", optim=OptimConfig(accumulate=3), trainer=TrainerConfig(devices=2, num_nodes=2))
     with pytest.raises(ValueError, match=r"data\.short_side_min must be at least the crop of 288, got 256"):
         Recipe("x", model=ModelConfig(crop=288))
+
+
+@pytest.mark.parametrize(
+    ("clip", "values", "message"),
+    [
+        ("32x2", {"clip_frames": 6}, r"data\.clip_frames must be at least 7 for .*model\.clip='32x2', got 6"),
+        ("8x8", {"clip_frames": 1}, r"data\.clip_frames must be at least 2 for .*model\.clip='8x8', got 1"),
+        ("32x2", {"crop": 4}, r"data\.crop must be at least 5 for the strides of model\.variant='release'"),
+        ("32x2", {"test_crop": 4}, r"data\.test_crop must be at least 5 for .*, got 4"),
+        (
+            "32x2",
+            {"test_crops": "full", "test_short_side": 4},
+            r"data\.test_short_side must be at least 5 for .*, got 4",
+        ),
+    ],
+)
+def test_clips_too_small_for_the_network_are_refused(clip: Any, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        Recipe("x", model=ModelConfig(clip=clip), data=DataConfig(**values))
+
+
+def test_the_smallest_clips_that_the_network_takes() -> None:
+    Recipe("x", data=DataConfig(clip_frames=7, crop=5, test_crop=5))
+    Recipe("x", data=DataConfig(test_crops="full", test_short_side=5, test_crop=1))
+    Recipe("x", model=ModelConfig(clip="8x8"), data=DataConfig(clip_frames=2))
+    Recipe("x", model=ModelConfig(variant="paper"), data=DataConfig(clip_frames=1))
 
 
 def test_defaults_are_the_papers() -> None:

@@ -19,7 +19,7 @@ from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.errors import NonFiniteError, OutputError
 from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.runlog import read_metrics
-from nonlocalnet.engine.train import choose_device
+from nonlocalnet.engine.train import choose_device, training_device
 
 
 class At(pl.Callback):
@@ -154,3 +154,22 @@ def test_cuda_without_a_device(tmp_path: Path) -> None:
     assert choose_device("auto") == torch.device("cpu")
     with pytest.raises(ValueError, match=r"trainer\.device is 'cuda'"):
         toy_train(tmp_path, trainer=TrainerConfig(device="cuda"))
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"precision": "16-mixed"}, r"trainer\.precision '16-mixed' needs a CUDA device; on the CPU use 'bf16-mixed'"),
+        ({"strategy": "fsdp", "devices": 2}, r"trainer\.strategy 'fsdp' needs CUDA devices; on the CPU use 'ddp'"),
+    ],
+)
+def test_settings_that_the_cpu_does_not_take(tmp_path: Path, values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        toy_train(tmp_path, trainer=TrainerConfig(device="cpu", **values))
+
+
+def test_more_devices_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match=r"trainer\.devices is 2, but PyTorch finds 1 CUDA devices here"):
+        training_device(TrainerConfig(devices=2))

@@ -202,6 +202,17 @@ def test_groups_of_four_frames_do_not_see_each_other():
         ({"nonlocal_blocks": 3}, "nonlocal_blocks must be 0, 1, 5, 10 or a list"),
         ({"nonlocal_blocks": ["res4.9"]}, "res4 of ResNet-50 ends with res4.5"),
         ({"nonlocal_blocks": 1, "pairwise": "cosine"}, "pairwise must be one of .*cosine"),
+        # Block options are refused where there are no blocks, too.
+        ({"pairwise": "x"}, "pairwise must be one of .*'x'"),
+        ({"domain": "here"}, "domain must be one of .*'here'"),
+        ({"scale": -1.0}, "scale must be a positive finite number"),
+        ({"scale": 0.5, "pairwise": "dot_product"}, "scale multiplies the logits of"),
+        ({"inner_channels": 0}, "inner_channels must be a positive integer, got 0"),
+        ({"subsample": (2, 2)}, "subsample must be None, an integer, or one integer per axis"),
+        ({"subsample_first": "varaint"}, "subsample_first must be one of True, False, got 'varaint'"),
+        ({"temporal_group_frames": 0}, "temporal_group_frames must be a positive integer, got 0"),
+        ({"norm": "layer"}, "norm must be one of 'batch', None, got 'layer'"),
+        ({"zero_init": "no"}, "zero_init must be one of True, False, got 'no'"),
         ({"width": -1}, "width must be a whole number"),
     ],
 )

@@ -197,6 +197,9 @@ def test_predict(run: Path, videos: Path, tmp_path: Path) -> None:
     (bare,) = predict(model, [one], class_names=None, clip="2x2", num_clips=2, top=2, **kinds)
     assert bare.names == [str(i) for i in bare.classes]
     assert len(bare.classes) == 2
+    # Refused before the video, which does not exist, is opened.
+    with pytest.raises(ValueError, match=r"clip \(--clip\) must have at least 2 frames .* got '1x4'"):
+        predict(model, ["no.mp4"], class_names=None, clip="1x4", **kinds)
 
 
 def test_limit_takes_some_of_the_videos(videos: Path) -> None:

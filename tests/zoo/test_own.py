@@ -102,6 +102,15 @@ def test_other_files_say_what_was_found(tmp_path: Path) -> None:
         zoo.from_checkpoint(save(tmp_path, torch.ones(3)))
 
 
+def test_a_whole_pickled_module_is_named_without_pytorchs_advice(tmp_path: Path) -> None:
+    path = save(tmp_path, torch.nn.Linear(2, 2))
+    for read in (zoo.read_tensors, zoo.from_checkpoint):
+        with pytest.raises(ValueError, match=r"it asks to load torch\.nn\.modules\.linear\.Linear") as caught:
+            read(path)
+        assert "weights_only" not in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+
+
 class Hostile:
     ran = False
 

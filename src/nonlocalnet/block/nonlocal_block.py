@@ -124,6 +124,8 @@ class NonLocalBlock(nn.Module):
         self.temporal_group_frames = temporal_group_frames
         self.zero_init = zero_init
         one_of("norm", norm, ("batch", None))
+        one_of("subsample_first", subsample_first, (True, False))
+        one_of("zero_init", zero_init, (True, False))
         check_domain(self.domain, ndim, self.pool_kernel, self.temporal_group_frames)
 
         convolution, inner = _CONVOLUTION[ndim], self.inner_channels

@@ -7,8 +7,9 @@ import difflib
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
 
-from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
+from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
+from nonlocalnet.cli.config_file import ConfigFile
 from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
 from nonlocalnet.recipes import recipe as find_recipe
 
@@ -74,7 +75,7 @@ def parse_with_recipe(
         ValueError: Unknown recipe, or a misspelt or out-of-range field, by its name.
     """
     parser.add_argument("recipe", help="name of a recipe; `nonlocalnet recipes` lists them")
-    parser.add_argument("--config", action=ActionConfigFile, help="YAML file with fields of the recipe to override")
+    parser.add_argument("--config", action=ConfigFile, help="YAML file with fields of the recipe to override")
     # The fields that users type most have a short form.
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="short for --trainer.device")
     parser.add_argument("--devices", type=int, help="short for --trainer.devices")

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.cli.arguments import add_device, make_parser, parse
+from nonlocalnet.data.sampling import parse_clip
 from nonlocalnet.engine.predict import Prediction, predict
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.zoo import card_of, from_checkpoint
@@ -32,6 +33,8 @@ def main(argv: Sequence[str]) -> int:
     add_device(parser)
     parsed = parse(parser, argv)
     num_clips, crops = parse_views(parsed.views)
+    if parsed.clip is not None:
+        parse_clip(parsed.clip)
     if parsed.top < 1:
         raise ValueError(f"--top must be at least 1, got {parsed.top}")
     model = from_checkpoint(parsed.weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +36,18 @@ def main(argv: Sequence[str]) -> int:
         if argument.startswith(("--model.", "--optim.", "--schedule.")):
             raise ValueError(f"{argument.split('=')[0]} has no effect on a test: the network comes from --weights")
     saved = _saved_recipe(argv)
-    parsed, recipe = parse_with_recipe(
-        parser, argv, find=lambda name: saved if saved is not None and saved.name == name else find_recipe(name)
-    )
+    parsed, recipe = parse_with_recipe(parser, argv, find=partial(_find_recipe, saved=saved))
     out = Path(parsed.out or f"results/{recipe.name}")
     summary = test_recipe(recipe, weights=parsed.weights, out=out)
     _show(recipe, summary, out, trained_by_it=saved is not None and saved.name == recipe.name)
     return 0
+
+
+def _find_recipe(name: str, *, saved: Recipe | None) -> Recipe:
+    """The recipe of a name with the weights' network, all of it from the weights if they were trained by it."""
+    if saved is None:
+        return find_recipe(name)
+    return saved if saved.name == name else replace(find_recipe(name), model=saved.model)
 
 
 def _saved_recipe(argv: Sequence[str]) -> Recipe | None:

@@ -10,6 +10,9 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nonlocalnet.models.geometry import Depth, geometry_of, minimum_input
+from nonlocalnet.models.placement import nonlocal_paths
+
 Architecture = Literal["c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101"]
 
 
@@ -83,9 +86,12 @@ class ModelConfig:
             _require_finite_in("model.scale", self.scale, 0, 1e6, open_low=True)
         if isinstance(self.temporal_group_frames, int):
             _require_at_least("model.temporal_group_frames", self.temporal_group_frames, 1)
-        if isinstance(self.nonlocal_blocks, int):
-            allowed = '0, 1, 5, 10 or a list of places such as ["res3.1", "res4.4"]'
-            _require(self.nonlocal_blocks in (0, 1, 5, 10), "model.nonlocal_blocks", self.nonlocal_blocks, allowed)
+        depth: Depth = 101 if self.architecture.endswith("101") else 50
+        try:
+            nonlocal_paths(self.nonlocal_blocks, depth=depth)
+            geometry_of(variant=self.variant, clip=self.clip)
+        except ValueError as error:
+            raise ValueError(f"model.{error}") from None  # the messages begin with the argument's name
 
 
 @dataclass(frozen=True)
@@ -301,3 +307,14 @@ class Recipe:
         crop = self.data.crop or self.model.crop
         low = f"at least the crop of {crop}"
         _require(self.data.short_side_min >= crop, "data.short_side_min", self.data.short_side_min, low)
+        _check_input_size(self.model, self.data)
+
+
+def _check_input_size(model: ModelConfig, data: DataConfig) -> None:
+    """Refuse clips that would leave a layer of the network without a position."""
+    frames, *sides = minimum_input(geometry_of(variant=model.variant, clip=model.clip))
+    network = f"for the strides of model.variant={model.variant!r}, model.clip={model.clip!r}"
+    tested = "test_short_side" if data.test_crops == "full" else "test_crop"
+    for name, least in (("clip_frames", frames), ("crop", max(sides)), (tested, max(sides))):
+        value = getattr(data, name)
+        _require(value is None or value >= least, f"data.{name}", value, f"at least {least} {network}")

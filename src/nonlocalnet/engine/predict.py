@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import torch
 from torch.utils.data import DataLoader
@@ -17,6 +17,12 @@ from nonlocalnet.data.datasets import TestVideos
 from nonlocalnet.data.sampling import ClipGeometry, parse_clip
 from nonlocalnet.data.transforms import normalise
 from nonlocalnet.engine.testing import Scorer, score_videos
+
+
+class ClipScorer(Scorer, Protocol):
+    """A network of video clips, such as `nonlocalnet.models.VideoResNet`."""
+
+    min_input_size: tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,7 @@ class Prediction:
 
 
 def predict(
-    model: Scorer,
+    model: ClipScorer,
     paths: Sequence[str | os.PathLike[str]],
     *,
     preprocessing: dict[str, Any],
@@ -75,9 +81,14 @@ def predict(
         NonFiniteError: If a score is NaN or infinite.
     """
     own = ClipGeometry(preprocessing["clip_frames"], preprocessing["frame_stride"])
+    geometry = own if clip is None else parse_clip(clip)
+    least = model.min_input_size[0]
+    if geometry.frames < least:
+        got = f"{geometry.frames}x{geometry.stride}"
+        raise ValueError(f"clip (--clip) must have at least {least} frames for this network's strides, got {got!r}")
     videos = TestVideos(
         VideoList(tuple(VideoEntry(Path(path), -1) for path in paths), None, "the command line"),
-        own if clip is None else parse_clip(clip),
+        geometry,
         num_clips=num_clips,
         crops=crops,
         short_side=preprocessing["short_side"],

@@ -217,7 +217,7 @@ def _lightning_trainer(
         # Lightning's own requeueing saves in the middle of an accumulation and restores other batches.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
-        accelerator=choose_device(trainer.device).type,
+        accelerator=training_device(trainer).type,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
         strategy=trainer.strategy,
@@ -238,6 +238,25 @@ def _lightning_trainer(
         plugins=plugins,
         callbacks=callbacks,
     )
+
+
+def training_device(trainer: TrainerConfig) -> torch.device:
+    """The device that a run trains on.
+
+    Raises:
+        ValueError: If a setting asks for what is not here; Lightning would train with another one, or say so late.
+    """
+    device = choose_device(trainer.device)
+    if device.type == "cuda":
+        found = torch.cuda.device_count()
+        if trainer.devices > found:
+            raise ValueError(f"trainer.devices is {trainer.devices}, but PyTorch finds {found} CUDA devices here")
+        return device
+    if trainer.precision == "16-mixed":
+        raise ValueError("trainer.precision '16-mixed' needs a CUDA device; on the CPU use 'bf16-mixed' or '32-true'")
+    if trainer.strategy == "fsdp":
+        raise ValueError("trainer.strategy 'fsdp' needs CUDA devices; on the CPU use 'ddp' or 'auto'")
+    return device
 
 
 def choose_device(device: str) -> torch.device:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, TypedDict
 
-from nonlocalnet.block import Domain
+import torch
+
+from nonlocalnet.block import Domain, NonLocalBlock
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.insert import insert_nonlocal
 from nonlocalnet.models.geometry import Geometry, Size
@@ -55,25 +57,43 @@ def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, optio
     """
     geometry = model.geometry
     paths = nonlocal_paths(nonlocal_blocks, depth=model.depth)
+    # Blocks made of no memory: options are refused even where the network gets no blocks.
+    with torch.device("meta"):
+        for stage, channels in model.stage_channels.items():
+            NonLocalBlock(channels, ndim=3, **_block_arguments(options, geometry, stage=stage))
     for stage in dict.fromkeys(path.partition(".")[0] for path in paths):
         in_stage = [path for path in paths if path.startswith(f"{stage}.")]
-        insert_nonlocal(
-            model,
-            after=in_stage,
-            channels=model.stage_channels[stage],
-            ndim=3,
-            inner_channels=options.inner_channels,
-            pairwise=options.pairwise,
-            scale=_scale(options, geometry),
-            subsample=_subsample(options, stage=stage),
-            subsample_first=geometry.subsample_first
-            if options.subsample_first == "variant"
-            else options.subsample_first,
-            domain=options.domain,
-            temporal_group_frames=_group_frames(options, geometry, stage=stage),
-            norm=geometry.block_norm if options.norm == "variant" else options.norm,
-            zero_init=options.zero_init,
-        )
+        arguments = _block_arguments(options, geometry, stage=stage)
+        insert_nonlocal(model, after=in_stage, channels=model.stage_channels[stage], ndim=3, **arguments)
+    return model
+
+
+class _BlockArguments(TypedDict):
+    inner_channels: int | None
+    pairwise: Pairwise
+    scale: float | Literal["rsqrt"]
+    subsample: int | tuple[int, ...] | None
+    subsample_first: bool
+    domain: Domain
+    temporal_group_frames: int | None
+    norm: Literal["batch"] | None
+    zero_init: bool
+
+
+def _block_arguments(options: BlockOptions, geometry: Geometry, *, stage: str) -> _BlockArguments:
+    """The options of a stage's blocks, with what "variant" stands for."""
+    first = options.subsample_first
+    return _BlockArguments(
+        inner_channels=options.inner_channels,
+        pairwise=options.pairwise,
+        scale=_scale(options, geometry),
+        subsample=_subsample(options, stage=stage),
+        subsample_first=geometry.subsample_first if first == "variant" else first,
+        domain=options.domain,
+        temporal_group_frames=_group_frames(options, geometry, stage=stage),
+        norm=geometry.block_norm if options.norm == "variant" else options.norm,
+        zero_init=options.zero_init,
+    )
 
 
 def _scale(options: BlockOptions, geometry: Geometry) -> float | Literal["rsqrt"]:

@@ -26,7 +26,7 @@ from nonlocalnet.engine.initialise import initialise
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
 from nonlocalnet.engine.report import write_report
 from nonlocalnet.engine.testing import TestSummary, score_videos, summarise_scores
-from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train
+from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.models import VideoResNet
 
 log = logging.getLogger(__name__)
@@ -228,7 +228,7 @@ def train_recipe(
         NonFiniteError: A loss or weight is not finite; the checkpoints stay those of before.
     """
     out = Path(out)
-    device = choose_device(recipe.trainer.device)
+    device = training_device(recipe.trainer)
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)

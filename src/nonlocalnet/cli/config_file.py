@@ -1,0 +1,61 @@
+"""`--config FILE`: the fields of a YAML file, checked by name before jsonargparse takes them over."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
+
+
+class ConfigFile(ActionConfigFile):
+    """jsonargparse's action for a YAML file, with errors that name the file and the nearest field."""
+
+    def __call__(self, parser: ArgumentParser, cfg: Namespace, values: Any, option_string: str | None = None) -> None:
+        """Add the file's fields to the parsed arguments.
+
+        Raises:
+            TypeError: The file is missing, is not YAML or has a field that does not exist (jsonargparse reports this
+                type as the user's error).
+        """
+        known = {action.dest for action in parser._actions}
+        sections = {name.rpartition(".")[0] for name in known} - {""}
+        for field, value in _fields_of(_read_mapping(Path(values)), sections):
+            if field in sections:
+                raise TypeError(f"{values}: {field} is a section and must hold fields by name, got {value!r}")
+            if field not in known:
+                raise TypeError(f"{values}: there is no field {field}{_nearest(field, known)}")
+        super().__call__(parser, cfg, values, option_string)
+
+
+def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        content = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise TypeError(f"{path}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise TypeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        found = "nothing" if content is None else f"a {type(content).__name__}"
+        raise TypeError(f"{path} must hold fields by section, such as {{optim: {{lr: 0.02}}}}, and holds {found}")
+    return content
+
+
+def _fields_of(content: dict[Any, Any], sections: set[str]) -> Iterator[tuple[str, Any]]:
+    """The fields by their dotted names, with their values; those of a misspelt section too."""
+    for key, value in content.items():
+        if isinstance(value, dict) and (key in sections or value):
+            yield from ((f"{key}.{field}", inner) for field, inner in value.items())
+        else:
+            yield str(key), value
+
+
+def _nearest(field: str, known: set[str]) -> str:
+    """Names the field of the same name in another section, or else the one that is spelt most like it."""
+    own_name = field.rpartition(".")[2]
+    near = [name for name in sorted(known) if name.rpartition(".")[2] == own_name]
+    near = near or difflib.get_close_matches(field, known, n=1)
+    return f"; did you mean {near[0]}?" if near else ""
