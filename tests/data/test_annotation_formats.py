@@ -157,8 +157,8 @@ def test_frame_lists(tmp_path):
     videos = load_video_list(path)
     assert videos.format == "frame_list"
     assert [(e.path.name, e.label, e.frames) for e in videos.entries] == [
-        ("dir 7", 1, FrameFiles("img_{:05d}.jpg", 1, 163)),
-        ("b", 0, FrameFiles("img_{:05d}.jpg", 1, 122)),
+        ("dir 7", 1, FrameFiles("img_", 5, ".jpg", 1, 163)),
+        ("b", 0, FrameFiles("img_", 5, ".jpg", 1, 122)),
     ]
     several = load_video_list(write(tmp_path / "list.txt", "b 122 0 3\nb 9 1\n"), multi_label=True)
     assert [(classes_of(e.label), e.frames.total) for e in several.entries] == [([0, 3], 122), ([1], 9)]
@@ -230,7 +230,7 @@ def test_charades(tmp_path):
     assert videos.format == "charades"
     first, second = videos.entries
     assert first.path == tmp_path / "v" / "46GP8"
-    assert first.frames == FrameFiles("46GP8-{:06d}.jpg", 1, None)
+    assert first.frames == FrameFiles("46GP8-", 6, ".jpg", 1, None)
     assert first.actions == (Action(92, 11.9, 21.2), Action(147, 0.0, 12.6))
     assert (classes_of(first.label), first.label.shape, first.fps) == ([92, 147], (157,), 24.0)
     assert first.lines == range(2, 4)
@@ -276,7 +276,7 @@ def test_charades_frames(tmp_path):
     videos = load_video_list(write(tmp_path / "train.csv", FRAMES), num_classes=157)
     assert videos.format == "charades_frames"
     first, second = videos.entries
-    assert (first.path, first.frames, first.fps) == (tmp_path / "46GP8", FrameFiles("46GP8-{:06d}.jpg", 1, 5), 24.0)
+    assert (first.path, first.frames, first.fps) == (tmp_path / "46GP8", FrameFiles("46GP8-", 6, ".jpg", 1, 5), 24.0)
     assert first.actions == (
         Action(92, 1 / 24, 2 / 24),
         Action(147, 2 / 24, 3 / 24),
@@ -290,7 +290,10 @@ def test_charades_frames(tmp_path):
 @pytest.mark.parametrize(
     ("row", "message"),
     [
-        ("46GP8 0 6 46GP8/46GP8-000007.jpg 1", "the frames of 46GP8 do not follow one another: 46GP8-000007.jpg comes"),
+        (
+            "46GP8 0 6 46GP8/46GP8-000007.jpg 1",
+            "the frames of 46GP8 do not follow one another: number 7 of 46GP8 comes after 5",
+        ),
         ("46GP8 0 6 46GP8/46GP8-000006.jpg", "4 columns, expected 5"),
         ("46GP8 0 6 46GP8/46GP8-000006.jpg 1,x", "label 'x' is not a class index"),
         ("46GP8 0 6 46GP8/frame.jpg 1", "the frame's file name has no number: '46GP8/frame.jpg'"),
@@ -373,7 +376,7 @@ def test_any_bytes_give_a_list_or_one_clear_error(tmp_path, name, data):
             assert "\0" not in str(entry.path)
             assert entry.label.ndim == 1 if several else entry.label >= UNLABELLED
             if entry.frames is not None:
-                assert entry.frames.template.format(1)
+                assert entry.frames.name(0)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=200, deadline=None)

@@ -62,7 +62,6 @@ def _actions(source: Path, row: CsvRow) -> tuple[Action, ...]:
 
 def _video(root: Path, name: str) -> tuple[Path, FrameFiles | None]:
     if (root / name).is_dir():
-        # In a template { and } are doubled; ids of Charades hold none, but a list may hold anything.
-        return root / name, FrameFiles(name.replace("{", "{{").replace("}", "}}") + "-{:06d}.jpg")
+        return root / name, FrameFiles(f"{name}-", 6)
     files = (root / f"{name}{suffix}" for suffix in (".mp4", *sorted(VIDEO_SUFFIXES)))
     return next((path for path in files if path.is_file()), root / f"{name}.mp4"), None

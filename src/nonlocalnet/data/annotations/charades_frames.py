@@ -25,7 +25,7 @@ class _Frame(NamedTuple):
     line: int
     video: str
     folder: str
-    template: str
+    files: FrameFiles
     number: int
     labels: tuple[int, ...]
 
@@ -45,10 +45,10 @@ def read(asked: Asked, lines: Sequence[str]) -> Read:
             rows = []
         if not rows and frame.video in seen:
             raise ValueError(f"{asked.source}, line {frame.line}: rows of video {frame.video} also stand further up")
-        if rows and (frame.folder, frame.template, frame.number) != (*rows[-1][2:4], rows[-1].number + 1):
+        if rows and (frame.folder, frame.files, frame.number) != (*rows[-1][2:4], rows[-1].number + 1):
             raise ValueError(
                 f"{asked.source}, line {frame.line}: the frames of {frame.video} do not follow one another: "
-                f"{frame.template.format(frame.number)} comes after {rows[-1].template.format(rows[-1].number)}"
+                f"number {frame.number} of {frame.folder} comes after {rows[-1].number} of {rows[-1].folder}"
             )
         seen.add(frame.video)
         rows.append(frame)
@@ -71,14 +71,13 @@ def _frames(source: Path, lines: Sequence[str]) -> Iterator[_Frame]:
         match = _FILE_NAME.fullmatch(path.name)
         if match is None or len(match["number"]) > 9:
             raise ValueError(f"{source}, line {line}: the frame's file name has no number: {cells[3]!r}")
-        start, end = (text.replace("{", "{{").replace("}", "}}") for text in (match["start"], match["end"] or ""))
-        template = f"{start}{{:0{len(match['number'])}d}}{end}"
+        files = FrameFiles(match["start"], len(match["number"]), match["end"] or "", first=0)
         labels = tuple(class_index(source, line, cell) for cell in cells[4].replace('"', "").split(",") if cell)
-        yield _Frame(line, cells[0], str(path.parent), template, int(match["number"]), labels)
+        yield _Frame(line, cells[0], str(path.parent), files, int(match["number"]), labels)
 
 
 def _video(asked: Asked, rows: Sequence[_Frame]) -> Found:
-    frames = FrameFiles(rows[0].template, rows[0].number, len(rows))
+    frames = rows[0].files._replace(first=rows[0].number, total=len(rows))
     actions = _runs([row.labels for row in rows])
     labels = tuple(sorted({action.label for action in actions}))
     lines = range(rows[0].line, rows[-1].line + 1)

@@ -29,14 +29,26 @@ class FrameFiles(NamedTuple):
     """Extracted frames in place of a video file: numbered images in one folder.
 
     Attributes:
-        template: File name of frame number n, `template.format(n)`, such as "img_{:05d}.jpg".
+        prefix: What their names begin with.
+        digits: Digits of the number that follows, zeros in front.
+        suffix: What their names end with.
         first: Number of the first frame.
         total: How many there are; None to count those in the folder when they are read.
     """
 
-    template: str
+    prefix: str
+    digits: int
+    suffix: str = ".jpg"
     first: int = 1
     total: int | None = None
+
+    def name(self, frame: int) -> str:
+        """File name of a frame, counted from 0.
+
+        >>> FrameFiles("img_", 5).name(0)
+        'img_00001.jpg'
+        """
+        return f"{self.prefix}{self.first + frame:0{self.digits}d}{self.suffix}"
 
 
 class VideoEntry(NamedTuple):

@@ -14,8 +14,6 @@ from pathlib import Path, PurePath
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, FrameFiles, Read
 from nonlocalnet.data.annotations.text import check_cell, class_index
 
-FRAME_TEMPLATE = "img_{:05d}.jpg"  # mmaction2's img_{:05}.jpg, counted from 1
-
 _LAST_COLUMN = re.compile(r"(?P<path>.*[^\s,])\s*[\s,]\s*(?P<label>[^\s,]+)", re.DOTALL)
 # The path, then as many integers as there are.
 _LAST_INTEGERS = re.compile(r"(?P<path>.*?[^\s,])(?P<numbers>(?:\s*[\s,]\s*-?\d+)+)", re.DOTALL | re.ASCII)
@@ -55,7 +53,7 @@ def read_frames(asked: Asked, lines: Sequence[str]) -> Read:
         path, total, labels = _folder_line(asked, number, line)
         check_cell(asked.source, number, "folder", path)
         indices = tuple(class_index(asked.source, number, label) for label in labels)
-        frames = FrameFiles(FRAME_TEMPLATE, total=total)
+        frames = FrameFiles("img_", 5, total=total)  # mmaction2's default, img_{:05}.jpg from 1
         videos.append(Found(asked.root / path, indices, frames=frames, lines=range(number, number + 1)))
     return Read(videos, None)
 
