@@ -143,6 +143,18 @@ def test_multi_label_lists(tmp_path, separator):
         load_video_list(path, num_classes=4, multi_label=True)
 
 
+def test_class_names_after_a_tab(tmp_path):
+    touch(tmp_path, "x y/1.mp4", "2.mp4")
+    path = write(tmp_path / "list.txt", "x y/1.mp4\triding a bike\n2.mp4\tair drumming\n")
+    assert found(path) == [("1.mp4", 1), ("2.mp4", 0)]
+    assert load_video_list(path).class_names == ("air drumming", "riding a bike")
+    assert found(path, classes=["zumba", "riding a bike", "air drumming"]) == [("1.mp4", 1), ("2.mp4", 2)]
+    write(tmp_path / "list.txt", "x y/1.mp4\triding_a_bike\n")
+    assert found(path, classes=["zumba", "riding a bike"]) == [("1.mp4", 1)]
+    with pytest.raises(ValueError, match=r"list.txt, line 2: label 'air drumming' is not a class index"):
+        load_video_list(write(tmp_path / "list.txt", "x y/1.mp4\t1\n2.mp4\tair drumming\n"))
+
+
 def test_multi_label_csv(tmp_path):
     touch(tmp_path, "a.mp4", "b.mp4")
     path = write(tmp_path / "l.csv", 'path,label\na.mp4,"1,3"\nb.mp4,2 0\na.mp4,\n')

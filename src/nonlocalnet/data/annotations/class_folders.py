@@ -4,7 +4,7 @@ Class names are the folders' names (spaces are kept) in sorted order. Where name
 indices, and a folder may be written with `_` for spaces (Kinetics as many tools unpack it).
 """
 
-from nonlocalnet.data.annotations.class_names import indices_by_folder
+from nonlocalnet.data.annotations.class_names import index_by_name
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, Read
 
 
@@ -17,7 +17,7 @@ def read(asked: Asked) -> Read:
     folder = asked.source
     folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
     names = asked.class_names or tuple(folders)
-    index_of = indices_by_folder(names)
+    index_of = index_by_name(names)
     strange = next((name for name in folders if name not in index_of), None)
     if strange is not None:
         raise ValueError(f"{folder}: the subfolder {strange!r} is not among the {len(names)} class names given")

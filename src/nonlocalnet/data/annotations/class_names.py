@@ -45,7 +45,7 @@ def spoken(folder: str) -> str:
     return folder.replace("_", " ")
 
 
-def indices_by_folder(names: Sequence[str]) -> dict[str, int]:
+def index_by_name(names: Sequence[str]) -> dict[str, int]:
     """Class index of each name, and of the name with `_` for its spaces where no other class has that name."""
     written = {name.replace(" ", "_"): index for index, name in enumerate(names)}
     return {**written, **{name: index for index, name in enumerate(names)}}
@@ -56,6 +56,8 @@ def named_labels(
 ) -> tuple[list[int], tuple[str, ...]]:
     """Class indices of the names in a list, in the order of `class_names`, or else in sorted order.
 
+    A list may write `_` for the spaces of given names.
+
     Args:
         source: The list, for messages.
         labels: (line, class name) of every row.
@@ -65,7 +67,7 @@ def named_labels(
         ValueError: A name is not among `class_names`.
     """
     names = class_names or tuple(sorted({name for _, name in labels}))
-    index_of = {name: index for index, name in enumerate(names)}
+    index_of = index_by_name(names)
     for line, name in labels:
         if name not in index_of:
             raise ValueError(f"{source}, line {line}: label {name!r} is not among the {len(names)} class names")

@@ -33,6 +33,8 @@ AnnotationFormat = Literal[
 ]
 # Multi-label whatever the caller says; others only where he does.
 _MULTI_LABEL = frozenset({"charades", "charades_frames"})
+# The list names files; in the others they are looked for, or are the source itself.
+_NAMES_PATHS = frozenset({"path_list", "frame_list", "path_csv", "ucf101", "hmdb51", "charades_frames"})
 # One file that is one list, read from its lines.
 _FROM_LINES = {
     "path_list": path_lists.read_videos,
@@ -94,10 +96,10 @@ def load_video_list(
     asked = Asked(source, Path(root) if root is not None else source.parent, class_names_of(classes), several)
     read = _read(chosen, asked, lines)
     videos = read.videos
-    if chosen != "class_folders":
+    if chosen in _NAMES_PATHS:
         videos = files.locate(videos, root=asked.root, source=source)
-        if check_files:
-            files.check(videos, source)
+    if check_files and chosen != "class_folders":
+        files.check(videos, source)
     names = read.class_names or asked.class_names
     _check_labels(videos, source, names=names, num_classes=num_classes)
     width = None

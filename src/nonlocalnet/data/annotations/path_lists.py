@@ -1,18 +1,21 @@
-"""Text lists, a video a line and no header: of video files, and of folders of extracted frames.
+r"""Text lists, a video a line and no header: of video files, and of folders of extracted frames.
 
     some/path/000.mp4 1          path_list: PySlowFast's train.csv, mmaction2, video-nonlocal-net's trainlist.txt
     some/path/000.mp4 0 2 4      the same, multi-label
+    some/path/000.mp4\tarchery   the same with class names, after the line's only tab
     some/folder 120 1            frame_list: mmaction2; 120 images img_00001.jpg to img_00120.jpg in the folder
 
-The separator is spaces, a tab or a comma. Labels are the last columns, so that paths may hold spaces.
+The separator is spaces, a tab or a comma. Labels are the last columns, so that paths may hold spaces. The first line
+decides whether labels are class names, which are numbered as in `path_csv`.
 """
 
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 
+from nonlocalnet.data.annotations.class_names import named_labels
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, FrameFiles, Read
-from nonlocalnet.data.annotations.text import check_cell, class_index
+from nonlocalnet.data.annotations.text import check_cell, class_index, is_integer
 
 _LAST_COLUMN = re.compile(r"(?P<path>.*[^\s,])\s*[\s,]\s*(?P<label>[^\s,]+)", re.DOTALL)
 # The path, then as many integers as there are.
@@ -33,13 +36,23 @@ def read_videos(asked: Asked, lines: Sequence[str]) -> Read:
     Raises:
         ValueError: With the file and the line.
     """
-    videos = []
-    for number, line in _filled(asked.source, lines, "path label"):
-        path, labels = (_many if asked.multi_label else _single)(asked.source, number, line)
-        check_cell(asked.source, number, "path", path)
-        indices = tuple(class_index(asked.source, number, label) for label in labels)
-        videos.append(Found(asked.root / path, indices, lines=range(number, number + 1)))
-    return Read(videos, None)
+    source = asked.source
+    split = _many if asked.multi_label else _single
+    rows = [(number, *split(source, number, line)) for number, line in _filled(source, lines, "path label")]
+    for number, path, _ in rows:
+        check_cell(source, number, "path", path)
+    names = None
+    first, _, labels = rows[0]
+    if not asked.multi_label and lines[first - 1].strip().count("\t") == 1 and not is_integer(labels[0]):
+        indices, names = named_labels(source, [(number, labels[0]) for number, _, labels in rows], asked.class_names)
+        classes = [(index,) for index in indices]
+    else:
+        classes = [tuple(class_index(source, number, label) for label in labels) for number, _, labels in rows]
+    videos = [
+        Found(asked.root / path, labels, lines=range(number, number + 1))
+        for (number, path, _), labels in zip(rows, classes, strict=True)
+    ]
+    return Read(videos, names)
 
 
 def read_frames(asked: Asked, lines: Sequence[str]) -> Read:
@@ -74,6 +87,9 @@ def _filled(source: Path, lines: Sequence[str], expected: str) -> Iterator[tuple
 
 
 def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
+    if line.count("\t") == 1:
+        path, label = (cell.strip() for cell in line.split("\t"))
+        return path, [check_cell(source, number, "label", label)]
     match = _LAST_COLUMN.fullmatch(line)
     if match is None:
         raise ValueError(f"{source}, line {number}: 1 column, expected 2, `path label`: {line!r}")
