@@ -7,8 +7,8 @@ import torch
 from torch.utils.data import DataLoader
 
 from make_videos import cut_off, read_indices, write_video
-from nonlocalnet.data import datasets
-from nonlocalnet.data.annotations import VideoEntry, VideoList
+from nonlocalnet.data import datasets, sources
+from nonlocalnet.data.annotations import UNLABELLED, Action, VideoEntry, VideoList, multi_hot
 from nonlocalnet.data.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.decode import VideoError, read_frames
 from nonlocalnet.data.sampler import StepBatchSampler
@@ -153,7 +153,7 @@ def test_other_errors_are_not_swallowed(folder, monkeypatch):
     def wrong(*args, **kwargs):
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr(datasets, "read_frames", wrong)
+    monkeypatch.setattr(sources, "read_frames", wrong)
     with pytest.raises(ValueError, match="a mistake of ours"):
         train_videos(folder, *GOOD)[0, 0]
     with pytest.raises(ValueError, match="a mistake of ours"):
@@ -211,15 +211,55 @@ def test_views_are_clips_then_crops(folder):
             assert torch.equal(item["views"][3 * clip + crop], wide[clip][:, :, left : left + 64])
 
 
+def test_labels_of_a_clip_are_what_is_seen_during_it(folder):
+    # 40 frames at 10 a second; a clip of 4 at stride 2 lasts from its first frame at t to t + 0.6.
+    path = write_video(folder / "acted.mp4", num_frames=40, height=64, width=64)
+    actions = (Action(1, 0.0, 1.0), Action(3, 1.25, 1.26), Action(4, 2.0, 9.0), Action(1, 3.5, 3.5))
+    videos = VideoList((VideoEntry(path, multi_hot([1, 3, 4], 5), actions),), None, "a list")
+    dataset = TrainVideos(videos, GEOMETRY, short_side=(64, 64), crop=64, flip=0.0, seed=0)
+    seen = set()
+    for epoch in range(80):
+        item = dataset[epoch, 0]
+        first = read_indices(item["frames"])[0]
+        last = first + 6
+        expected = {1: first <= 10 or last >= 35, 3: first <= 12 and last >= 13, 4: last >= 20}
+        assert item["label"].tolist() == [float(expected.get(label, False)) for label in range(5)], first
+        seen.add(tuple(expected.values()))
+    assert len(seen) >= 4
+    views = TestVideos(videos, GEOMETRY, short_side=64, crop=64)
+    assert views[0]["label"].tolist() == [0, 1, 0, 1, 1]
+    batch = next(iter(DataLoader(dataset, batch_sampler=[[(0, 0), (1, 0)]])))
+    assert (batch["label"].shape, batch["label"].dtype) == ((2, 5), torch.float32)
+
+
+def test_a_looped_clip_has_the_labels_of_its_video(folder):
+    entry = VideoEntry(folder / "2.mp4", multi_hot([0, 1], 3), (Action(0, 0.0, 0.1), Action(1, 0.4, 0.4)))
+    dataset = TrainVideos(VideoList((entry,), None, ""), GEOMETRY, short_side=(48, 48), crop=48, seed=0)
+    assert dataset[0, 0]["label"].tolist() == [1, 1, 0]
+
+
+def test_multi_label_videos_without_times_give_clips_their_labels(folder):
+    entry = VideoEntry(folder / "0.mp4", multi_hot([2], 3))
+    dataset = TrainVideos(VideoList((entry,), None, ""), GEOMETRY, short_side=(48, 48), crop=48, seed=0)
+    assert dataset[0, 0]["label"].tolist() == [0, 0, 1]
+
+
+def test_nothing_to_train_on_without_labels(folder):
+    videos = VideoList((VideoEntry(folder / "0.mp4", UNLABELLED),), None, "test.csv")
+    with pytest.raises(ValueError, match=r"test.csv: this list has no labels"):
+        TrainVideos(videos, GEOMETRY, seed=0)
+    assert TestVideos(videos, GEOMETRY, short_side=48, crop=48)[0]["label"] == UNLABELLED
+
+
 def test_a_video_is_decoded_once_for_all_views(folder, monkeypatch):
     calls = []
 
-    def counting(path, indices, *, short_side):
+    def counting(path, indices, **options):
         calls.append(list(indices))
-        return real(path, indices, short_side=short_side)
+        return real(path, indices, **options)
 
-    real = datasets.read_frames
-    monkeypatch.setattr(datasets, "read_frames", counting)
+    real = sources.read_frames
+    monkeypatch.setattr(sources, "read_frames", counting)
     TestVideos(video_list(folder, "3.mp4"), GEOMETRY, num_clips=10, short_side=32, crop=32)[0]
     assert len(calls) == 1
     assert len(set(calls[0])) == len(calls[0]) <= 30

@@ -30,12 +30,15 @@ class FrameIndex:
         keyframes: Indices into `pts` of the keyframes, ascending.
         by_pts: Whether a frame is known by its pts. Where not (AVI, whose time stamps lie when there are B-frames, and
             streams without or with repeated time stamps), the file is decoded from its first frame and counted.
+        seconds: When each frame is shown, counted from the first, float64 (N,); where `by_pts` is false, evenly spread
+            over the duration.
         duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
     """
 
     pts: npt.NDArray[np.int64]
     keyframes: npt.NDArray[np.int64]
     by_pts: bool
+    seconds: npt.NDArray[np.float64]
     duration_seconds: float
 
     @property
@@ -133,13 +136,14 @@ def _build(
     if format_name == "avi" or not distinct:
         count = len(shown)
         duration_seconds = count / float(rate) if rate else 0.0
-        return FrameIndex(np.zeros(count, np.int64), np.zeros(1, np.int64), False, duration_seconds)
+        seconds = np.arange(count, dtype=np.float64) * (duration_seconds / count)
+        return FrameIndex(np.zeros(count, np.int64), np.zeros(1, np.int64), False, seconds, duration_seconds)
     known.sort()
     pts = np.array([entry[0] for entry in known], np.int64)
     keyframes = np.flatnonzero([entry[2] for entry in known]).astype(np.int64)
+    seconds = (pts - pts[0]).astype(np.float64) * float(stream.time_base or 0)
     last_seconds = known[-1][1] * float(stream.time_base or 0) or (1 / float(rate) if rate else 0.0)
-    duration_seconds = int(pts[-1] - pts[0]) * float(stream.time_base or 0) + last_seconds
-    return FrameIndex(pts, keyframes, True, duration_seconds)
+    return FrameIndex(pts, keyframes, True, seconds, float(seconds[-1]) + last_seconds)
 
 
 def _kind(stream: av.stream.Stream) -> str:

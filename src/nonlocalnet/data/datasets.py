@@ -1,15 +1,17 @@
 """Videos as samples of bytes: one random clip for training, all views of a video for testing."""
 
 import logging
+from collections.abc import Sequence
 from typing import TypedDict
 
 import numpy as np
 import torch
 from torch.utils.data import Dataset
 
-from nonlocalnet.data.annotations import VideoList
-from nonlocalnet.data.decode import VideoError, count_frames, read_frames
+from nonlocalnet.data._frame_index import VideoError
+from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, multi_hot
 from nonlocalnet.data.sampling import ClipGeometry, evenly_spaced_clips, random_clip
+from nonlocalnet.data.sources import VideoSource, open_source
 from nonlocalnet.data.transforms import CropBox, Crops, check_test_sizes, check_training_sizes, cut_views, draw_crop
 
 logger = logging.getLogger(__name__)
@@ -23,14 +25,15 @@ class TrainClip(TypedDict):
 
     Attributes:
         frames: uint8 (T, crop, crop, 3).
-        label: Class index of the video shown.
+        label: Class index of the video shown; in multi-label lists the multi-hot float32 (classes,) of the clip (see
+            `clip_label`).
         index: Position in the list of the video shown.
         replaced: Whether it stands in for an unreadable one.
         error: Why the video first asked for could not be read, naming the file; "" if it could.
     """
 
     frames: torch.Tensor
-    label: int
+    label: int | torch.Tensor
     index: int
     replaced: bool
     error: str
@@ -41,13 +44,14 @@ class VideoViews(TypedDict):
 
     Attributes:
         views: uint8 (V, T, H, W, 3): the crops of the first clip, of the second, and so on. Zeros if unreadable.
-        label: Class index.
+        label: Class index, `UNLABELLED` where it is not known; in multi-label lists the multi-hot float32 (classes,) of
+            the whole video.
         index: Position in the list.
         error: Why the video could not be read, naming the file; "" if it could. Such a video counts as wrong.
     """
 
     views: torch.Tensor
-    label: int
+    label: int | torch.Tensor
     index: int
     error: str
 
@@ -67,7 +71,7 @@ class TrainVideos(Dataset[TrainClip]):
         seed: Seeds every random choice; at least 0.
 
     Raises:
-        ValueError: A size is out of range.
+        ValueError: A size is out of range, or a video has no label.
     """
 
     def __init__(
@@ -83,6 +87,8 @@ class TrainVideos(Dataset[TrainClip]):
         check_training_sizes(short_side=short_side, crop=crop, flip=flip)
         if seed < 0:
             raise ValueError(f"seed must be at least 0, got {seed}")
+        if any(isinstance(entry.label, int) and entry.label == UNLABELLED for entry in video_list.entries):
+            raise ValueError(f"{video_list.source}: this list has no labels, and there is nothing to train on")
         self.video_list = video_list
         self.geometry = geometry
         self.short_side = short_side
@@ -104,24 +110,25 @@ class TrainVideos(Dataset[TrainClip]):
             generator = _generator(self.seed, epoch, index, attempt)
             shown = index if attempt == 0 else int(torch.randint(len(self), (), generator=generator))
             try:
-                frames = self._clip(shown, generator)
+                frames, label = self._clip(shown, generator)
             except (VideoError, FileNotFoundError) as error:
                 first_error = first_error or str(error)
                 self._log_once(shown, f"unreadable, another video takes its place: {error}")
                 continue
-            label = self.video_list.entries[shown].label
             return TrainClip(frames=frames, label=label, index=shown, replaced=attempt > 0, error=first_error)
         raise VideoError(
             f"{self.video_list.source}: {MAX_REPLACEMENTS + 1} videos drawn one after the other cannot be read; "
             f"the first: {first_error}"
         )
 
-    def _clip(self, index: int, generator: torch.Generator) -> torch.Tensor:
-        path = self.video_list.entries[index].path
-        num_frames = count_frames(path)
-        if num_frames == 1 and self.geometry.frames > 1:
-            self._log_once(index, f"{path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times")
-        frame_indices = random_clip(num_frames, self.geometry, generator=generator)
+    def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, int | torch.Tensor]:
+        entry = self.video_list.entries[index]
+        source = open_source(entry)
+        if source.num_frames == 1 and self.geometry.frames > 1:
+            self._log_once(
+                index, f"{entry.path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times"
+            )
+        frame_indices = random_clip(source.num_frames, self.geometry, generator=generator)
         box: CropBox | None = None
 
         # Frame by frame while decoding: a clip of a large video is never held at full size.
@@ -133,7 +140,7 @@ class TrainVideos(Dataset[TrainClip]):
             )
             return box.cut(frame_1HWC)
 
-        return read_frames(path, frame_indices, transform=cut)
+        return source.read(frame_indices, transform=cut), clip_label(entry, source, frame_indices)
 
     def _log_once(self, index: int, message: str) -> None:
         if not self._logged[index]:
@@ -200,10 +207,10 @@ class TestVideos(Dataset[VideoViews]):
         return VideoViews(views=views, label=entry.label, index=index, error=error_text)
 
     def _views(self, index: int) -> torch.Tensor:
-        path = self.video_list.entries[index].path
-        clips = evenly_spaced_clips(count_frames(path), self.geometry, num_clips=self.num_clips)
+        source = open_source(self.video_list.entries[index])
+        clips = evenly_spaced_clips(source.num_frames, self.geometry, num_clips=self.num_clips)
         needed = sorted({frame for clip in clips for frame in clip})
-        frames = read_frames(path, needed, short_side=self.short_side)
+        frames = source.read(needed, short_side=self.short_side)
         row_of = {frame: row for row, frame in enumerate(needed)}
         per_clip = self.views_per_video // self.num_clips
         views: torch.Tensor | None = None
@@ -215,6 +222,25 @@ class TestVideos(Dataset[VideoViews]):
             views[k * per_clip : (k + 1) * per_clip] = cut
         assert views is not None
         return views
+
+
+def clip_label(entry: VideoEntry, source: VideoSource, frame_indices: Sequence[int]) -> int | torch.Tensor:
+    """What is seen in a clip: the classes whose time overlaps the time from its first frame to its last, both included.
+
+    Frames between those of the clip count too, as in PySlowFast, which unites the labels of all frames of the window
+    (the authors' code for Charades is not released). A looped clip of a short video shows all of it. Where a list does
+    not say when a class is seen, a clip has the labels of its video.
+
+    Args:
+        entry: The video.
+        source: Its frames.
+        frame_indices: The clip's.
+    """
+    if entry.actions is None or isinstance(entry.label, int):
+        return entry.label
+    start, end = source.seconds(min(frame_indices)), source.seconds(max(frame_indices))
+    seen = [action.label for action in entry.actions if action.start <= end and action.end >= start]
+    return multi_hot(seen, len(entry.label))
 
 
 def _generator(*key: int) -> torch.Generator:

@@ -11,7 +11,7 @@ resized, one by one.
 import itertools
 import math
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -25,6 +25,7 @@ from av.video.frame import PictureType
 from av.video.reformatter import VideoReformatter
 
 from nonlocalnet.data._frame_index import FrameIndex, VideoError, frame_index, open_video
+from nonlocalnet.data._gather import FrameTransform, distinct, gather
 from nonlocalnet.data._resize import resize, short_side_size
 
 __all__ = ["VideoError", "VideoInfo", "count_frames", "probe", "read_frames"]
@@ -97,7 +98,7 @@ def read_frames(
     frame_indices: Sequence[int],
     *,
     short_side: int | None = None,
-    transform: Callable[[torch.Tensor], torch.Tensor] | None = None,
+    transform: FrameTransform | None = None,
 ) -> torch.Tensor:
     """Read the given frames of a video.
 
@@ -124,29 +125,10 @@ def read_frames(
     """
     path = Path(path)
     index = frame_index(path)
-    if not len(frame_indices):
-        raise ValueError("frame_indices must hold at least one index, got none")
-    wanted, positions = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
-    if wanted[0] < 0 or wanted[-1] >= index.num_frames:
-        bad = int(wanted[0] if wanted[0] < 0 else wanted[-1])
-        raise ValueError(f"{path}: frame index {bad} is out of range: the video has {index.num_frames} frames, from 0")
-    row_of = {int(frame): row for row, frame in enumerate(wanted)}
+    wanted = distinct(frame_indices, index.num_frames, of=path)
     reformatter = VideoReformatter()  # keeps its scaling context from frame to frame: 2x faster than one a frame
-    out: torch.Tensor | None = None
-    size: tuple[int, int] | None = None
-    for frame_number, frame in _decoded(path, index, list(row_of)):
-        frame_1HWC = _to_rgb(frame, reformatter, short_side)
-        # Some streams change size midway; the first wanted frame decides.
-        size = size or (frame_1HWC.shape[1], frame_1HWC.shape[2])
-        frame_1HWC = resize(frame_1HWC, *size)
-        if transform is not None:
-            frame_1HWC = transform(frame_1HWC)
-        if out is None:
-            out = torch.empty((len(wanted), *frame_1HWC.shape[1:]), dtype=torch.uint8)
-        out[row_of[frame_number]] = frame_1HWC[0]
-    assert out is not None
-    in_order = len(positions) == len(wanted) and bool((np.diff(positions) > 0).all())
-    return out if in_order else out[torch.from_numpy(positions.reshape(-1))]
+    frames = ((number, _to_rgb(frame, reformatter, short_side)) for number, frame in _decoded(path, index, wanted))
+    return gather(frames, frame_indices, transform)
 
 
 def _to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter, short_side: int | None) -> torch.Tensor:

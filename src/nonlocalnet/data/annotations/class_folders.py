@@ -1,0 +1,35 @@
+"""A folder of class folders: `root/class name/video.mp4`.
+
+Class names are the folders' names (spaces are kept) in sorted order. Where names are given, their order gives the
+indices, and a folder may be written with `_` for spaces (Kinetics as many tools unpack it).
+"""
+
+from nonlocalnet.data.annotations.class_names import index_by_name
+from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, Read
+
+
+def read(asked: Asked) -> Read:
+    """Read the videos of every class folder, sorted by name.
+
+    Raises:
+        ValueError: There is no video, or a folder is none of the given classes.
+    """
+    folder = asked.source
+    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
+    names = asked.class_names or tuple(folders)
+    index_of = index_by_name(names)
+    strange = next((name for name in folders if name not in index_of), None)
+    if strange is not None:
+        raise ValueError(f"{folder}: the subfolder {strange!r} is not among the {len(names)} class names given")
+    videos = [
+        Found(path, (index_of[name],))
+        for name in folders
+        for path in sorted((folder / name).iterdir())
+        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+    ]
+    if not videos:
+        raise ValueError(
+            f"{folder}: no videos found; expected {folder.name}/CLASS NAME/video.mp4 (found {len(folders)} "
+            "subfolders); is it the folder of one split?"
+        )
+    return Read(videos, names)

@@ -1,0 +1,74 @@
+"""The names of the classes, and which index each has."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from nonlocalnet.data.annotations.text import read_lines
+
+CLASS_NAMES_FILE = "classes.txt"
+
+_CHARADES_LINE = re.compile(r"c(?P<index>\d{3}) (?P<name>.*\S)")  # c000 Holding some clothes
+
+
+def class_names_of(classes: str | os.PathLike[str] | Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names given directly or as a file of them; None stays None."""
+    if isinstance(classes, (str, os.PathLike)):
+        return read_class_names(Path(classes))
+    return None if classes is None else tuple(classes)
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Read one name a line, in the order of the indices; Charades' `c000 name` lines give the name alone.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not UTF-8, holds no name, or one twice.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file of class names: {path}")
+    names = [line.strip() for line in read_lines(path) if line.strip()]
+    if not names:
+        raise ValueError(f"{path}: no class names; expected one name a line")
+    numbered = [_CHARADES_LINE.fullmatch(name) for name in names]
+    if all(match is not None and int(match["index"]) == i for i, match in enumerate(numbered)):
+        names = [match["name"] for match in numbered if match is not None]
+    if len(set(names)) < len(names):
+        repeated = min(name for name in names if names.count(name) > 1)
+        raise ValueError(f"{path}: class name {repeated!r} stands there more than once")
+    return tuple(names)
+
+
+def spoken(folder: str) -> str:
+    """A class folder's name with spaces for `_`: folders of Kinetics are written either way."""
+    return folder.replace("_", " ")
+
+
+def index_by_name(names: Sequence[str]) -> dict[str, int]:
+    """Class index of each name, and of the name with `_` for its spaces where no other class has that name."""
+    written = {name.replace(" ", "_"): index for index, name in enumerate(names)}
+    return {**written, **{name: index for index, name in enumerate(names)}}
+
+
+def named_labels(
+    source: Path, labels: Sequence[tuple[int, str]], class_names: tuple[str, ...] | None
+) -> tuple[list[int], tuple[str, ...]]:
+    """Class indices of the names in a list, in the order of `class_names`, or else in sorted order.
+
+    A list may write `_` for the spaces of given names.
+
+    Args:
+        source: The list, for messages.
+        labels: (line, class name) of every row.
+        class_names: Names by index, where they are known.
+
+    Raises:
+        ValueError: A name is not among `class_names`.
+    """
+    names = class_names or tuple(sorted({name for _, name in labels}))
+    index_of = index_by_name(names)
+    for line, name in labels:
+        if name not in index_of:
+            raise ValueError(f"{source}, line {line}: label {name!r} is not among the {len(names)} class names")
+    return [index_of[name] for _, name in labels], names

@@ -1,0 +1,71 @@
+"""Finding the files that a list names, and saying which are missing."""
+
+import itertools
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from nonlocalnet.data.annotations.entries import Found
+
+logger = logging.getLogger(__name__)
+
+_NAMED_IN_ERRORS = 3  # how many missing files an error spells out
+_TRIED_FOR_PREFIX = 50  # videos looked for until one is found and shows which folders a list has too many
+
+
+def locate(videos: Sequence[Found], *, root: Path, source: Path) -> list[Found]:
+    """Give every video the path of a file that exists, where one can be told.
+
+    - A path that is missing may be there as .mp4: `nonlocalnet data prepare` writes those.
+    - Where none is there, the list may come from another machine: the leading folders of its paths that the root does
+      not have are dropped (the same number of every path).
+    """
+    here = [_as_mp4(video) for video in videos]
+    if any(map(_exists, here[:_TRIED_FOR_PREFIX])):
+        return here
+    for video, drop in itertools.product(videos[:_TRIED_FOR_PREFIX], range(1, 16)):
+        if _exists(_as_mp4(_dropped(video, drop, root))):
+            logger.info("%s: the first %d folders of its paths are left out: %s", source, drop, root)
+            return [_as_mp4(_dropped(video, drop, root)) for video in videos]
+    return here
+
+
+def check(videos: Sequence[Found], source: Path) -> None:
+    """Refuse a list that names missing files.
+
+    Raises:
+        FileNotFoundError: They are counted, and the first few named with their line.
+    """
+    missing = [video for video in videos if not _exists(video)]
+    if missing:
+        named = "; ".join(
+            (f"line {video.lines[-1]}: " if video.lines else "") + str(video.path)
+            for video in missing[:_NAMED_IN_ERRORS]
+        )
+        more = "; ..." if len(missing) > _NAMED_IN_ERRORS else ""
+        raise FileNotFoundError(
+            f"{source}: {len(missing)} of {len(videos)} files are missing ({named}{more}); set root to the folder that "
+            "the paths start from, or let `nonlocalnet data check LIST --root DIR --out NEW_LIST` leave them out"
+        )
+
+
+def _exists(video: Found) -> bool:
+    try:
+        return video.path.is_dir() if video.frames is not None else video.path.is_file()
+    except OSError:  # a name longer than the file system takes
+        return False
+
+
+def _as_mp4(video: Found) -> Found:
+    # Looked at only where it can matter: a list of Kinetics has 240,000 files.
+    if video.frames is not None or video.path.suffix in ("", ".mp4") or _exists(video):
+        return video
+    rewritten = video._replace(path=video.path.with_suffix(".mp4"))
+    return rewritten if _exists(rewritten) else video
+
+
+def _dropped(video: Found, drop: int, root: Path) -> Found:
+    """The video with the first `drop` folders of the list's own path left out; unchanged where it has not as many."""
+    path = video.path.relative_to(root) if video.path.is_relative_to(root) else video.path
+    parts = path.parts[drop:]
+    return video._replace(path=root.joinpath(*parts)) if parts else video

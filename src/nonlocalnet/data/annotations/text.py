@@ -1,0 +1,115 @@
+"""Reading lines and csv rows so that every complaint names the file and the line."""
+
+import csv
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+
+class CsvRow(NamedTuple):
+    """A row under a header.
+
+    Attributes:
+        lines: Lines of the file that it takes, from 1; a quoted cell may hold line breaks.
+        cells: Column name in lower case to its stripped text.
+    """
+
+    lines: range
+    cells: dict[str, str]
+
+    @property
+    def line(self) -> int:
+        """Where the row ends, as errors name it."""
+        return self.lines[-1]
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text, with their line breaks.
+
+    Raises:
+        ValueError: It is not UTF-8; the message gives the line.
+    """
+    data = path.read_bytes()
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the list as UTF-8") from error
+    # Not splitlines(): it also breaks at form feeds and the like, and then line numbers are not an editor's.
+    return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
+
+
+def header_of(lines: Sequence[str]) -> list[str]:
+    """The first line as column names in lower case; empty for an empty file or a line that is not csv."""
+    try:
+        cells = next(csv.reader([lines[0].strip()], skipinitialspace=True), []) if lines else []
+    except csv.Error:
+        return []
+    return [cell.strip().lower() for cell in cells]
+
+
+def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote: str) -> list[CsvRow]:
+    """The rows under the header, blank ones skipped.
+
+    Args:
+        path: The file, for messages.
+        lines: Its lines with their line breaks.
+        required: Columns that the header must have.
+        quote: A column that may hold commas, for the hint on a row of too many columns.
+
+    Raises:
+        ValueError: A row is malformed, the header lacks a column, or there is no row; with the line.
+    """
+    header = header_of(lines)
+    lacking = [name for name in required if name not in header]
+    if lacking:
+        raise ValueError(f"{path}, line 1: no column {lacking[0]!r} in the header ({','.join(header)})")
+    rows = []
+    reader = csv.reader(lines, strict=True, skipinitialspace=True)
+    try:
+        next(reader)
+        end = reader.line_num
+        for cells in reader:
+            start, end = end + 1, reader.line_num
+            if not any(cell.strip() for cell in cells):
+                continue
+            if len(cells) != len(header):
+                raise ValueError(
+                    f"{path}, line {end}: {len(cells)} columns, but the header has {len(header)} "
+                    f"({','.join(header)}); quote a {quote} that holds a comma"
+                )
+            named = dict(zip(header, (cell.strip() for cell in cells), strict=True))
+            rows.append(CsvRow(range(start, end + 1), named))
+    except csv.Error as error:
+        raise ValueError(f"{path}, line {reader.line_num}: not csv: {error}") from error
+    if not rows:
+        raise ValueError(f"{path}: no rows after the header; expected `{','.join(required)}` lines")
+    return rows
+
+
+def check_cell(path: Path, line: int, name: str, cell: str) -> str:
+    """The cell, unless it is empty or holds a NUL character (no file name can)."""
+    if not cell or "\0" in cell:
+        raise ValueError(f"{path}, line {line}: the {name} is empty or holds a NUL character")
+    return cell
+
+
+def is_integer(text: str) -> bool:
+    """Whether the text is an integer from 0, in plain digits and not absurdly long."""
+    # Not int(): it takes "1_0" and digits of other scripts, and very long ones raise another error.
+    return re.fullmatch(r"[0-9]{1,9}", text) is not None
+
+
+def class_index(path: Path, line: int, text: str) -> int:
+    """The class index that a cell holds.
+
+    Raises:
+        ValueError: It is not an integer from 0.
+    """
+    if not is_integer(text):
+        raise ValueError(
+            f"{path}, line {line}: label {text!r} is not a class index (an integer from 0); "
+            "class names need a csv with header path,label"
+        )
+    return int(text)
