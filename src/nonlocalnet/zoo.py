@@ -19,7 +19,15 @@ from typing import Any
 
 import torch
 
-from nonlocalnet.models import VideoResNet, c2d_resnet50, c2d_resnet101, i3d_resnet50, i3d_resnet101
+from nonlocalnet.models import (
+    VideoResNet,
+    c2d_resnet50,
+    c2d_resnet50_control,
+    c2d_resnet101,
+    c2d_resnet101_control,
+    i3d_resnet50,
+    i3d_resnet101,
+)
 
 CARD_KEY = "nonlocalnet"
 FORMAT = 1
@@ -28,6 +36,8 @@ ARCHITECTURES = {
     "c2d_resnet101": c2d_resnet101,
     "i3d_resnet50": i3d_resnet50,
     "i3d_resnet101": i3d_resnet101,
+    "c2d_resnet50_control": c2d_resnet50_control,
+    "c2d_resnet101_control": c2d_resnet101_control,
 }
 # Lightning's module holds the network under this name.
 _PREFIX = "model."

@@ -40,10 +40,13 @@ _FREE_ON_RESUME = {
         "val",
         "test",
         "workers",
+        "max_unreadable",
         "test_clips",
+        "test_positions",
         "test_crops",
         "test_short_side",
         "test_crop",
+        "test_pooling",
         "test_batch_views",
     },
     "schedule": {"steps"},
@@ -52,6 +55,7 @@ _FREE_ON_RESUME = {
         "devices",
         "num_nodes",
         "strategy",
+        "recompute",
         "val_every",
         "checkpoint_every",
         "log_every",
@@ -64,8 +68,13 @@ def model_arguments(recipe: Recipe) -> dict[str, Any]:
     """Keyword arguments of the recipe's factory in `nonlocalnet.models`."""
     arguments = dataclasses.asdict(recipe.model)
     architecture = arguments.pop("architecture")
+    del arguments["multi_label"]  # a matter of the loss and the scores, not of the layers
     if architecture.startswith("c2d"):
         del arguments["inflate"]
+    if architecture.endswith("_control"):
+        places = arguments["nonlocal_blocks"]
+        shared = ("num_classes", "clip", "variant", "width", "dropout", "crop")
+        return {"residual_blocks": places, **{name: arguments[name] for name in shared}}
     return arguments
 
 
@@ -253,6 +262,8 @@ def train_recipe(
         extra={zoo.CARD_KEY: make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)},
         start_step=start_step,
         resume_from=out / "last.ckpt" if start_step else None,
+        multi_label=recipe.model.multi_label,
+        max_unreadable=recipe.data.max_unreadable,
         progress=progress,
         callbacks=callbacks,
     )
