@@ -6,6 +6,7 @@ A checkpoint of this library is Lightning's, with a plain dictionary, the card, 
     model           {"architecture": a factory of `nonlocalnet.models`, "arguments": its keyword arguments}
     recipe          the whole recipe as nested dictionaries
     class_names     list of names, or None
+    multi_label     whether a video may have several classes: scores are sigmoids, not a softmax
     preprocessing   {"mean", "std", "colour_order", "clip_frames", "frame_stride", "short_side", "crop"}
 """
 

@@ -14,6 +14,7 @@ COMMANDS = {
     "recipes": "list the recipes with their published results",
     "train": "train a recipe",
     "test": "test weights on a list of videos",
+    "ensemble": "average the scores of several tests of the same videos",
     "predict": "name the classes of videos",
     "inspect": "show the architecture, parameters and FLOPs of a checkpoint or a network",
     "data": "generate videos",

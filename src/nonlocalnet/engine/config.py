@@ -140,7 +140,7 @@ class DataConfig:
     crop: int | None = None
     flip: float = 0.5
     workers: int = 2
-    max_unreadable: float = 0.05
+    max_unreadable: float = 0.1
     test_clips: int = 10
     test_positions: Literal["even", "wrapped"] = "even"
     test_crops: Literal["three", "centre", "full"] = "three"
@@ -324,9 +324,17 @@ class Recipe:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        shares = self.trainer.devices * self.trainer.num_nodes * self.optim.accumulate
-        divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
-        _require(self.optim.batch_size % shares == 0, "optim.batch_size", self.optim.batch_size, divisible)
         crop = self.data.crop or self.model.crop
         low = f"at least the crop of {crop}"
         _require(self.data.short_side_min >= crop, "data.short_side_min", self.data.short_side_min, low)
+
+
+def require_equal_shares(recipe: Recipe) -> None:
+    """Refuse to train where a batch cannot be divided equally; a test on as many devices has no such limit.
+
+    Raises:
+        ValueError: If `optim.batch_size` is no multiple of processes times micro-batches.
+    """
+    shares = recipe.trainer.devices * recipe.trainer.num_nodes * recipe.optim.accumulate
+    divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
+    _require(recipe.optim.batch_size % shares == 0, "optim.batch_size", recipe.optim.batch_size, divisible)

@@ -24,8 +24,7 @@ def scale_to_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
         changed. Steps are rounded, to at least 1.
 
     Raises:
-        ValueError: If the batch size does not go with the recipe's processes and micro-batches, or so many clips are
-            more than lie between two milestones.
+        ValueError: If the batch size is not positive, or so large that two milestones fall on one step.
 
     >>> from nonlocalnet.recipes import recipe
     >>> smaller = scale_to_batch_size(recipe("c2d_r50"), 8)
