@@ -166,10 +166,16 @@ def test_an_unreadable_video_is_named_once_in_a_whole_run(videos, tmp_path, caps
     (root / "train" / "indoor" / "broken.mp4").write_bytes(b"")
     out = tmp_path / "run"
     capsys.readouterr()
-    assert main(["train", "longrange_c2d", "--data.root", str(root), "--out", str(out), *TINY, *FOLDERS]) == 0
+    command = ["train", "longrange_c2d", "--data.root", str(root), *TINY, *FOLDERS]
+    assert main([*command, "--out", str(out), "--data.max_unreadable", "0.5"]) == 0
     err = capsys.readouterr().err
     assert err.count("broken.mp4: ") == 1
     assert "stood in for videos that could not be read" in err
+    # 1 of 5 is too many where none is allowed, and that is one line, too.
+    assert main([*command, "--out", str(tmp_path / "other"), "--data.max_unreadable", "0"]) == 2
+    assert (
+        "broken.mp4: the file is empty (0 bytes); fetch it again; `nonlocalnet data check`" in capsys.readouterr().err
+    )
 
 
 def test_a_quick_look_at_training_does_not_shorten_the_test(videos, tmp_path):

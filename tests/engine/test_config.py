@@ -6,7 +6,15 @@ from typing import Any
 import jsonargparse
 import pytest
 
-from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.config import (
+    DataConfig,
+    ModelConfig,
+    OptimConfig,
+    Recipe,
+    ScheduleConfig,
+    TrainerConfig,
+    require_equal_shares,
+)
 
 SECTIONS = {
     "model": ModelConfig,
@@ -36,6 +44,7 @@ BAD = [
     ("data", {"test_crop": 300}, r"data\.test_short_side must be at least data\.test_crop = 300, got 256"),
     ("data", {"flip": 1.5}, r"data\.flip must be a finite number in \[0, 1\], got 1\.5"),
     ("data", {"test_batch_views": 0}, r"data\.test_batch_views"),
+    ("data", {"max_unreadable": 1.5}, r"data\.max_unreadable must be a finite number in \[0, 1\], got 1\.5"),
     ("optim", {"lr": 0.0}, r"optim\.lr must be a finite number in \(0, 1e\+06\], got 0\.0"),
     ("optim", {"lr": float("nan")}, r"optim\.lr must be a finite number .* got nan"),
     ("optim", {"momentum": 1.0}, r"optim\.momentum must be in \[0, 1\)"),
@@ -63,7 +72,9 @@ def test_out_of_range_fields_are_refused_by_name(section: str, values: dict[str,
 
 def test_fields_that_do_not_go_together() -> None:
     with pytest.raises(ValueError, match=r"optim\.batch_size must be a multiple of .* = 12, got 64"):
-        Recipe("x", optim=OptimConfig(accumulate=3), trainer=TrainerConfig(devices=2, num_nodes=2))
+        require_equal_shares(
+            Recipe("x", optim=OptimConfig(accumulate=3), trainer=TrainerConfig(devices=2, num_nodes=2))
+        )
     with pytest.raises(ValueError, match=r"data\.short_side_min must be at least the crop of 288, got 256"):
         Recipe("x", model=ModelConfig(crop=288))
 

@@ -16,7 +16,9 @@ from torch.utils.data import DataLoader
 
 from nonlocalnet.engine.errors import NonFiniteError, OutputError
 from nonlocalnet.engine.report import confusion_png, write_report
-from nonlocalnet.engine.testing import TestSummary, VideoScores, score_videos, summarise_scores
+from nonlocalnet.engine.scores import ScoredVideos
+from nonlocalnet.engine.summary import TestSummary, summarise_scores
+from nonlocalnet.engine.testing import VideoScores, score_videos
 from nonlocalnet.models import c2d_resnet50
 
 CPU = torch.device("cpu")
@@ -27,7 +29,7 @@ class BrightnessScorer(nn.Module):
 
     num_classes = 3
 
-    def scores(self, x: torch.Tensor) -> torch.Tensor:
+    def scores(self, x: torch.Tensor, *, multi_label: bool = False) -> torch.Tensor:
         assert not self.training
         mean = x.mean((1, 2, 3, 4))
         return torch.stack([mean, torch.ones_like(mean), torch.zeros_like(mean)], dim=1).softmax(1)
@@ -56,7 +58,10 @@ def test_scores_are_the_mean_of_the_views_softmax(batch_views: int) -> None:
     for view in views.double():
         logits = torch.tensor([view.mean(), 1.0, 0.0], dtype=torch.float64)
         expected += logits.exp() / logits.exp().sum() / 7
-    torch.testing.assert_close(result.scores, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(result.mean, expected, rtol=1e-6, atol=0)
+    means = views.double().mean((1, 2, 3, 4))
+    logits = torch.stack([means, torch.ones_like(means), torch.zeros_like(means)], dim=1)
+    torch.testing.assert_close(result.highest, logits.softmax(1).amax(0), rtol=1e-6, atol=0)
 
 
 def test_batches_of_views_do_not_change_a_real_network() -> None:
@@ -65,9 +70,9 @@ def test_batches_of_views_do_not_change_a_real_network() -> None:
         model.head.projection.weight.normal_()
     views = torch.randint(0, 255, (5, 4, 40, 48, 3), dtype=torch.uint8)
     (one,), (all_at_once,) = (score([item(views, 0, 0)], batch_views=n, model=model) for n in (1, 5))
-    torch.testing.assert_close(one.scores, all_at_once.scores, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(one.mean, all_at_once.mean, rtol=1e-4, atol=1e-6)
     direct = torch.stack([model.scores(v[None].permute(0, 4, 1, 2, 3).float())[0] for v in views]).mean(0)
-    torch.testing.assert_close(one.scores.float(), direct, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(one.mean.float(), direct, rtol=1e-4, atol=1e-6)
 
 
 def test_nan_frames_are_refused_by_name() -> None:
@@ -77,11 +82,16 @@ def test_nan_frames_are_refused_by_name() -> None:
         score([item(views, 0, 4)])
 
 
+def scored(index: int, label: int, scores: list[float], error: str = "") -> VideoScores:
+    mean = torch.tensor(scores, dtype=torch.float64)
+    return VideoScores(index, label, mean, mean, error)
+
+
 RESULTS = [
-    VideoScores(0, 0, torch.tensor([0.6, 0.3, 0.1], dtype=torch.float64), ""),
-    VideoScores(1, 0, torch.tensor([0.2, 0.7, 0.1], dtype=torch.float64), ""),
-    VideoScores(2, 0, torch.zeros(3, dtype=torch.float64), "b.mp4: truncated"),
-    VideoScores(3, 2, torch.tensor([0.1, 0.2, 0.7], dtype=torch.float64), ""),
+    scored(0, 0, [0.6, 0.3, 0.1]),
+    scored(1, 0, [0.2, 0.7, 0.1]),
+    scored(2, 0, [0.0, 0.0, 0.0], "b.mp4: truncated"),
+    scored(3, 2, [0.1, 0.2, 0.7]),
 ]
 
 
@@ -102,13 +112,15 @@ def report(out: Path) -> TestSummary:
     summary = summarise_scores(RESULTS, num_classes=3)
     names = ["archery", "dancing, ballet", "chess"]
     paths = ["a.mp4", "b c.mp4", "b.mp4", "d.mp4"]
-    write_report(out, RESULTS, summary, paths=paths, class_names=names, about={"weights": "best.ckpt"})
+    write_report(out, ScoredVideos(RESULTS, paths, names, {"weights": "best.ckpt"}), summary)
     return summary
 
 
 def test_report_files(tmp_path: Path) -> None:
     report(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["confusion.png", "scores.csv", "summary.json"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("confusion.png", "scores.csv", "scores.safetensors", "summary.json")
+    ]
     rows = list(csv.DictReader(io.StringIO((tmp_path / "scores.csv").read_text())))
     assert [row["path"] for row in rows] == ["a.mp4", "b c.mp4", "b.mp4", "d.mp4"]
     assert [row["correct"] for row in rows] == ["1", "0", "0", "1"]
@@ -130,7 +142,7 @@ def test_a_failing_report_leaves_no_half_file(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"cannot write .*scores\.csv: No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot write .*scores\.safetensors: No space left on device"):
         report(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

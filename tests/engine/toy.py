@@ -30,10 +30,26 @@ class Toy(nn.Module):
 
 
 class ToyClips(Dataset):
-    """Random clips whose brightness tells the class a little. `poison` is the index of a clip that holds NaN."""
+    """Random clips whose brightness tells the class a little.
 
-    def __init__(self, size: int = 20, *, seed: int = 0, poison: int | None = None, classes: int = 3) -> None:
+    Args:
+        poison: Index of a clip that holds NaN.
+        multi_label: Give rows of 0 and 1; the last clip has no class.
+        broken: Indices of clips that stand in for an unreadable video.
+    """
+
+    def __init__(
+        self,
+        size: int = 20,
+        *,
+        seed: int = 0,
+        poison: int | None = None,
+        classes: int = 3,
+        multi_label: bool = False,
+        broken: tuple[int, ...] = (),
+    ) -> None:
         self.size, self.seed, self.poison, self.classes = size, seed, poison, classes
+        self.multi_label, self.broken = multi_label, broken
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
         epoch, index = key
@@ -42,20 +58,33 @@ class ToyClips(Dataset):
         frames = torch.randn(2, 6, 6, 3, generator=generator) + 0.5 * label
         if index == self.poison:
             frames[0, 0, 0, 0] = torch.nan
-        return {"frames": frames, "label": label}
+        item = {"frames": frames, "label": multi_hot(index, self.classes, self.size) if self.multi_label else label}
+        if self.broken:
+            replaced = index in self.broken
+            item.update(replaced=replaced, error=f"{index}.mp4: truncated" if replaced else "")
+        return item
+
+
+def multi_hot(index: int, classes: int, size: int) -> torch.Tensor:
+    """The classes of clip `index`: its own, and every other clip the next one too; none for the last."""
+    row = torch.zeros(classes)
+    if index != size - 1:
+        row[index % classes] = 1
+        row[(index + 1) % classes] = index % 2
+    return row
 
 
 class ToyVideos(Dataset):
     """Six videos to validate on; the last cannot be read."""
 
-    def __init__(self, size: int = 6) -> None:
-        self.size = size
+    def __init__(self, size: int = 6, *, multi_label: bool = False) -> None:
+        self.size, self.multi_label = size, multi_label
 
     def __len__(self) -> int:
         return self.size
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        item = ToyClips(seed=7)[0, index]
+        item = ToyClips(seed=7, multi_label=self.multi_label)[0, index]
         error = "broken" if index == 5 else ""
         return {"views": item["frames"][None], "label": item["label"], "index": index, "error": error}
 
@@ -76,6 +105,8 @@ def toy_train(
     workers: int = 0,
     start_step: int = 0,
     resume_from: Path | None = None,
+    multi_label: bool = False,
+    max_unreadable: float = 1.0,
     callbacks: tuple = (),
 ) -> TrainResult:
     optim = optim or OptimConfig(batch_size=4, lr=0.05)
@@ -97,7 +128,7 @@ def toy_train(
         return DataLoader(clips, batch_sampler=MicroBatches(sampler, parts=optim.accumulate), num_workers=workers)
 
     def val_loader(*, rank: int, world_size: int) -> DataLoader:
-        videos = ToyVideos()
+        videos = ToyVideos(multi_label=multi_label)
         share = ValidationShare(videos, positions=list(range(len(videos))), rank=rank, world_size=world_size)
         return DataLoader(share, batch_size=4 // world_size)
 
@@ -113,6 +144,8 @@ def toy_train(
         extra={"note": {"format": 1}},
         start_step=start_step,
         resume_from=resume_from,
+        multi_label=multi_label,
+        max_unreadable=max_unreadable,
         progress=False,
         callbacks=callbacks,
     )

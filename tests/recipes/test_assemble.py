@@ -22,9 +22,8 @@ from nonlocalnet.engine.config import OptimConfig, Recipe
 from nonlocalnet.engine.errors import OutputError
 from nonlocalnet.engine.predict import predict
 from nonlocalnet.engine.runlog import read_metrics
-from nonlocalnet.recipes import assemble
+from nonlocalnet.recipes import testing
 from nonlocalnet.recipes.assemble import (
-    build_test_loader,
     build_train_loader,
     build_train_videos,
     load_videos,
@@ -142,18 +141,18 @@ def test_init_starts_from_another_run(run: Path, videos: Path, tmp_path: Path) -
 
 def test_testing_writes_the_report(run: Path, videos: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(videos)
-    summary = assemble.test_recipe(recipe, weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
+    summary = testing.test_recipe(recipe, weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
     assert (summary.videos, summary.unreadable) == (4, 0)
     rows = list(csv.DictReader((tmp_path / "test" / "scores.csv").read_text().splitlines()))
     model = zoo.from_checkpoint(run / "best.ckpt")
-    for row, item in zip(rows, build_test_loader(recipe, load_videos(recipe, "test")), strict=True):
+    for row, item in zip(rows, testing.build_test_videos(recipe, load_videos(recipe, "test")), strict=True):
         views = (item["views"].float() - 114.75) / 57.375
         expected = model.scores(views.permute(0, 4, 1, 2, 3)).mean(0)
         scores = [float(row[f"score:{name}"]) for name in ("red", "green", "blue", "yellow")]
         assert scores == pytest.approx(expected.tolist(), rel=1e-4)
         assert int(row["label"]) == item["label"]
     with pytest.raises(OutputError, match="exists and is not empty"):
-        assemble.test_recipe(recipe, weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
+        testing.test_recipe(recipe, weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
 
 
 def test_unreadable_videos(run: Path, videos: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -161,7 +160,7 @@ def test_unreadable_videos(run: Path, videos: Path, tmp_path: Path, caplog: pyte
     shutil.copytree(videos, root)
     broken = next(iter(load_videos(tiny_recipe(root), "test").entries)).path
     broken.write_bytes(b"")
-    summary = assemble.test_recipe(tiny_recipe(root), weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
+    summary = testing.test_recipe(tiny_recipe(root), weights=run / "best.ckpt", out=tmp_path / "test", progress=False)
     assert (summary.videos, summary.unreadable) == (4, 1)
     (entry,) = json.loads((tmp_path / "test" / "summary.json").read_text())["unreadable"]
     assert entry["path"] == str(broken)
@@ -230,4 +229,4 @@ def test_bad_lists_and_roots(videos: Path, run: Path, tmp_path: Path) -> None:
     shutil.copytree(videos, other)
     (other / "classes.txt").write_text("red\nblue\ngreen\nyellow\n")
     with pytest.raises(ValueError, match=r"test\.csv: class 1 is 'blue' here, and 'green' where the network is"):
-        assemble.test_recipe(tiny_recipe(other), weights=run / "best.ckpt", out=tmp_path / "a", progress=False)
+        testing.test_recipe(tiny_recipe(other), weights=run / "best.ckpt", out=tmp_path / "a", progress=False)

@@ -9,6 +9,7 @@ from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import RECIPES, recipe
 from nonlocalnet.recipes.assemble import build_model, make_card
+from nonlocalnet.recipes.scaling import describe_scaling, scale_to_batch_size
 
 # Top-1 and top-5 by table, as the paper prints them.
 PUBLISHED = {
@@ -28,6 +29,26 @@ PUBLISHED = {
 }
 
 
+# Top-1 and top-5 by the README of the release.
+RELEASED = {
+    "c2d_32x2": (72.0, 90.0),
+    "nl_c2d_32x2": (73.9, 91.0),
+    "i3d_32x2": (73.6, 90.8),
+    "nl_i3d_32x2": (74.9, 91.6),
+    "i3d_128x1": (75.2, 92.0),
+    "nl_i3d_128x1": (76.5, 92.7),
+    "c2d_8x8": (71.9, 90.0),
+    "nl_c2d_8x8": (74.4, 91.4),
+    "i3d_8x8": (73.4, 90.9),
+    "nl_i3d_8x8": (74.7, 91.6),
+    "i3d_32x4": (75.5, 92.0),
+    "nl_i3d_32x4": (76.5, 92.6),
+    "i3d_8x8_300k": (73.2, 90.8),
+    "i3d_8x8_600k_4gpu": (73.0, 90.4),
+    "i3d_8x8_300k_4gpu": (72.0, 90.1),
+}
+
+
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_tables_hold_the_papers_rows(table: str) -> None:
     rows = [(r.published["top1"], r.published["top5"]) for r in RECIPES if table in r.tables]
@@ -39,7 +60,8 @@ def test_names_are_unique_and_found() -> None:
     assert len(set(names)) == len(names)
     for r in RECIPES:
         assert recipe(r.name) is r
-        assert bool(r.tables) == bool(r.published) == bool(r.source)
+        # The released models are published, and stand in no table of the paper.
+        assert bool(r.published) == bool(r.source) == (bool(r.tables) or r.name.startswith("release_"))
         assert r.row
 
 
@@ -54,9 +76,9 @@ def test_a_wrong_name_gives_the_nearest() -> None:
 def test_every_recipe_builds_its_network(one: Recipe) -> None:
     tiny = dataclasses.replace(one, model=dataclasses.replace(one.model, width=2))
     model = build_model(tiny)
-    assert model.architecture == one.model.architecture
+    assert model.architecture == one.model.architecture.removesuffix("_control")
     blocks = [m for m in model.modules() if isinstance(m, NonLocalBlock)]
-    asked = one.model.nonlocal_blocks
+    asked = one.model.nonlocal_blocks if not one.model.architecture.endswith("_control") else 0
     assert len(blocks) == (asked if isinstance(asked, int) else len(asked))
     assert {b.pairwise for b in blocks} <= {one.model.pairwise}
     assert {b.domain for b in blocks} <= {one.model.domain}
@@ -68,6 +90,65 @@ def test_long_clips_follow_section_5() -> None:
     assert {(r.optim.lr, r.optim.batch_size, r.optim.freeze_bn, r.model.clip) for r in long} == {
         (0.0025, 16, True, "128x1")
     }
+
+
+def test_a_long_clip_network_takes_every_tensor_of_the_short_one() -> None:
+    for long in (r for r in RECIPES if "2g" in r.tables):
+        short = recipe(long.name.removesuffix("_128frames"))
+        one, other = (
+            build_model(dataclasses.replace(r, model=dataclasses.replace(r.model, width=2))) for r in (long, short)
+        )
+        shapes, others = ({name: t.shape for name, t in m.state_dict().items()} for m in (one, other))
+        assert shapes == others, long.name
+
+
+def test_charades_follows_section_6() -> None:
+    rows = [r for r in RECIPES if "4" in r.tables]
+    assert [(r.published["map"], r.published["map_test"]) for r in rows] == [(35.5, 37.2), (37.5, 39.5)]
+    for r in rows:
+        assert (r.model.num_classes, r.model.multi_label, r.model.crop, r.model.clip) == (157, True, 288, "128x1")
+        assert (r.optim.lr, r.optim.batch_size, r.optim.freeze_bn) == (0.00125, 8, True)
+        assert (r.schedule.steps, r.schedule.milestones, r.data.test_short_side) == (200_000, (75_000, 150_000), 320)
+        # The 224 pixels of a short side of 256 to 320, rescaled to 288.
+        assert (r.data.short_side_min, r.data.short_side_max) == (round(256 * 288 / 224), round(320 * 288 / 224))
+
+
+def test_released_models_are_all_there_with_their_schedules() -> None:
+    released = {r.name.removeprefix("release_"): r for r in RECIPES if r.name.startswith("release_")}
+    assert {name: (r.published["top1"], r.published["top5"]) for name, r in released.items()} == RELEASED
+    for name, r in released.items():
+        long = name.endswith(("128x1", "32x4"))
+        assert r.optim.freeze_bn == long
+        expected = (0.0025, 16) if long else (0.005, 32) if "4gpu" in name else (0.01, 64)
+        assert (r.optim.lr, r.optim.batch_size) == expected
+        assert (r.data.test_crops, r.data.test_positions, r.data.test_clips) == ("three", "wrapped", 10)
+        steps = {"300k": (300_000, (150_000, 250_000)), "600k": (600_000, (300_000, 500_000))}
+        schedule = next((value for key, value in steps.items() if key in name), (400_000, (150_000, 300_000)))
+        assert (r.schedule.steps, r.schedule.milestones) == schedule
+    quick = released["i3d_8x8_300k_4gpu"]
+    assert (quick.model.dropout, quick.data.short_side_min, quick.data.short_side_max) == (0.0, 256, 256)
+
+
+def test_the_control_differs_in_the_blocks_alone() -> None:
+    for depth in (50, 101):
+        control, nonlocal_ = recipe(f"c2d_r{depth}_5residual"), recipe(f"nl_c2d_r{depth}_5block")
+        kept = {"name": control.name, "tables": [], "row": control.row, "published": {}, "source": ""}
+        model = dataclasses.replace(nonlocal_.model, architecture=control.model.architecture)
+        assert dataclasses.replace(nonlocal_, model=model, **kept) == control
+
+
+def test_the_linear_rule() -> None:
+    base = recipe("nl_i3d_r50_5block")
+    small = scale_to_batch_size(base, 16)
+    assert small.optim.lr == pytest.approx(0.0025)
+    assert (small.schedule.steps, small.schedule.milestones) == (1_600_000, (600_000, 1_200_000))
+    assert small.optim.lr * small.schedule.steps == pytest.approx(base.optim.lr * base.schedule.steps)
+    assert small.optim.batch_size * small.schedule.steps == base.optim.batch_size * base.schedule.steps
+    # The paper's own Charades setting keeps to the rule.
+    assert scale_to_batch_size(base, 8).optim.lr == pytest.approx(recipe("charades_i3d_r101").optim.lr)
+    assert "optim.lr 0.01 -> 0.0025" in describe_scaling(base, small)
+    warm = recipe("longrange_c2d")
+    assert scale_to_batch_size(warm, 64).schedule.warmup_steps == warm.schedule.warmup_steps // 2
 
 
 def test_the_long_range_pair_differs_in_the_blocks_alone() -> None:

@@ -6,19 +6,21 @@ import dataclasses
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.cli.arguments import make_parser, parse
+from nonlocalnet.cli.asked import add_asked, asked_of
+from nonlocalnet.cli.show_file import show_blocks, show_file, show_keys
 from nonlocalnet.data.sampling import parse_clip
 from nonlocalnet.engine.config import Architecture, ModelConfig, Recipe
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.assemble import build_model, clip_geometry
-from nonlocalnet.zoo import ARCHITECTURES, card_of, from_checkpoint
+from nonlocalnet.zoo import ARCHITECTURES, load, plan_file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,6 +31,8 @@ def main(argv: Sequence[str]) -> int:
         usage="nonlocalnet inspect FILE|RECIPE|NETWORK [options]",
     )
     parser.add_argument("target", help=f"a checkpoint file, a recipe, or a network: {', '.join(ARCHITECTURES)}")
+    parser.add_argument("--keys", action="store_true", help="list every name of a file beside ours")
+    add_asked(parser)
     parser.add_argument("--input", help="frames x height x width, such as 32x224x224; default: the training clip")
     parser.add_class_arguments(ModelConfig, "model", skip={"architecture"})
     target = argv[0] if argv else ""
@@ -41,16 +45,23 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     console = Console()
     if recipe is None:
-        model = from_checkpoint(target)
-        preprocessing = card_of(model)["preprocessing"]
-        shape = (preprocessing["clip_frames"], model.crop, model.crop)
-        _show_card(console, target, card_of(model))
+        plan = plan_file(target, asked_of(parsed))
+        if plan.arguments.get("num_classes") is None:
+            plan = plan.with_classes(1)
+        model, report = load(plan, strict=False)
+        preprocessing = plan.card["preprocessing"]
+        shape = (preprocessing["clip_frames"], model.crop or preprocessing["crop"], model.crop or preprocessing["crop"])
+        show_file(console, plan, report)
+        if parsed.keys:
+            show_keys(console, plan, report)
+        show_blocks(console, model)
     else:
         config = ModelConfig(architecture=recipe.model.architecture, **parsed.model.as_dict())
         with torch.device("meta"):
             model = build_model(dataclasses.replace(recipe, model=config))
         own_clip = clip_geometry(recipe) if config.clip == recipe.model.clip else parse_clip(config.clip)
         shape = (own_clip.frames, config.crop, config.crop)
+        show_blocks(console, model)
     if parsed.input is not None:
         shape = _parse_input(parsed.input)
     _show(console, model, summarise(model, (1, 3, *shape)))
@@ -77,18 +88,6 @@ def _parse_input(text: str) -> tuple[int, int, int]:
         raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
     frames, height, width = (int(part) for part in match.groups())
     return frames, height, width
-
-
-def _show_card(console: Console, target: str, card: dict[str, Any]) -> None:
-    table = Table(title=target, title_justify="left", show_header=False)
-    names = card["class_names"]
-    table.add_row("format", f"nonlocalnet checkpoint, format {card['format']}")
-    table.add_row("recipe", card["recipe"]["name"])
-    table.add_row(
-        "classes", "names unknown" if names is None else ", ".join(names[:8]) + (", ..." if names[8:] else "")
-    )
-    table.add_row("preprocessing", ", ".join(f"{key} {value}" for key, value in card["preprocessing"].items()))
-    console.print(table)
 
 
 def _show(console: Console, model: VideoResNet, summary: ModelSummary) -> None:

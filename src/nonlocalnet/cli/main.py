@@ -14,8 +14,11 @@ COMMANDS = {
     "recipes": "list the recipes with their published results",
     "train": "train a recipe",
     "test": "test weights on a list of videos",
+    "ensemble": "average the scores of several tests of the same videos",
     "predict": "name the classes of videos",
-    "inspect": "show the architecture, parameters and FLOPs of a checkpoint or a network",
+    "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
+    "convert": "write weights in another program's format",
+    "weights": "list or fetch the weights that the paper's authors released",
     "data": "generate videos",
 }
 

@@ -6,38 +6,38 @@ import dataclasses
 import json
 import sys
 from collections.abc import Sequence
-from typing import Literal
 
 from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.cli.arguments import add_device, make_parser, parse
+from nonlocalnet.cli.asked import add_asked, asked_of
+from nonlocalnet.cli.inference import add_inference, inference_of
+from nonlocalnet.cli.views import parse_views
 from nonlocalnet.data.sampling import parse_clip
 from nonlocalnet.engine.predict import Prediction, predict
 from nonlocalnet.engine.train import choose_device
-from nonlocalnet.zoo import card_of, from_checkpoint
-
-Crops = Literal["three", "centre", "full"]
-_CROPS: dict[str, Crops] = {"1": "centre", "3": "three", "full": "full"}
+from nonlocalnet.zoo import card_of, load, plan_file
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet predict VIDEO... --weights FILE`; 1 if a video could not be read."""
     parser = make_parser("predict", "Name the most probable classes of videos.")
     parser.add_argument("videos", nargs="+", help="video files")
-    parser.add_argument("--weights", required=True, help="checkpoint of a training run, such as best.ckpt")
-    parser.add_argument("--clip", help="frames x stride, such as 32x2; default: what the weights were trained on")
+    parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
     parser.add_argument("--views", default="10x3", help="clips x crops: crops are 1 (centre), 3, or full, such as 10x3")
     parser.add_argument("--top", type=int, default=5, help="classes named per video")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+    add_asked(parser)
     add_device(parser)
+    add_inference(parser)
     parsed = parse(parser, argv)
     num_clips, crops = parse_views(parsed.views)
     if parsed.clip is not None:
         parse_clip(parsed.clip)
     if parsed.top < 1:
         raise ValueError(f"--top must be at least 1, got {parsed.top}")
-    model = from_checkpoint(parsed.weights)
+    model = load(plan_file(parsed.weights, asked_of(parsed)), strict=True)[0]
     card = card_of(model)
     predictions = predict(
         model,
@@ -47,7 +47,9 @@ def main(argv: Sequence[str]) -> int:
         clip=parsed.clip,
         num_clips=num_clips,
         crops=crops,
+        multi_label=card.get("multi_label", False),
         device=choose_device(parsed.device),
+        inference=inference_of(parsed),
         top=parsed.top,
     )
     if parsed.json:
@@ -58,21 +60,6 @@ def main(argv: Sequence[str]) -> int:
         if prediction.error:
             print(f"nonlocalnet: error: {prediction.error}", file=sys.stderr)
     return int(any(prediction.error for prediction in predictions))
-
-
-def parse_views(text: str) -> tuple[int, Crops]:
-    """Read "10x3" as (10 clips, "three" crops).
-
-    >>> parse_views("10x3")
-    (10, 'three')
-
-    Raises:
-        ValueError: If the text is not clips x crops.
-    """
-    clips, _, crops = text.partition("x")
-    if not clips.isdecimal() or int(clips) < 1 or crops not in _CROPS:
-        raise ValueError(f"--views must be clips x crops with 1, 3 or full crops, such as 10x3 or 1xfull, got {text!r}")
-    return int(clips), _CROPS[crops]
 
 
 def _show(predictions: Sequence[Prediction]) -> None:

@@ -34,7 +34,8 @@ def main(argv: Sequence[str]) -> int:
     console = Console(quiet=not is_first_process())
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
+        quality = "mAP" if recipe.model.multi_label else "top-1"
         console.print(
-            f"best validation top-1: {result.best_top1:.1f}%, in {result.best}", markup=False, highlight=False
+            f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}", markup=False, highlight=False
         )
     return 0

@@ -10,7 +10,7 @@ from torch.utils.data import Dataset
 
 from nonlocalnet.data._frame_index import VideoError
 from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, multi_hot
-from nonlocalnet.data.sampling import ClipGeometry, evenly_spaced_clips, random_clip
+from nonlocalnet.data.sampling import ClipGeometry, Positions, clips_for_testing, random_clip
 from nonlocalnet.data.sources import VideoSource, open_source
 from nonlocalnet.data.transforms import CropBox, Crops, check_test_sizes, check_training_sizes, cut_views, draw_crop
 
@@ -149,7 +149,7 @@ class TrainVideos(Dataset[TrainClip]):
 
 
 class TestVideos(Dataset[VideoViews]):
-    """Videos as their test views: K clips evenly spaced in time, each cut by the same crops in space.
+    """Videos as their test views: K clips spread over time, each cut by the same crops in space.
 
     Each video is decoded once, and each of its frames resized once, for all its views.
 
@@ -157,6 +157,7 @@ class TestVideos(Dataset[VideoViews]):
         video_list: The videos.
         geometry: Frames and stride of a clip.
         num_clips: Clips K a video.
+        positions: Where they start: "even" or "wrapped" (see `sampling.clips_for_testing`).
         crops: "three", "centre" or "full" (see `transforms.cut_views`). "full" views differ in size between videos:
             load them with batch size 1.
         short_side: Pixels of the short side after resizing.
@@ -177,6 +178,7 @@ class TestVideos(Dataset[VideoViews]):
         geometry: ClipGeometry,
         *,
         num_clips: int = 10,
+        positions: Positions = "even",
         crops: Crops = "three",
         short_side: int = 256,
         crop: int = 256,
@@ -187,6 +189,7 @@ class TestVideos(Dataset[VideoViews]):
         self.video_list = video_list
         self.geometry = geometry
         self.num_clips = num_clips
+        self.positions: Positions = positions
         self.crops: Crops = crops
         self.short_side = short_side
         self.crop = crop
@@ -208,7 +211,7 @@ class TestVideos(Dataset[VideoViews]):
 
     def _views(self, index: int) -> torch.Tensor:
         source = open_source(self.video_list.entries[index])
-        clips = evenly_spaced_clips(source.num_frames, self.geometry, num_clips=self.num_clips)
+        clips = clips_for_testing(source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions)
         needed = sorted({frame for clip in clips for frame in clip})
         frames = source.read(needed, short_side=self.short_side)
         row_of = {frame: row for row, frame in enumerate(needed)}

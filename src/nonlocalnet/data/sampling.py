@@ -6,9 +6,11 @@ A clip of L frames at stride S takes every S-th frame of a window; the window's 
 """
 
 import re
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
+
+Positions = Literal["even", "wrapped"]
 
 
 class ClipGeometry(NamedTuple):
@@ -114,3 +116,36 @@ def evenly_spaced_clips(num_frames: int, geometry: ClipGeometry, *, num_clips: i
     # Rounded in integers: ceil(x / gaps - 1/2) = (2 x + gaps - 1) // (2 gaps).
     starts = [(2 * j * last_start + gaps - 1) // (2 * gaps) for j in range(num_clips)]
     return [clip_from(start, num_frames, geometry) for start in starts]
+
+
+def wrapped_clips(num_frames: int, geometry: ClipGeometry, *, num_clips: int) -> list[list[int]]:
+    """K clips as the authors' released code ([C2]) places them for testing.
+
+    Clip j starts at int(N / K * j), whatever the span, and goes on at the first frame where the video ends: the last
+    clips of an ordinary video end with its beginning.
+
+        N = 12, L = 4, S = 3, span = 10, K = 3   fxxfxxfxxf..|       ....fxxfxxfx|xf      ........fxxf|xxfxxf
+                                                 start 0             4                    8
+
+    Args:
+        num_frames: Frames N of the video, at least 1.
+        geometry: The clip's frames and stride.
+        num_clips: Clips K, at least 1.
+
+    Returns:
+        K lists of `geometry.frames` indices in [0, N).
+
+    >>> wrapped_clips(12, ClipGeometry(4, 3), num_clips=3)
+    [[0, 3, 6, 9], [4, 7, 10, 1], [8, 11, 2, 5]]
+    """
+    if num_clips < 1:
+        raise ValueError(f"num_clips must be at least 1, got {num_clips}")
+    return [clip_from(j * num_frames // num_clips, num_frames, geometry) for j in range(num_clips)]
+
+
+def clips_for_testing(
+    num_frames: int, geometry: ClipGeometry, *, num_clips: int, positions: Positions
+) -> list[list[int]]:
+    """K clips by `evenly_spaced_clips` ("even") or `wrapped_clips` ("wrapped")."""
+    place = {"even": evenly_spaced_clips, "wrapped": wrapped_clips}[positions]
+    return place(num_frames, geometry, num_clips=num_clips)

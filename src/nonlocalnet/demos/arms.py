@@ -25,7 +25,8 @@ from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.task import ClassifierTask
-from nonlocalnet.recipes.assemble import test_recipe, train_recipe
+from nonlocalnet.recipes.assemble import train_recipe
+from nonlocalnet.recipes.testing import test_recipe
 
 
 @dataclass(frozen=True)

@@ -53,7 +53,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class Checkpoints(pl.Callback):
-    """Writes `last.ckpt` every few steps and after each validation, and `best.ckpt` when validation top-1 rises.
+    """Writes `last.ckpt` every few steps and after each validation, and `best.ckpt` when `Record.quality` rises.
 
     Args:
         out: Folder of the run.
@@ -66,18 +66,18 @@ class Checkpoints(pl.Callback):
         self.best = out / "best.ckpt"
         self.every = every
         self.extra = extra
-        self.best_top1: float | None = None
+        self.best_quality: float | None = None
         self.best_step: int | None = None
 
     @override
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know to choose the same best checkpoint."""
-        return {"best_top1": self.best_top1, "best_step": self.best_step}
+        return {"best_quality": self.best_quality, "best_step": self.best_step}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take over what `state_dict` gave."""
-        self.best_top1, self.best_step = state_dict["best_top1"], state_dict["best_step"]
+        self.best_quality, self.best_step = state_dict["best_quality"], state_dict["best_step"]
 
     @override
     def on_save_checkpoint(
@@ -107,8 +107,8 @@ class Checkpoints(pl.Callback):
         assert isinstance(pl_module, ClassifierTask)
         record = pl_module.val_record
         new = record is not None and record.step == pl_module.steps_done
-        if record and new and (self.best_top1 is None or record.top1 > self.best_top1):
-            self.best_top1, self.best_step = record.top1, record.step
+        if record and new and (self.best_quality is None or record.quality > self.best_quality):
+            self.best_quality, self.best_step = record.quality, record.step
             trainer.save_checkpoint(self.best)
         trainer.save_checkpoint(self.last)
 

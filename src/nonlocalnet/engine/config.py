@@ -13,7 +13,14 @@ from typing import Literal
 from nonlocalnet.models.geometry import Depth, geometry_of, minimum_input
 from nonlocalnet.models.placement import nonlocal_paths
 
-Architecture = Literal["c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101"]
+Architecture = Literal[
+    "c2d_resnet50",
+    "c2d_resnet101",
+    "i3d_resnet50",
+    "i3d_resnet101",
+    "c2d_resnet50_control",
+    "c2d_resnet101_control",
+]
 
 
 def _require(condition: bool, name: str, value: object, allowed: str) -> None:
@@ -37,8 +44,11 @@ class ModelConfig:
     """The network: an architecture, its non-local blocks and its input.
 
     Args:
-        architecture: Trunk (Table 1 of the paper): C2D has 1x1x1 and 1x3x3 kernels only, I3D is the inflated form.
+        architecture: Trunk (Table 1 of the paper): C2D has 1x1x1 and 1x3x3 kernels only, I3D is the inflated form; the
+            controls have standard residual blocks in place of the non-local ones (Section 5.1).
         num_classes: Classes of the classifier, at least 1 (Kinetics-400: 400).
+        multi_label: Whether a video may have several classes, as in Charades: a sigmoid per class, binary cross-entropy
+            and mAP in place of softmax, cross-entropy and top-1.
         nonlocal_blocks: 0, 1, 5 or 10 blocks at the paper's places, or a list such as ["res3.1", "res4.4"].
         clip: Frames x stride the network's strides are made for: 32x2 and 128x1 (paper), 8x8 and 32x4 ([C2]).
         variant: "release" for the geometry of the released models ([C2]), "paper" for the paper's text.
@@ -59,6 +69,7 @@ class ModelConfig:
 
     architecture: Architecture = "c2d_resnet50"
     num_classes: int = 400
+    multi_label: bool = False
     nonlocal_blocks: int | list[str] = 0
     clip: Literal["8x8", "32x2", "32x4", "128x1"] = "32x2"
     variant: Literal["release", "paper"] = "release"
@@ -111,10 +122,15 @@ class DataConfig:
         crop: Side in pixels of the random training crop; null for model.crop (paper: 224).
         flip: Probability of mirroring a training clip, in [0, 1] (paper: 0.5).
         workers: Loader processes per training process; 0 for none. Results do not depend on it.
-        test_clips: Evenly spaced clips of each tested video (paper: 10).
+        max_unreadable: Share of training clips, in [0, 1], that may stand in for videos that cannot be read; training
+            stops when it is clearly above.
+        test_clips: Clips of each tested video (paper: 10).
+        test_positions: Where they begin: "even" spreads them from the first frame to the last whole clip (paper: evenly
+            spaced), "wrapped" begins clip j of K at frame int(N / K * j) of N and goes on at the first frame ([C2]).
         test_crops: "three" crops along the longer side ([C2]), the "centre" one, or the "full" frame (paper).
         test_short_side: Short side in pixels when testing (paper: 256).
         test_crop: Side in pixels of the testing crops ([C2]: 256).
+        test_pooling: How a video's score comes from those of its views: their "mean" (paper) or "max".
         test_batch_views: Views that go through the network at once when testing; it changes speed and memory only.
     """
 
@@ -130,10 +146,13 @@ class DataConfig:
     crop: int | None = None
     flip: float = 0.5
     workers: int = 2
+    max_unreadable: float = 0.1
     test_clips: int = 10
+    test_positions: Literal["even", "wrapped"] = "even"
     test_crops: Literal["three", "centre", "full"] = "three"
     test_short_side: int = 256
     test_crop: int = 256
+    test_pooling: Literal["mean", "max"] = "mean"
     test_batch_views: int = 10
 
     def __post_init__(self) -> None:
@@ -160,6 +179,7 @@ class DataConfig:
             _require(self.test_short_side >= self.test_crop, "data.test_short_side", self.test_short_side, low)
         _require_at_least("data.test_short_side", self.test_short_side, 1)
         _require_finite_in("data.flip", self.flip, 0, 1)
+        _require_finite_in("data.max_unreadable", self.max_unreadable, 0, 1)
 
 
 @dataclass(frozen=True)
@@ -167,12 +187,13 @@ class OptimConfig:
     """Stochastic gradient descent and what it moves.
 
     Args:
-        lr: Learning rate, above 0 (paper: 0.01 for batch 64); it is not rescaled when batch_size changes.
+        lr: Learning rate, above 0 (paper: 0.01 for batch 64).
         momentum: In [0, 1) (paper: 0.9).
         nesterov: Nesterov's form of momentum ([C2]).
         weight_decay: Of every parameter that is not BatchNorm's (paper: 1e-4).
         bn_weight_decay: Of BatchNorm's scales and shifts ([C2]: 0).
-        batch_size: Clips of one step over all processes and micro-batches together (paper: 64).
+        batch_size: Clips of one step over all processes and micro-batches together (paper: 64). The command line scales
+            lr and the schedule along with it (`nonlocalnet.recipes.scaling`) unless they are given or --no-rescale is.
         accumulate: Micro-batches into which every process divides its share of a batch; more takes less memory.
         trainable: "all", "blocks_and_head" or "head"; what is left out keeps its BatchNorm statistics too.
         lr_factor_blocks: Factor on the learning rate of the non-local blocks.
@@ -244,6 +265,10 @@ class TrainerConfig:
     Args:
         seed: Of the initial weights, the order of the videos, every augmentation and dropout; at least 0.
         precision: Arithmetic of the network; the "mixed" forms keep float32 weights.
+        channels_last: Keep weights and features in channels-last memory order; changes speed and rounding only.
+        compile: Train with `torch.compile`; changes speed and rounding only.
+        recompute: Keep only the input of every residual and non-local block and compute it again in the backward pass
+            (activation checkpointing): less memory, about a third more time, the same numbers.
         device: "auto" takes a GPU where there is one.
         devices: Processes per machine, one device each.
         num_nodes: Machines, started by torchrun or SLURM.
@@ -256,6 +281,9 @@ class TrainerConfig:
 
     seed: int = 0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
+    channels_last: bool = False
+    compile: bool = False
+    recompute: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1
     num_nodes: int = 1
@@ -280,7 +308,8 @@ class Recipe:
         name: The recipe's name on the command line.
         tables: Tables of the paper it stands in, such as ["2a", "2c"]; empty for those not in the paper.
         row: The row's text as the paper prints it, or what the recipe is for.
-        published: Published results in percent, such as {"top1": 71.8, "top5": 89.7}; empty where there are none.
+        published: Published results in percent, such as {"top1": 71.8, "top5": 89.7} or {"map": 35.5}; empty where
+            there are none.
         source: Where the published numbers stand.
         model: The network.
         data: The videos.
@@ -301,9 +330,6 @@ class Recipe:
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
 
     def __post_init__(self) -> None:
-        shares = self.trainer.devices * self.trainer.num_nodes * self.optim.accumulate
-        divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
-        _require(self.optim.batch_size % shares == 0, "optim.batch_size", self.optim.batch_size, divisible)
         crop = self.data.crop or self.model.crop
         low = f"at least the crop of {crop}"
         _require(self.data.short_side_min >= crop, "data.short_side_min", self.data.short_side_min, low)
@@ -318,3 +344,14 @@ def _check_input_size(model: ModelConfig, data: DataConfig) -> None:
     for name, least in (("clip_frames", frames), ("crop", max(sides)), (tested, max(sides))):
         value = getattr(data, name)
         _require(value is None or value >= least, f"data.{name}", value, f"at least {least} {network}")
+
+
+def require_equal_shares(recipe: Recipe) -> None:
+    """Refuse to train where a batch cannot be divided equally; a test on as many devices has no such limit.
+
+    Raises:
+        ValueError: If `optim.batch_size` is no multiple of processes times micro-batches.
+    """
+    shares = recipe.trainer.devices * recipe.trainer.num_nodes * recipe.optim.accumulate
+    divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
+    _require(recipe.optim.batch_size % shares == 0, "optim.batch_size", recipe.optim.batch_size, divisible)

@@ -7,3 +7,7 @@ class NonFiniteError(RuntimeError):
 
 class OutputError(ValueError):
     """A file or folder of the run cannot be written."""
+
+
+class ProcessError(RuntimeError):
+    """One of several processes died."""

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch.utils.data import DataLoader
@@ -15,14 +16,14 @@ from torch.utils.data import DataLoader
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.datasets import TestVideos
 from nonlocalnet.data.sampling import ClipGeometry, parse_clip
-from nonlocalnet.data.transforms import normalise
-from nonlocalnet.engine.testing import Scorer, score_videos
+from nonlocalnet.data.transforms import normalisation, normalise
+from nonlocalnet.engine.inference import Inference, for_inference
+from nonlocalnet.engine.loaders import spread_evenly
+from nonlocalnet.engine.summary import measure_movement
+from nonlocalnet.engine.testing import score_videos
+from nonlocalnet.models import VideoResNet
 
-
-class ClipScorer(Scorer, Protocol):
-    """A network of video clips, such as `nonlocalnet.models.VideoResNet`."""
-
-    min_input_size: tuple[int, int, int]
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Prediction:
 
 
 def predict(
-    model: ClipScorer,
+    model: VideoResNet,
     paths: Sequence[str | os.PathLike[str]],
     *,
     preprocessing: dict[str, Any],
@@ -53,6 +54,8 @@ def predict(
     clip: str | None = None,
     num_clips: int = 10,
     crops: Literal["three", "centre", "full"] = "three",
+    multi_label: bool = False,
+    inference: Inference | None = None,
     device: torch.device,
     batch_views: int = 10,
     top: int = 5,
@@ -68,6 +71,8 @@ def predict(
         clip: Frames x stride such as "32x2"; None for the preprocessing's.
         num_clips: Evenly spaced clips per video.
         crops: "three" crops along the longer side, the "centre" one, or the "full" frame.
+        multi_label: Whether a video may have several classes: their probabilities do not sum to 1 then.
+        inference: The arithmetic; None for `Inference()`. How far bfloat16 moves the scores is logged.
         device: Where the network runs.
         batch_views: Views that go through the network at once.
         top: Classes named per video.
@@ -94,19 +99,27 @@ def predict(
         short_side=preprocessing["short_side"],
         crop=preprocessing["crop"],
     )
+    inference = inference or Inference()
+    fast, exact = for_inference(model, inference)
     results = score_videos(
-        model,
+        fast,
         DataLoader(videos, batch_size=None),
-        prepare=partial(normalise, mean=preprocessing["mean"], std=preprocessing["std"]),
+        prepare=partial(normalise, **normalisation(preprocessing)),
         device=device,
         batch_views=batch_views,
+        multi_label=multi_label,
+        float32_model=exact,
+        compared=frozenset(spread_evenly(len(paths), inference.compared)),
         total=len(paths),
         progress=progress,
         describe="predict",
     )
+    movement = measure_movement(results)
+    if movement is not None:
+        log.info("%s", movement)
     predictions = []
     for path, result in zip(paths, results, strict=True):
-        order = [] if result.error else result.scores.argsort(descending=True, stable=True)[:top].tolist()
+        order = [] if result.error else result.mean.argsort(descending=True, stable=True)[:top].tolist()
         names = [str(i) if class_names is None else class_names[i] for i in order]
-        predictions.append(Prediction(str(path), order, names, [result.scores[i].item() for i in order], result.error))
+        predictions.append(Prediction(str(path), order, names, [result.mean[i].item() for i in order], result.error))
     return predictions

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -71,5 +72,7 @@ class StepProgress(pl.Callback):
         record, validated = pl_module.train_record, pl_module.val_record
         note = f"loss {record.loss:.3f}  lr {record.lr:.2g}" if record else ""
         if validated:
-            note += f"  val top-1 {validated.top1:.1f}  top-5 {validated.top5:.1f}"
+            plain = math.isnan(validated.map)
+            scores = f"top-1 {validated.top1:.1f}  top-5 {validated.top5:.1f}" if plain else f"mAP {validated.map:.1f}"
+            note += f"  val {scores}"
         self._bar.update(self._task, completed=pl_module.steps_done, note=note)

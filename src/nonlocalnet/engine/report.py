@@ -1,8 +1,16 @@
-"""What a test leaves on disk: scores.csv, summary.json and confusion.png, each whole or absent."""
+"""What a test leaves on disk, each file whole or absent.
+
+out/
+    scores.safetensors  every video's scores (`nonlocalnet.engine.scores`)
+    scores.csv          the same to read: path, label, predicted class, mean score of each class
+    confusion.png       where a video has one class
+    summary.json        the metrics, over all videos and by class, and what was tested
+"""
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 from collections.abc import Sequence
@@ -14,49 +22,54 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nonlocalnet.engine.files import write_atomically
-from nonlocalnet.engine.testing import TestSummary, VideoScores
+from nonlocalnet.engine.scores import SCORES_FILE, ScoredVideos, pack_scores
+from nonlocalnet.engine.summary import TestSummary
+from nonlocalnet.engine.testing import VideoScores
 
 # Above it the names of classes and the numbers in the cells would overlap.
 _MAX_NAMED_CLASSES = 40
 _MAX_WRITTEN_CELLS = 12
 
 
-def write_report(
-    out: Path,
-    results: list[VideoScores],
-    summary: TestSummary,
-    *,
-    paths: Sequence[str],
-    class_names: Sequence[str],
-    about: dict[str, Any],
-) -> None:
-    """Write the three files of a test; summary.json comes last, so that where it stands the others stand.
+def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
+    """Write the files of a test; summary.json comes last, so that where it stands the others stand.
 
     Args:
         out: Existing folder.
-        results: Scores of each video.
+        scored: Scores of each video.
         summary: Of them all.
-        paths: Path of each video of the list, by `VideoScores.index`.
-        class_names: One name per class.
-        about: Plain entries for summary.json: what was tested and how.
 
     Raises:
         OutputError: If a file cannot be written.
     """
+    results, paths, class_names = scored.results, scored.paths, scored.class_names
+    write_atomically(out / SCORES_FILE, pack_scores(scored))
     write_atomically(out / "scores.csv", _scores_csv(results, paths=paths, class_names=class_names))
-    write_atomically(out / "confusion.png", confusion_png(summary.confusion, class_names=class_names))
+    if summary.confusion is not None:
+        write_atomically(out / "confusion.png", confusion_png(summary.confusion, class_names=class_names))
     content = {
-        "top1": summary.top1,
-        "top5": summary.top5,
+        **summary.metrics,
+        **({} if summary.map_by_pooling is None else {"map_by_pooling": summary.map_by_pooling}),
         "videos": summary.videos,
-        "unreadable": [{"path": paths[r.index], "reason": r.error} for r in results if r.error],
-        "per_class": [
-            {"class": name, "videos": videos, "top1": 100 * correct / videos if videos else None}
-            for name, videos, correct in zip(class_names, summary.class_videos, summary.class_correct, strict=True)
+        "unreadable": [
+            {"path": path, "reason": result.error} for path, result in zip(paths, results, strict=True) if result.error
         ],
-        **about,
+        **({} if summary.arithmetic is None else {"bfloat16": dataclasses.asdict(summary.arithmetic)}),
+        "per_class": _per_class(summary, class_names),
+        **scored.about,
     }
     write_atomically(out / "summary.json", json.dumps(content, indent=2) + "\n")
+
+
+def _per_class(summary: TestSummary, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    if summary.class_ap is not None:
+        rows = zip(class_names, summary.class_videos, summary.class_ap, strict=True)
+        return [{"class": name, "videos": videos, "ap": ap} for name, videos, ap in rows]
+    rows = zip(class_names, summary.class_videos, summary.class_correct, strict=True)
+    return [
+        {"class": name, "videos": videos, "top1": 100 * correct / videos if videos else None}
+        for name, videos, correct in rows
+    ]
 
 
 def confusion_png(confusion: torch.Tensor, *, class_names: Sequence[str]) -> bytes:
@@ -93,14 +106,15 @@ def confusion_png(confusion: torch.Tensor, *, class_names: Sequence[str]) -> byt
     return buffer.getvalue()
 
 
-def _scores_csv(results: list[VideoScores], *, paths: Sequence[str], class_names: Sequence[str]) -> str:
+def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_names: Sequence[str]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(["path", "label", "predicted", "correct", "error", *(f"score:{name}" for name in class_names)])
-    for result in results:
+    for path, result in zip(paths, results, strict=True):
         predicted = result.predicted
-        scores = [""] * len(class_names) if result.error else [f"{score:.8g}" for score in result.scores.tolist()]
-        correct = int(predicted == result.label)
+        scores = [""] * len(class_names) if result.error else [f"{score:.8g}" for score in result.mean.tolist()]
+        true = [result.label] if isinstance(result.label, int) else result.label.nonzero().flatten().tolist()
         shown = "" if predicted is None else predicted
-        writer.writerow([paths[result.index], result.label, shown, correct, result.error, *scores])
+        label = " ".join(map(str, true))
+        writer.writerow([path, label, shown, int(predicted in true), result.error, *scores])
     return buffer.getvalue()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from typing import Any
 import lightning.pytorch as pl
 from typing_extensions import override
 
+from nonlocalnet.engine.counts import Record
 from nonlocalnet.engine.errors import OutputError
 from nonlocalnet.engine.files import write_atomically
-from nonlocalnet.engine.task import ClassifierTask, Record
+from nonlocalnet.engine.task import ClassifierTask
 
 COLUMNS = tuple(field.name for field in fields(Record))
 """Columns of metrics.csv, in order."""
@@ -23,8 +25,9 @@ def read_metrics(path: Path) -> list[Record]:
     """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out."""
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
-    rows = list(csv.DictReader(io.StringIO(whole)))
-    return [Record(int(row["step"]), row["split"], *(float(row[name]) for name in COLUMNS[2:])) for row in rows]
+    rows = csv.DictReader(io.StringIO(whole))
+    numbers = COLUMNS[2:]
+    return [Record(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
 
 
 class RunLog(pl.Callback):
@@ -86,7 +89,7 @@ class RunLog(pl.Callback):
                 file.write(_line(astuple(record)))
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        for name in ("loss", "top1", "top5"):
+        for name in ("loss", "top1", "top5", *([] if math.isnan(record.map) else ["map"])):
             self._tensorboard.add_scalar(f"{name}/{record.split}", getattr(record, name), record.step)
         if record.split == "train":
             self._tensorboard.add_scalar("lr", record.lr, record.step)
@@ -94,5 +97,7 @@ class RunLog(pl.Callback):
 
 def _line(row: tuple[Any, ...]) -> str:
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(row)
+    # A number that does not exist, such as the mAP of a step, is an empty cell.
+    cells = ["" if isinstance(cell, float) and math.isnan(cell) else cell for cell in row]
+    csv.writer(buffer, lineterminator="\n").writerow(cells)
     return buffer.getvalue()

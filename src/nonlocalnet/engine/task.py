@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any
 
 import lightning.pytorch as pl
@@ -18,31 +18,11 @@ from torch import nn
 from typing_extensions import override
 
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+from nonlocalnet.engine.counts import Counts, Record, Sums
 from nonlocalnet.engine.errors import NonFiniteError
-from nonlocalnet.engine.metrics import topk_correct
+from nonlocalnet.engine.metrics import mean_average_precision
 from nonlocalnet.engine.optim import build_optimizer, freeze, learning_rate_factor
-
-
-@dataclass(frozen=True)
-class Record:
-    """One row of the logs.
-
-    Attributes:
-        step: Optimiser steps made, this one included.
-        split: "train" or "val".
-        loss: Mean cross-entropy over the global batch, or over the validated videos.
-        top1: Percent of samples whose class has the highest score.
-        top5: Percent of samples whose class is among the five highest scores.
-        lr: Learning rate of this step (of the trunk; the groups' factors are not in it).
-    """
-
-    step: int
-    split: str
-    loss: float
-    top1: float
-    top5: float
-    lr: float
-
+from nonlocalnet.engine.unreadable import UnreadableShare
 
 # Odd constants that keep the seeds of neighbouring (seed, step, micro-batch, rank) apart; torch hashes the sum again.
 _MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)
@@ -50,6 +30,9 @@ _MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F16
 
 class ClassifierTask(pl.LightningModule):
     """Trains `model` to classify the clips of batches {"frames", "label"}.
+
+    A label is a class index; with `multi_label` it is a row of 0 and 1, one number a class, and the loss is the binary
+    cross-entropy of a sigmoid per class (the paper on Charades), averaged over the classes.
 
     Args:
         model: Takes prepared frames, gives (B, classes) logits.
@@ -59,12 +42,14 @@ class ClassifierTask(pl.LightningModule):
         seed: Of dropout; augmentation has its own, per sample.
         start_step: Optimiser steps made before this process began.
         last_good: Describes the newest checkpoint, for the message when a loss is not finite.
+        multi_label: Whether a video may have several classes.
+        max_unreadable: Share of training clips that may stand in for unreadable videos, in [0, 1].
 
     Attributes:
         frozen_norms: BatchNorm layers that stay in eval mode.
         train_record: Of the newest step.
         val_record: Of the newest validation.
-        replaced: Training clips of this process so far that stood in for an unreadable video.
+        replaced: Training clips so far, over all processes, that stood in for an unreadable video.
     """
 
     def __init__(
@@ -77,6 +62,8 @@ class ClassifierTask(pl.LightningModule):
         seed: int,
         start_step: int,
         last_good: Callable[[], str],
+        multi_label: bool = False,
+        max_unreadable: float = 1.0,
     ) -> None:
         super().__init__()
         self.model = model
@@ -86,17 +73,24 @@ class ClassifierTask(pl.LightningModule):
         self.seed = seed
         self.start_step = start_step
         self.last_good = last_good
+        self.multi_label = multi_label
         self.frozen_norms = freeze(model, optim)
         self.train_record: Record | None = None
         self.val_record: Record | None = None
-        self.replaced = torch.zeros((), dtype=torch.int64)
-        self._counts = _Counts()
+        self._unreadable = UnreadableShare(max_unreadable)
+        self._counts = Counts()
+        self._validated: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._bad_frames = False
 
     @property
     def steps_done(self) -> int:
         """Optimiser steps made, those before a resume included."""
         return self.start_step + self.trainer.global_step
+
+    @property
+    def replaced(self) -> int:
+        """Training clips so far, over all processes, that stood in for an unreadable video."""
+        return self._unreadable.replaced
 
     @override
     def train(self, mode: bool = True) -> ClassifierTask:
@@ -123,7 +117,7 @@ class ClassifierTask(pl.LightningModule):
         """Reseed dropout as a function of (seed, step, micro-batch, rank), so that no generator state needs saving."""
         micro_batch = batch_idx % self.optim.accumulate
         if micro_batch == 0:
-            self._counts = _Counts()
+            self._counts = Counts()
         key = (self.seed, self.steps_done, micro_batch, self.global_rank)
         torch.manual_seed(sum(part * factor for part, factor in zip(key, _MIX, strict=True)) % 2**63)
 
@@ -131,10 +125,11 @@ class ClassifierTask(pl.LightningModule):
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> torch.Tensor:
         """Mean cross-entropy of one micro-batch."""
         logits = self.model(self.prepare(batch["frames"])).float()
-        loss = F.cross_entropy(logits, batch["label"])
-        if "replaced" in batch:
-            self.replaced = self.replaced.to(self.device) + batch["replaced"].sum()
+        loss = self._loss(logits, batch["label"])
         self._counts.add(logits.detach(), batch["label"], loss.detach())
+        if "replaced" in batch:
+            self._counts.add_replaced(batch["replaced"])
+            self._unreadable.note(batch["error"])
         # Videos are bytes; only a float data set can bring NaN, and only there is the look at every value paid for.
         if batch["frames"].is_floating_point() and not torch.isfinite(batch["frames"]).all():
             self._bad_frames = True
@@ -146,12 +141,15 @@ class ClassifierTask(pl.LightningModule):
 
         Raises:
             NonFiniteError: Before any weight has changed.
+            VideoError: If too many clips stand in for unreadable videos.
         """
         step = self.steps_done
         factor = learning_rate_factor(step, self.schedule)
         for group, rate in zip(optimizer.param_groups, self._base_rates, strict=True):
             group["lr"] = rate * factor
-        self.train_record = self._record(step + 1, "train", lr=self.optim.lr * factor)
+        sums = self._reduced_counts()
+        self._unreadable.add(clips=int(sums.samples), replaced=int(sums.replaced))
+        self.train_record = sums.record(step + 1, "train", lr=self.optim.lr * factor)
         if not math.isfinite(self.train_record.loss):
             cause = "the frames hold NaN or infinity" if self._bad_frames else "a lower optim.lr or a warm-up may help"
             raise NonFiniteError(
@@ -162,7 +160,8 @@ class ClassifierTask(pl.LightningModule):
     @override
     def on_validation_epoch_start(self) -> None:
         """Begin counting."""
-        self._counts = _Counts()
+        self._counts = Counts()
+        self._validated = []
 
     @override
     def validation_step(self, batch: dict[str, Any], batch_idx: int) -> None:
@@ -174,39 +173,30 @@ class ClassifierTask(pl.LightningModule):
         readable = batch["counted"] & batch["readable"]
         if readable.any():
             labels = batch["label"][readable]
-            self._counts.add(logits[readable], labels, F.cross_entropy(logits[readable], labels))
+            self._counts.add(logits[readable], labels, self._loss(logits[readable], labels))
         self._counts.add_wrong(int((batch["counted"] & ~batch["readable"]).sum()))
+        if self.multi_label:
+            # What is unreadable ranks last; what is not counted has no class either, and changes no precision there.
+            scores = logits.masked_fill(~readable[:, None], -math.inf)
+            self._validated.append((scores, batch["label"] * batch["counted"][:, None]))
 
     @override
     def on_validation_epoch_end(self) -> None:
         """Turn the counts into a record."""
         factor = learning_rate_factor(max(self.steps_done - 1, 0), self.schedule)
-        self.val_record = self._record(self.steps_done, "val", lr=self.optim.lr * factor)
+        record = self._reduced_counts().record(self.steps_done, "val", lr=self.optim.lr * factor)
+        self.val_record = replace(record, map=self._validated_map()) if self.multi_label else record
 
-    def _record(self, step: int, split: str, *, lr: float) -> Record:
-        sums = self.trainer.strategy.reduce(self._counts.as_tensor(self.device), reduce_op="sum")
-        loss, losses, top1, top5, samples = sums.tolist()
-        mean = loss / losses if losses else math.nan
-        return Record(step, split, loss=mean, top1=100 * top1 / samples, top5=100 * top5 / samples, lr=lr)
+    def _loss(self, logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        if self.multi_label:
+            return F.binary_cross_entropy_with_logits(logits, labels.to(logits.dtype))
+        return F.cross_entropy(logits, labels)
 
+    def _validated_map(self) -> float:
+        scores, labels = (torch.cat(parts) for parts in zip(*self._validated, strict=True))
+        if self.trainer.world_size > 1:  # as many rows on every process
+            scores, labels = (self.all_gather(part).flatten(0, 1) for part in (scores, labels))  # pyright: ignore[reportAttributeAccessIssue]
+        return mean_average_precision(scores, labels)
 
-class _Counts:
-    """Running sums of (loss, samples with a loss, top-1, top-5, samples)."""
-
-    def __init__(self) -> None:
-        self._sums: torch.Tensor | None = None
-        self._wrong = 0
-
-    def add(self, logits: torch.Tensor, labels: torch.Tensor, loss: torch.Tensor) -> None:
-        top1, top5 = (topk_correct(logits, labels, k=k).sum() for k in (1, 5))
-        n = torch.tensor(len(labels), device=loss.device)
-        row = torch.stack([value.double() for value in (loss * n, n, top1, top5, n)])
-        self._sums = row if self._sums is None else self._sums + row
-
-    def add_wrong(self, samples: int) -> None:
-        self._wrong += samples
-
-    def as_tensor(self, device: torch.device) -> torch.Tensor:
-        sums = torch.zeros(5, dtype=torch.float64, device=device) if self._sums is None else self._sums.clone()
-        sums[4] += self._wrong
-        return sums
+    def _reduced_counts(self) -> Sums:
+        return Sums(*self.trainer.strategy.reduce(self._counts.as_tensor(self.device), reduce_op="sum").tolist())

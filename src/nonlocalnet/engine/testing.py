@@ -1,34 +1,18 @@
-"""Testing: the class scores of whole videos, averaged over their views."""
+"""Testing: the class scores of whole videos, pooled over their views."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import torch
 
 from nonlocalnet.engine.errors import NonFiniteError
-from nonlocalnet.engine.metrics import confusion_matrix, topk_correct
+from nonlocalnet.engine.inference import Scorer
 from nonlocalnet.engine.progress import progress_bar
 
-
-class Scorer(Protocol):
-    """A network that gives class probabilities, such as `nonlocalnet.models.VideoResNet`."""
-
-    num_classes: int
-
-    def eval(self) -> Any:
-        """Set eval mode."""
-        ...
-
-    def to(self, device: torch.device) -> Any:
-        """Move to a device."""
-        ...
-
-    def scores(self, x: torch.Tensor) -> torch.Tensor:
-        """(B, 3, T, H, W) to probabilities (B, classes)."""
-        ...
+Pooling = Literal["mean", "max"]
 
 
 @dataclass(frozen=True)
@@ -37,45 +21,28 @@ class VideoScores:
 
     Attributes:
         index: Position in the list of videos.
-        label: True class; -1 where unknown.
-        scores: (classes,) float64 probabilities on the CPU, averaged over the views; all 0 for an unreadable video.
+        label: True class, -1 where unknown; or (classes,) of 0 and 1, where a video may have several.
+        mean: (classes,) float64 probabilities on the CPU, averaged over the views; all 0 for an unreadable video.
+        highest: The same, the maximum over the views.
         error: Why the video could not be read; empty if it was.
+        float32_mean: `mean` of a network in float32, for the videos on which bfloat16 is compared with it.
     """
 
     index: int
-    label: int
-    scores: torch.Tensor
+    label: int | torch.Tensor
+    mean: torch.Tensor
+    highest: torch.Tensor
     error: str
+    float32_mean: torch.Tensor | None = None
 
     @property
     def predicted(self) -> int | None:
-        """The class with the highest score (the lowest index of equals); None for an unreadable video."""
-        return None if self.error else int(self.scores.argmax())
+        """The class with the highest mean (the lowest index of equals); None for an unreadable video."""
+        return None if self.error else int(self.mean.argmax())
 
-
-@dataclass(frozen=True)
-class TestSummary:
-    """What a test comes to. An unreadable video counts as wrong everywhere.
-
-    Attributes:
-        top1: Percent of videos whose class has the highest score.
-        top5: Percent of videos whose class is among the five highest scores.
-        videos: Number of videos.
-        unreadable: How many of them could not be read.
-        class_videos: Videos of each class.
-        class_correct: How many of them are right (top-1).
-        confusion: (classes, classes) counts of the readable videos: row the true class, column the predicted one.
-    """
-
-    __test__ = False  # the name is not a pytest class
-
-    top1: float
-    top5: float
-    videos: int
-    unreadable: int
-    class_videos: list[int]
-    class_correct: list[int]
-    confusion: torch.Tensor
+    def pooled(self, pooling: Pooling) -> torch.Tensor:
+        """(classes,) the views' mean or maximum."""
+        return self.mean if pooling == "mean" else self.highest
 
 
 def score_videos(
@@ -85,11 +52,15 @@ def score_videos(
     prepare: Callable[[torch.Tensor], torch.Tensor],
     device: torch.device,
     batch_views: int,
+    multi_label: bool = False,
+    float32_model: Scorer | None = None,
+    compared: Collection[int] = (),
     total: int | None = None,
     progress: bool = True,
     describe: str = "test",
+    on_video: Callable[[], object] = lambda: None,
 ) -> list[VideoScores]:
-    """Score each video of a loader: the mean over its views of the network's class probabilities.
+    """Score each video of a loader by the network's class probabilities of its views.
 
     Args:
         model: Moved to `device` and put in eval mode.
@@ -97,9 +68,13 @@ def score_videos(
         prepare: Turns views into the network's input.
         device: Where the network runs.
         batch_views: Views of one video that go through the network at once, at least 1.
+        multi_label: A sigmoid of each class in place of the softmax.
+        float32_model: The same network in float32, for the videos in `compared`.
+        compared: Indices of videos that it scores too.
         total: Number of videos, for the progress bar.
         progress: Show a progress bar on standard error.
         describe: Its label.
+        on_video: Called after each video.
 
     Returns:
         One entry per video, in the loader's order.
@@ -107,40 +82,29 @@ def score_videos(
     Raises:
         NonFiniteError: If a score is NaN or infinite, naming the video's position.
     """
-    model.to(device)
-    model.eval()
+
+    def score(network: Scorer, views: torch.Tensor) -> torch.Tensor:
+        chunks = views.split(batch_views)
+        inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in chunks)
+        return torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
+
+    for network in (model, float32_model):
+        if network is not None:
+            network.to(device)
+            network.eval()
     results = []
     bar = progress_bar()
     with bar if progress else _Silent(), torch.inference_mode():
         task = bar.add_task(describe, total=total, note="")
         for item in loader:
-            results.append(_score_video(model, item, prepare=prepare, device=device, batch_views=batch_views))
+            result = _score_video(item, partial_score=lambda views: score(model, views), classes=model.num_classes)
+            if float32_model is not None and result.index in compared and not result.error:
+                exact = score(float32_model, item["views"]).mean(dim=0)
+                result = VideoScores(**{**vars(result), "float32_mean": exact})
+            results.append(result)
             bar.advance(task)
+            on_video()
     return results
-
-
-def summarise_scores(results: list[VideoScores], *, num_classes: int) -> TestSummary:
-    """Count right answers over all videos and by class.
-
-    Args:
-        results: Of labelled videos, at least one.
-        num_classes: Classes of the network.
-    """
-    labels = torch.tensor([result.label for result in results])
-    scores = torch.stack([result.scores for result in results])
-    readable = torch.tensor([not result.error for result in results])
-    top1 = topk_correct(scores, labels, k=1) & readable
-    top5 = topk_correct(scores, labels, k=5) & readable
-    predicted = scores.argmax(dim=1)
-    return TestSummary(
-        top1=100 * top1.double().mean().item(),
-        top5=100 * top5.double().mean().item(),
-        videos=len(results),
-        unreadable=int((~readable).sum()),
-        class_videos=torch.bincount(labels, minlength=num_classes).tolist(),
-        class_correct=torch.bincount(labels[top1], minlength=num_classes).tolist(),
-        confusion=confusion_matrix(labels[readable], predicted[readable], num_classes=num_classes),
-    )
 
 
 class _Silent:
@@ -150,22 +114,17 @@ class _Silent:
 
 
 def _score_video(
-    model: Scorer,
-    item: dict[str, Any],
-    *,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
-    device: torch.device,
-    batch_views: int,
+    item: dict[str, Any], *, partial_score: Callable[[torch.Tensor], torch.Tensor], classes: int
 ) -> VideoScores:
-    index, label, error = int(item["index"]), int(item["label"]), str(item["error"])
+    index, error = int(item["index"]), str(item["error"])
+    several = isinstance(item["label"], torch.Tensor) and item["label"].ndim == 1
+    label = item["label"] if several else int(item["label"])
     if error:
-        return VideoScores(index, label, torch.zeros(model.num_classes, dtype=torch.float64), error)
+        nothing = torch.zeros(classes, dtype=torch.float64)
+        return VideoScores(index, label, nothing, nothing, error)
     views = item["views"]
-    total = torch.zeros(model.num_classes, dtype=torch.float64)
-    for chunk in views.split(batch_views):
-        total += model.scores(prepare(chunk.to(device, non_blocking=True))).double().sum(dim=0).cpu()
-    scores = total / len(views)
-    if not torch.isfinite(scores).all():
+    scores_VK = partial_score(views)
+    if not torch.isfinite(scores_VK).all():
         cause = "the frames hold NaN or infinity" if not torch.isfinite(views).all() else "the weights may be broken"
         raise NonFiniteError(f"the scores of video {index} are not finite: {cause}")
-    return VideoScores(index, label, scores, "")
+    return VideoScores(index, label, scores_VK.mean(dim=0), scores_VK.amax(dim=0), "")

@@ -30,9 +30,10 @@ from typing_extensions import override
 from nonlocalnet.data.decode import VideoError
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.counts import Record
 from nonlocalnet.engine.progress import StepProgress
 from nonlocalnet.engine.runlog import RunLog, read_metrics
-from nonlocalnet.engine.task import ClassifierTask, Record
+from nonlocalnet.engine.task import ClassifierTask
 
 log = logging.getLogger(__name__)
 
@@ -60,15 +61,15 @@ class TrainResult:
     Attributes:
         steps: Optimiser steps made in all.
         last: Newest checkpoint.
-        best: Checkpoint with the highest validation top-1; None without a validation.
-        best_top1: Its validation top-1 in percent.
+        best: Checkpoint of the best validation, by `Record.quality`; None without a validation.
+        best_quality: The quality of that validation, in percent.
         validation: The last validation; None if there was none.
     """
 
     steps: int
     last: Path
     best: Path | None
-    best_top1: float | None
+    best_quality: float | None
     validation: Record | None
 
 
@@ -85,6 +86,8 @@ def train(
     extra: dict[str, Any] | None = None,
     start_step: int = 0,
     resume_from: Path | None = None,
+    multi_label: bool = False,
+    max_unreadable: float = 1.0,
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainResult:
@@ -102,6 +105,8 @@ def train(
         extra: Plain entries added to every checkpoint.
         start_step: Step of the checkpoint `resume_from`.
         resume_from: Checkpoint of this run to continue; its content replaces the model's weights.
+        multi_label: Whether a video may have several classes; see `ClassifierTask`.
+        max_unreadable: Share of training clips that may stand in for videos that cannot be read, in [0, 1].
         progress: Show a progress bar on standard error.
         callbacks: Further Lightning callbacks.
 
@@ -111,7 +116,7 @@ def train(
     Raises:
         NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
         OutputError: If `out` cannot be used or written.
-        VideoError: If too many videos in a row cannot be read.
+        VideoError: If too many videos cannot be read, in a row or over the run.
     """
     checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
     task = ClassifierTask(
@@ -122,6 +127,8 @@ def train(
         seed=trainer.seed,
         start_step=start_step,
         last_good=lambda: str(checkpoints.last) if checkpoints.last.exists() else "none yet",
+        multi_label=multi_label,
+        max_unreadable=max_unreadable,
     )
     run_log = RunLog(out, every=trainer.log_every, start_step=start_step)
     loaders = _Legs(make_train_loader, make_val_loader, steps=schedule.steps, val_every=trainer.val_every, task=task)
@@ -141,14 +148,14 @@ def train(
                 text = str(error).strip().splitlines()[-1]
                 raise VideoError(text.partition("VideoError: ")[2] or text) from error
         if task.replaced:
-            log.warning("%d training clips stood in for videos that could not be read", int(task.replaced))
+            log.warning("%d training clips stood in for videos that could not be read", task.replaced)
     rows = read_metrics(run_log.path) if run_log.path.exists() else []
     validations = [record for record in rows if record.split == "val"]
     return TrainResult(
         steps=max(schedule.steps, start_step),
         last=checkpoints.last,
         best=checkpoints.best if validations else None,
-        best_top1=max((record.top1 for record in validations), default=None),
+        best_quality=max((record.quality for record in validations), default=None),
         validation=validations[-1] if validations else None,
     )
 

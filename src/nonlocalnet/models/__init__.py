@@ -1,6 +1,13 @@
 """The video networks of the paper: C2D and I3D on ResNet-50 and ResNet-101, with non-local blocks on request."""
 
-from nonlocalnet.models.factories import c2d_resnet50, c2d_resnet101, i3d_resnet50, i3d_resnet101
+from nonlocalnet.models.factories import (
+    c2d_resnet50,
+    c2d_resnet50_control,
+    c2d_resnet101,
+    c2d_resnet101_control,
+    i3d_resnet50,
+    i3d_resnet101,
+)
 from nonlocalnet.models.network import VideoResNet
 from nonlocalnet.models.summary import ModelSummary, summarise
 
@@ -8,7 +15,9 @@ __all__ = [
     "ModelSummary",
     "VideoResNet",
     "c2d_resnet50",
+    "c2d_resnet50_control",
     "c2d_resnet101",
+    "c2d_resnet101_control",
     "i3d_resnet50",
     "i3d_resnet101",
     "summarise",

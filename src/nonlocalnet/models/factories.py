@@ -156,3 +156,44 @@ def i3d_resnet101(
 ) -> VideoResNet:
     """I3D ResNet-101, as `i3d_resnet50` but with 23 residual blocks in res4; the arguments are the same."""
     return build("i3d_resnet101", locals())
+
+
+def c2d_resnet50_control(
+    *,
+    num_classes: int = 400,
+    residual_blocks: int | Sequence[str] = 5,
+    clip: Clip = "32x2",
+    variant: Variant = "release",
+    width: int = 64,
+    dropout: float = 0.5,
+    crop: int = 224,
+) -> VideoResNet:
+    """C2D ResNet-50 with standard residual blocks where `c2d_resnet50` has non-local ones.
+
+    Args:
+        num_classes: As for `c2d_resnet50`.
+        residual_blocks: Places of the added blocks, as `nonlocal_blocks` of `c2d_resnet50`.
+        clip: As for `c2d_resnet50`.
+        variant: As for `c2d_resnet50`.
+        width: As for `c2d_resnet50`.
+        dropout: As for `c2d_resnet50`.
+        crop: As for `c2d_resnet50`.
+
+    Returns:
+        The network in training mode; an added block's name is that of the block before it and "_residual".
+    """
+    return build("c2d_resnet50_control", locals())
+
+
+def c2d_resnet101_control(
+    *,
+    num_classes: int = 400,
+    residual_blocks: int | Sequence[str] = 5,
+    clip: Clip = "32x2",
+    variant: Variant = "release",
+    width: int = 64,
+    dropout: float = 0.5,
+    crop: int = 224,
+) -> VideoResNet:
+    """C2D ResNet-101 with standard residual blocks, as `c2d_resnet50_control`; the arguments are the same."""
+    return build("c2d_resnet101_control", locals())

@@ -6,6 +6,7 @@ The file is safetensors with a card, a JSON object, under "nonlocalnet" in its m
     model           {"architecture": a name of `ARCHITECTURES`, "arguments": keyword arguments of its factory}
     recipe          the whole training recipe as nested dictionaries, or null
     class_names     list of names, or null
+    multi_label     whether a video may have several classes: scores are sigmoids, not a softmax
     preprocessing   {"mean", "std", "colour_order", "clip_frames", "frame_stride", "short_side", "crop"}
     source          {"format", "file"}: where the weights come from, or null
     results         {"measured": {...}, "published": {...}}, or null
@@ -27,6 +28,7 @@ from torch import Tensor
 from typing_extensions import override
 
 from nonlocalnet.models.blocks import BlockOptions, add_blocks
+from nonlocalnet.models.control import add_residual_blocks
 from nonlocalnet.models.geometry import Clip, Depth
 from nonlocalnet.models.video import VideoTrunk
 
@@ -41,6 +43,8 @@ ARCHITECTURES: dict[str, tuple[Depth, str | None]] = {
     "c2d_resnet101": (101, None),
     "i3d_resnet50": (50, "3x1x1"),
     "i3d_resnet101": (101, "3x1x1"),
+    "c2d_resnet50_control": (50, None),
+    "c2d_resnet101_control": (101, None),
 }
 _BLOCK_OPTIONS = {field.name for field in dataclasses.fields(BlockOptions)}
 
@@ -59,11 +63,11 @@ class VideoResNet(
     holds the weights and the card. `VideoTrunk` documents the constructor, the layers and the methods.
 
     Attributes:
-        architecture_arguments: Keyword arguments of the factory that built it; empty for a network built by hand.
+        built_from: The factory's name and keyword arguments; None for a network built by hand.
         card: What is known of the weights (the module's docstring lists it); None for a fresh network.
     """
 
-    architecture_arguments: dict[str, Any]
+    built_from: dict[str, Any] | None = None
     card: dict[str, Any] | None = None
 
     @override
@@ -114,10 +118,11 @@ def build(architecture: str, arguments: dict[str, Any]) -> VideoResNet:
     arguments = dict(arguments)
     options = BlockOptions(**{name: arguments[name] for name in arguments if name in _BLOCK_OPTIONS})
     trunk = {name: arguments[name] for name in arguments if name not in _BLOCK_OPTIONS}
-    nonlocal_blocks = trunk.pop("nonlocal_blocks", 0)
+    nonlocal_blocks, residual_blocks = trunk.pop("nonlocal_blocks", 0), trunk.pop("residual_blocks", 0)
     network = VideoResNet(depth=depth, **{"inflate": inflate, **trunk})
     add_blocks(network, nonlocal_blocks, options=options)
-    network.architecture_arguments = arguments
+    add_residual_blocks(network, residual_blocks)
+    network.built_from = {"architecture": architecture, "arguments": arguments}
     return network
 
 
@@ -141,12 +146,19 @@ def from_card(tensors: dict[str, Tensor], card: dict[str, Any], *, path: str | o
 
 
 def fresh_card(network: VideoResNet) -> dict[str, Any]:
-    """The card of a network of which nothing else is known: the paper's preprocessing, no names, no results."""
+    """The card of a network of which nothing else is known: the paper's preprocessing, no names, no results.
+
+    Raises:
+        ValueError: If no factory built the network: its file could not say how to.
+    """
+    if network.built_from is None:
+        raise ValueError("the network was built by hand; build it by a factory of nonlocalnet.models to give it a file")
     return {
         "format": FORMAT,
-        "model": {"architecture": network.architecture, "arguments": network.architecture_arguments},
+        "model": network.built_from,
         "recipe": None,
         "class_names": None,
+        "multi_label": False,
         "preprocessing": paper_preprocessing(network.clip, crop=256),
         "source": None,
         "results": None,

@@ -1,11 +1,11 @@
-"""Complete runs by name: every row of the paper's Table 2, and the generated long-range videos."""
+"""Complete runs by name: the rows of the paper's Tables 2 and 4, the released models, the generated videos."""
 
 from __future__ import annotations
 
 import difflib
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import kinetics, longrange
+from nonlocalnet.recipes import charades, kinetics, longrange, release
 
 RECIPES: tuple[Recipe, ...] = (
     longrange.longrange_c2d(),
@@ -39,6 +39,25 @@ RECIPES: tuple[Recipe, ...] = (
     kinetics.long_clip("c2d", 101),
     kinetics.long_clip("i3d", 101),
     kinetics.long_clip("nl_i3d", 101),
+    charades.charades_i3d(),
+    charades.charades_nl_i3d(),
+    kinetics.control(50),
+    kinetics.control(101),
+    release.released("c2d", "32x2"),
+    release.released("nl_c2d", "32x2"),
+    release.released("i3d", "32x2"),
+    release.released("nl_i3d", "32x2"),
+    release.released_long("i3d", "128x1"),
+    release.released_long("nl_i3d", "128x1"),
+    release.released("c2d", "8x8"),
+    release.released("nl_c2d", "8x8"),
+    release.released("i3d", "8x8"),
+    release.released("nl_i3d", "8x8"),
+    release.released_long("i3d", "32x4"),
+    release.released_long("nl_i3d", "32x4"),
+    release.released_i3d_300k(),
+    release.released_i3d_600k_4gpu(),
+    release.released_i3d_300k_4gpu(),
 )
 """Every recipe, in the order in which they are listed."""
 

@@ -1,4 +1,4 @@
-"""A recipe becomes a network, its loaders, a training and a test."""
+"""A recipe becomes a network, its loaders and a training; `nonlocalnet.recipes.testing` tests it."""
 
 from __future__ import annotations
 
@@ -20,12 +20,10 @@ from nonlocalnet.data.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.sampler import StepBatchSampler
 from nonlocalnet.data.sampling import ClipGeometry, parse_clip
 from nonlocalnet.data.transforms import normalise
-from nonlocalnet.engine.config import ModelConfig, Recipe
+from nonlocalnet.engine.config import Recipe, require_equal_shares
 from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.initialise import initialise
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
-from nonlocalnet.engine.report import write_report
-from nonlocalnet.engine.testing import TestSummary, score_videos, summarise_scores
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.models import VideoResNet
 
@@ -40,10 +38,13 @@ _FREE_ON_RESUME = {
         "val",
         "test",
         "workers",
+        "max_unreadable",
         "test_clips",
+        "test_positions",
         "test_crops",
         "test_short_side",
         "test_crop",
+        "test_pooling",
         "test_batch_views",
     },
     "schedule": {"steps"},
@@ -52,6 +53,7 @@ _FREE_ON_RESUME = {
         "devices",
         "num_nodes",
         "strategy",
+        "recompute",
         "val_every",
         "checkpoint_every",
         "log_every",
@@ -64,8 +66,13 @@ def model_arguments(recipe: Recipe) -> dict[str, Any]:
     """Keyword arguments of the recipe's factory in `nonlocalnet.models`."""
     arguments = dataclasses.asdict(recipe.model)
     architecture = arguments.pop("architecture")
+    del arguments["multi_label"]  # a matter of the loss and the scores, not of the layers
     if architecture.startswith("c2d"):
         del arguments["inflate"]
+    if architecture.endswith("_control"):
+        places = arguments["nonlocal_blocks"]
+        shared = ("num_classes", "clip", "variant", "width", "dropout", "crop")
+        return {"residual_blocks": places, **{name: arguments[name] for name in shared}}
     return arguments
 
 
@@ -90,6 +97,7 @@ def make_card(recipe: Recipe, *, class_names: Sequence[str] | None) -> dict[str,
         "model": {"architecture": recipe.model.architecture, "arguments": model_arguments(recipe)},
         "recipe": dataclasses.asdict(recipe),
         "class_names": list(class_names) if class_names is not None else None,
+        "multi_label": recipe.model.multi_label,
         "preprocessing": {
             "mean": MEAN,
             "std": STD,
@@ -160,7 +168,7 @@ def build_train_loader(
         world_size=world_size,
     )
     batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=recipe.data.workers, pin_memory=_pins(recipe))
+    return DataLoader(dataset, batch_sampler=batches, num_workers=recipe.data.workers, pin_memory=pins_memory(recipe))
 
 
 def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
@@ -182,21 +190,7 @@ def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_
     )
     processes = recipe.trainer.devices * recipe.trainer.num_nodes
     size = recipe.optim.batch_size // (processes * recipe.optim.accumulate)
-    return DataLoader(share, batch_size=size, num_workers=recipe.data.workers, pin_memory=_pins(recipe))
-
-
-def build_test_loader(recipe: Recipe, videos: VideoList) -> DataLoader:
-    """Loader over single videos with all their test views."""
-    data = recipe.data
-    dataset = TestVideos(
-        videos,
-        clip_geometry(recipe),
-        num_clips=data.test_clips,
-        crops=data.test_crops,
-        short_side=data.test_short_side,
-        crop=data.test_crop,
-    )
-    return DataLoader(dataset, batch_size=None, num_workers=data.workers, pin_memory=_pins(recipe))
+    return DataLoader(share, batch_size=size, num_workers=recipe.data.workers, pin_memory=pins_memory(recipe))
 
 
 def train_recipe(
@@ -228,6 +222,7 @@ def train_recipe(
         NonFiniteError: A loss or weight is not finite; the checkpoints stay those of before.
     """
     out = Path(out)
+    require_equal_shares(recipe)
     device = training_device(recipe.trainer)
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
@@ -253,58 +248,16 @@ def train_recipe(
         extra={zoo.CARD_KEY: make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)},
         start_step=start_step,
         resume_from=out / "last.ckpt" if start_step else None,
+        multi_label=recipe.model.multi_label,
+        max_unreadable=recipe.data.max_unreadable,
         progress=progress,
         callbacks=callbacks,
     )
 
 
-def test_recipe(
-    recipe: Recipe,
-    *,
-    weights: str | Path,
-    out: str | Path,
-    progress: bool = True,  # noqa: PT028  not a test
-) -> TestSummary:
-    """Test a checkpoint by the recipe's protocol and write scores.csv, summary.json and confusion.png.
-
-    Args:
-        recipe: Its `data` says which videos and views; the network comes from the checkpoint.
-        weights: A checkpoint of this library.
-        out: Folder for the three files; new or empty.
-        progress: Show a progress bar on standard error.
-
-    Returns:
-        What the test comes to.
-
-    Raises:
-        ValueError: A setting, list or file is wrong, or the checkpoint's classes are not the list's.
-        FileNotFoundError: A list, video or file does not exist.
-        OutputError: `out` cannot be used or written.
-        NonFiniteError: A score is not finite.
-    """
-    out = Path(out)
-    device = choose_device(recipe.trainer.device)
-    model = zoo.from_checkpoint(weights)
-    card = zoo.card_of(model)
-    recipe = dataclasses.replace(recipe, model=ModelConfig(**card["recipe"]["model"]))
-    videos = load_videos(recipe, "test", class_names=card["class_names"])
-    prepare_output(out, resume=False)
-    preprocessing = card["preprocessing"]
-    results = score_videos(
-        model,
-        build_test_loader(recipe, videos),
-        prepare=partial(normalise, mean=preprocessing["mean"], std=preprocessing["std"]),
-        device=device,
-        batch_views=recipe.data.test_batch_views,
-        total=_size(videos),
-        progress=progress,
-    )
-    summary = summarise_scores(results, num_classes=model.num_classes)
-    names = card["class_names"] or videos.class_names or [str(i) for i in range(model.num_classes)]
-    about = {"weights": str(weights), "recipe": dataclasses.asdict(recipe)}
-    paths = [str(entry.path) for entry in videos.entries]
-    write_report(out, results, summary, paths=paths, class_names=names, about=about)
-    return summary
+def pins_memory(recipe: Recipe) -> bool:
+    """Whether the loaders put batches into memory that a GPU copies from faster."""
+    return choose_device(recipe.trainer.device).type == "cuda"
 
 
 def _start_step(recipe: Recipe, out: Path) -> int:
@@ -340,10 +293,6 @@ def _compare_class_names(videos: VideoList, known: Sequence[str] | None) -> None
                 f"{videos.source}: class {index} is {theirs!r} here, and {ours!r} where the network is trained: "
                 f"the labels do not match; give both lists the same {CLASS_NAMES_FILE}"
             )
-
-
-def _pins(recipe: Recipe) -> bool:
-    return choose_device(recipe.trainer.device).type == "cuda"
 
 
 def _size(videos: VideoList) -> int:

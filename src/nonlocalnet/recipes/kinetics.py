@@ -1,12 +1,14 @@
-"""The rows of the paper's Tables 2a to 2g, Kinetics-400.
+"""The rows of the paper's Tables 2a to 2g, Kinetics-400, and the control with residual blocks.
 
 Every recipe trains as the paper does (the defaults of `nonlocalnet.engine.config`) and is meant to be started from
-ImageNet weights: `--init` with the state dict of a 2-D ResNet, which is inflated. Published numbers are top-1 and top-5
-accuracy on the validation set, from the tables of arXiv 1711.07971v3. Networks have the released geometry ([C2]).
+ImageNet weights: `--init` with the state dict of a 2-D ResNet, which is inflated; the 128-frame ones from the 32-frame
+network. Published numbers are top-1 and top-5 accuracy on the validation set, from the tables of arXiv 1711.07971v3.
+Networks have the strides and pools of the released ones ([C2]).
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe
@@ -96,7 +98,9 @@ def nl_i3d(depth: Depth) -> Recipe:
 def long_clip(trunk: Literal["c2d", "i3d", "nl_i3d"], depth: Depth) -> Recipe:
     """128 consecutive frames (Table 2g): from the 32-frame network, frozen BatchNorm, batch 16, learning rate 0.0025.
 
-    The number of iterations is that of the 32-frame case (Section 5.1, "Longer sequences").
+    The number of iterations is that of the 32-frame case (Section 5.1, "Longer sequences"). The blocks keep their
+    BatchNorm, frozen with the others, so that every tensor of the 32-frame network finds its place, and see the whole
+    clip; [C2]'s own long-clip networks (`nonlocalnet.recipes.release`) have neither.
     """
     row, top1, top5 = {
         ("c2d", 50): ("C2D", 73.8, 91.2),
@@ -107,10 +111,29 @@ def long_clip(trunk: Literal["c2d", "i3d", "nl_i3d"], depth: Depth) -> Recipe:
         ("nl_i3d", 101): ("NL I3D", 77.7, 93.3),
     }[trunk, depth]
     blocks = 5 if trunk == "nl_i3d" else 0
-    model = _model("c2d" if trunk == "c2d" else "i3d", depth, nonlocal_blocks=blocks, clip="128x1")
+    model = long_clip_model("c2d" if trunk == "c2d" else "i3d", depth, nonlocal_blocks=blocks)
     optim = OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True)
     name = f"{trunk}_r{depth}{'_5block' if blocks else ''}_128frames"
     return _recipe(name, ["2g"], f"R{depth}, {row}, 128 frames", top1, top5, model, optim=optim)
+
+
+def control(depth: Depth) -> Recipe:
+    """5 standard residual blocks where `nl_c2d(depth, 5)` has non-local ones (Section 5.1); no number was published."""
+    architecture: Literal["c2d_resnet50_control", "c2d_resnet101_control"] = (
+        "c2d_resnet50_control" if depth == 50 else "c2d_resnet101_control"
+    )
+    return Recipe(
+        name=f"c2d_r{depth}_5residual",
+        row=f"R{depth}, C2D with 5 residual blocks, the control of Section 5.1",
+        model=ModelConfig(architecture=architecture, nonlocal_blocks=5),
+        data=DataConfig(test_crops="full"),
+    )
+
+
+def long_clip_model(trunk: Literal["c2d", "i3d"], depth: Depth, *, nonlocal_blocks: int) -> ModelConfig:
+    """The network of the paper's 128-frame clips; also that of Charades."""
+    model = _model(trunk, depth, nonlocal_blocks=nonlocal_blocks, clip="128x1")
+    return replace(model, norm="batch", temporal_group_frames=None)
 
 
 def _model(

@@ -10,7 +10,15 @@ import os
 from typing import Any
 
 from nonlocalnet.functional import Pairwise
-from nonlocalnet.models import VideoResNet, c2d_resnet50, c2d_resnet101, i3d_resnet50, i3d_resnet101
+from nonlocalnet.models import (
+    VideoResNet,
+    c2d_resnet50,
+    c2d_resnet50_control,
+    c2d_resnet101,
+    c2d_resnet101_control,
+    i3d_resnet50,
+    i3d_resnet101,
+)
 from nonlocalnet.models.network import CARD_KEY, FORMAT, check_format
 from nonlocalnet.weights.read_torch import read_torch
 from nonlocalnet.zoo.encode import Target, encode
@@ -41,6 +49,8 @@ ARCHITECTURES = {
     "c2d_resnet101": c2d_resnet101,
     "i3d_resnet50": i3d_resnet50,
     "i3d_resnet101": i3d_resnet101,
+    "c2d_resnet50_control": c2d_resnet50_control,
+    "c2d_resnet101_control": c2d_resnet101_control,
 }
 
 

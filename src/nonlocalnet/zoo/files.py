@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.models.network import CARD_KEY, WEIGHTS_FILE, check_format, read_safetensors
+from nonlocalnet.weights.catalogue import released_file
 from nonlocalnet.weights.read_pickle import read_pickle
 from nonlocalnet.weights.read_torch import read_torch
 from nonlocalnet.weights.tables import OURS
@@ -58,7 +59,8 @@ def recognise(path: Path) -> str:
     if path.is_dir():
         return "torch"
     if not path.exists():
-        raise FileNotFoundError(f"{path}: there is no such file")
+        hint = f"; `nonlocalnet weights {path.name}` fetches it" if released_file(path.name) else ""
+        raise FileNotFoundError(f"{path}: there is no such file{hint}")
     with path.open("rb") as file:
         start = file.read(len(_TORCH_LEGACY))
     if path.suffix == ".safetensors" or start[8:9] == b"{":

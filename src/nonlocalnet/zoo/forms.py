@@ -71,6 +71,7 @@ def foreign_card(
     arguments: dict[str, Any],
     preprocessing: dict[str, Any],
     class_names: list[str] | None = None,
+    multi_label: bool = False,
 ) -> dict[str, Any]:
     """The card of a network from another program; a file of the catalogue brings its published results and licence."""
     released = released_file(Path(path).name)
@@ -79,6 +80,7 @@ def foreign_card(
         "model": {"architecture": architecture, "arguments": arguments},
         "recipe": None,
         "class_names": class_names,
+        "multi_label": multi_label,
         "preprocessing": preprocessing,
         "source": {"format": format, "file": Path(path).name},
         "results": None if released is None else {"measured": {}, "published": released.published},

@@ -1,0 +1,41 @@
+"""`nonlocalnet convert IN OUT --to FORMAT`: weights from one program's file into another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+
+from nonlocalnet.cli.arguments import make_parser, parse
+from nonlocalnet.cli.asked import add_asked, asked_of
+from nonlocalnet.engine.errors import OutputError
+from nonlocalnet.engine.files import write_atomically
+from nonlocalnet.zoo import Target, encode, load, plan_file
+
+SUFFIXES = {"nonlocalnet": ".safetensors", "slowfast": ".pyth", "mmaction2": ".pth", "caffe2": ".pkl"}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet convert IN OUT --to FORMAT`."""
+    parser = make_parser(
+        "convert",
+        "Write weights in another program's format. Refused, with the difference, where that program would build "
+        "another graph from them.",
+    )
+    parser.add_argument("source", metavar="IN", help="anything that `nonlocalnet inspect` opens")
+    parser.add_argument("target", metavar="OUT", help="the file to write; it must not exist")
+    endings = ", ".join(f"{name} {suffix}" for name, suffix in SUFFIXES.items())
+    parser.add_argument("--to", choices=get_args(Target), required=True, help=f"the format (usual endings: {endings})")
+    add_asked(parser)
+    parsed = parse(parser, argv)
+    target = Path(parsed.target)
+    if target.exists():
+        raise OutputError(f"{target} exists; it is not overwritten: name another file")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
+    model, _ = load(plan_file(parsed.source, asked_of(parsed)), strict=True)
+    write_atomically(target, encode(model, to=parsed.to))
+    Console().print(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes", markup=False, highlight=False)
+    return 0

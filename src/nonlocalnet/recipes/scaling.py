@@ -1,0 +1,55 @@
+"""Another batch size than the recipe's: the linear rule.
+
+With k times the batch, the learning rate is k times as high and every number of steps is divided by k, so that as many
+clips are seen at each level of the schedule (Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677). The
+paper's own settings keep to it: 64 clips at 0.01, 16 at 0.0025 and 8 at 0.00125.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nonlocalnet.engine.config import Recipe
+
+
+def scale_to_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
+    """The recipe for another batch size.
+
+    Args:
+        recipe: The run with its own batch size.
+        batch_size: Clips of one step, at least 1.
+
+    Returns:
+        The recipe with `optim.batch_size`, `optim.lr` and, in `schedule`, `steps`, `milestones` and `warmup_steps`
+        changed. Steps are rounded, to at least 1.
+
+    Raises:
+        ValueError: If the batch size is not positive, or so large that two milestones fall on one step.
+
+    >>> from nonlocalnet.recipes import recipe
+    >>> smaller = scale_to_batch_size(recipe("c2d_r50"), 8)
+    >>> smaller.optim.lr, smaller.schedule.steps, smaller.schedule.milestones
+    (0.00125, 3200000, (1200000, 2400000))
+    """
+    factor = batch_size / recipe.optim.batch_size
+    schedule = recipe.schedule
+    return replace(
+        recipe,
+        optim=replace(recipe.optim, batch_size=batch_size, lr=recipe.optim.lr * factor),
+        schedule=replace(
+            schedule,
+            steps=max(round(schedule.steps / factor), 1),
+            milestones=tuple(max(round(step / factor), 1) for step in schedule.milestones),
+            warmup_steps=round(schedule.warmup_steps / factor),
+        ),
+    )
+
+
+def describe_scaling(before: Recipe, after: Recipe) -> str:
+    """One line that says what the linear rule changed, and how to keep it from doing so."""
+    return (
+        f"optim.batch_size is {after.optim.batch_size}, the recipe's {before.optim.batch_size}: by the linear rule "
+        f"optim.lr {before.optim.lr:g} -> {after.optim.lr:g}, schedule.steps {before.schedule.steps} -> "
+        f"{after.schedule.steps}, schedule.milestones {list(before.schedule.milestones)} -> "
+        f"{list(after.schedule.milestones)}; --no-rescale keeps the recipe's"
+    )
