@@ -1,6 +1,5 @@
 """Videos as samples of bytes: one random clip for training, all views of a video for testing."""
 
-import logging
 from typing import TypedDict
 
 import numpy as np
@@ -11,8 +10,6 @@ from nonlocalnet.data.annotations import VideoList
 from nonlocalnet.data.decode import VideoError, count_frames, read_frames
 from nonlocalnet.data.sampling import ClipGeometry, evenly_spaced_clips, random_clip
 from nonlocalnet.data.transforms import CropBox, Crops, check_test_sizes, check_training_sizes, cut_views, draw_crop
-
-logger = logging.getLogger(__name__)
 
 # A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.
 MAX_REPLACEMENTS = 20
@@ -27,6 +24,7 @@ class TrainClip(TypedDict):
         index: Position in the list of the video shown.
         replaced: Whether it stands in for an unreadable one.
         error: Why the video first asked for could not be read, naming the file; "" if it could.
+        note: What a user should know of the video shown, naming the file; "" if there is nothing.
     """
 
     frames: torch.Tensor
@@ -34,6 +32,7 @@ class TrainClip(TypedDict):
     index: int
     replaced: bool
     error: str
+    note: str
 
 
 class VideoViews(TypedDict):
@@ -56,7 +55,7 @@ class TrainVideos(Dataset[TrainClip]):
     """Random clips of videos, a function of (seed, epoch, index) alone, whatever the worker, process or resumption.
 
     `dataset[epoch, index]` is a clip of video `index` at random time and place. A video that cannot be read is replaced
-    by a random other one, drawn from the same seed, and logged as a warning, once per file across the loader's workers.
+    by a random other one, drawn from the same seed; the sample says why.
 
     Args:
         video_list: The videos.
@@ -89,8 +88,6 @@ class TrainVideos(Dataset[TrainClip]):
         self.crop = crop
         self.flip = flip
         self.seed = seed
-        # One byte a video, in memory that the loader's workers share.
-        self._logged = torch.zeros(len(video_list.entries), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
         return len(self.video_list.entries)
@@ -104,23 +101,23 @@ class TrainVideos(Dataset[TrainClip]):
             generator = _generator(self.seed, epoch, index, attempt)
             shown = index if attempt == 0 else int(torch.randint(len(self), (), generator=generator))
             try:
-                frames = self._clip(shown, generator)
+                frames, note = self._clip(shown, generator)
             except (VideoError, FileNotFoundError) as error:
                 first_error = first_error or str(error)
-                self._log_once(shown, f"unreadable, another video takes its place: {error}")
                 continue
             label = self.video_list.entries[shown].label
-            return TrainClip(frames=frames, label=label, index=shown, replaced=attempt > 0, error=first_error)
+            replaced = attempt > 0
+            return TrainClip(frames=frames, label=label, index=shown, replaced=replaced, error=first_error, note=note)
         raise VideoError(
             f"{self.video_list.source}: {MAX_REPLACEMENTS + 1} videos drawn one after the other cannot be read; "
             f"the first: {first_error}"
         )
 
-    def _clip(self, index: int, generator: torch.Generator) -> torch.Tensor:
+    def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, str]:
         path = self.video_list.entries[index].path
         num_frames = count_frames(path)
-        if num_frames == 1 and self.geometry.frames > 1:
-            self._log_once(index, f"{path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times")
+        still = num_frames == 1 and self.geometry.frames > 1
+        note = f"{path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times" if still else ""
         frame_indices = random_clip(num_frames, self.geometry, generator=generator)
         box: CropBox | None = None
 
@@ -133,12 +130,7 @@ class TrainVideos(Dataset[TrainClip]):
             )
             return box.cut(frame_1HWC)
 
-        return read_frames(path, frame_indices, transform=cut)
-
-    def _log_once(self, index: int, message: str) -> None:
-        if not self._logged[index]:
-            self._logged[index] = 1
-            logger.warning("%s", message)
+        return read_frames(path, frame_indices, transform=cut), note
 
 
 class TestVideos(Dataset[VideoViews]):

@@ -30,6 +30,7 @@ from typing_extensions import override
 from nonlocalnet.data.decode import VideoError
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.file_notes import FileNotes
 from nonlocalnet.engine.progress import StepProgress
 from nonlocalnet.engine.runlog import RunLog, read_metrics
 from nonlocalnet.engine.task import ClassifierTask, Record
@@ -128,7 +129,7 @@ def train(
     steps_left = schedule.steps - start_step
     if steps_left > 0:
         shown = [StepProgress(steps=schedule.steps)] if progress else []
-        watching = [run_log, *shown, *callbacks, checkpoints]
+        watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
         task.train()
         with _without_advice():
             lightning = _lightning_trainer(

@@ -65,7 +65,6 @@ def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, optio
         in_stage = [path for path in paths if path.startswith(f"{stage}.")]
         arguments = _block_arguments(options, geometry, stage=stage)
         insert_nonlocal(model, after=in_stage, channels=model.stage_channels[stage], ndim=3, **arguments)
-    return model
 
 
 class _BlockArguments(TypedDict):
