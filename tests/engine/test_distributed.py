@@ -14,12 +14,14 @@ from engine.two_processes import frozen_run
 from nonlocalnet.engine.runlog import read_metrics
 
 
-def run_two_processes(out: Path, *, start_step: int) -> None:
+def run_two_processes(out: Path, *, start_step: int) -> str:
+    """Run, and return what all processes wrote to standard error."""
     script = Path(__file__).with_name("two_processes.py")
     command = [sys.executable, str(script), str(out), str(start_step)]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
     assert finished.returncode == 0, finished.stderr[-3000:]
+    return finished.stderr
 
 
 def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
@@ -29,7 +31,10 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     frozen_run(one, devices=1)
     # The first steps on one process, the others on two: the number of processes may change at a resumption.
     frozen_run(two, devices=1, steps=4)
-    run_two_processes(two, start_step=4)
+    said = run_two_processes(two, start_step=4)
+    # Both processes meet the odd file at every step, and one of them the file that is unreadable in the validation.
+    for text in ("\nall.mp4: the video has 1 frame", "another video takes its place: 7.mp4", "counts as wrong: broken"):
+        assert f"\n{said}".count(text) == 1, said
     rows, others = read_metrics(one / "metrics.csv"), read_metrics(two / "metrics.csv")
     assert [(r.step, r.split) for r in rows] == [(r.step, r.split) for r in others]
     for row, other in zip(rows, others, strict=True):

@@ -14,9 +14,17 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 import torch
 
-from engine.toy import Toy, toy_train
+from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.train import TrainResult
+
+
+class NotedClips(ToyClips):
+    """Clips of which one stands in for an unreadable file, and whose files are all odd in the same way."""
+
+    def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:
+        error = "7.mp4: truncated" if key[1] == 7 else ""
+        return {**super().__getitem__(key), "error": error, "note": "all.mp4: the video has 1 frame"}
 
 
 def frozen_run(out: Path, *, devices: int, steps: int = 12, **where: Any) -> TrainResult:
@@ -28,6 +36,7 @@ def frozen_run(out: Path, *, devices: int, steps: int = 12, **where: Any) -> Tra
     return toy_train(
         out,
         model=model,
+        dataset=NotedClips(),
         optim=OptimConfig(batch_size=8, accumulate=2, lr=0.1, freeze_bn=True),
         schedule=ScheduleConfig(steps=steps, milestones=(8,)),
         trainer=TrainerConfig(

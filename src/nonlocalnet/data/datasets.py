@@ -1,6 +1,5 @@
 """Videos as samples of bytes: one random clip for training, all views of a video for testing."""
 
-import logging
 from collections.abc import Sequence
 from typing import TypedDict
 
@@ -13,8 +12,6 @@ from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, mult
 from nonlocalnet.data.sampling import ClipGeometry, Positions, clips_for_testing, random_clip
 from nonlocalnet.data.sources import VideoSource, open_source
 from nonlocalnet.data.transforms import CropBox, Crops, check_test_sizes, check_training_sizes, cut_views, draw_crop
-
-logger = logging.getLogger(__name__)
 
 # A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.
 MAX_REPLACEMENTS = 20
@@ -30,6 +27,7 @@ class TrainClip(TypedDict):
         index: Position in the list of the video shown.
         replaced: Whether it stands in for an unreadable one.
         error: Why the video first asked for could not be read, naming the file; "" if it could.
+        note: What a user should know of the video shown, naming the file; "" if there is nothing.
     """
 
     frames: torch.Tensor
@@ -37,6 +35,7 @@ class TrainClip(TypedDict):
     index: int
     replaced: bool
     error: str
+    note: str
 
 
 class VideoViews(TypedDict):
@@ -60,7 +59,7 @@ class TrainVideos(Dataset[TrainClip]):
     """Random clips of videos, a function of (seed, epoch, index) alone, whatever the worker, process or resumption.
 
     `dataset[epoch, index]` is a clip of video `index` at random time and place. A video that cannot be read is replaced
-    by a random other one, drawn from the same seed, and logged as a warning, once per file across the loader's workers.
+    by a random other one, drawn from the same seed; the sample says why.
 
     Args:
         video_list: The videos.
@@ -95,8 +94,6 @@ class TrainVideos(Dataset[TrainClip]):
         self.crop = crop
         self.flip = flip
         self.seed = seed
-        # One byte a video, in memory that the loader's workers share.
-        self._logged = torch.zeros(len(video_list.entries), dtype=torch.uint8).share_memory_()
 
     def __len__(self) -> int:
         return len(self.video_list.entries)
@@ -110,24 +107,23 @@ class TrainVideos(Dataset[TrainClip]):
             generator = _generator(self.seed, epoch, index, attempt)
             shown = index if attempt == 0 else int(torch.randint(len(self), (), generator=generator))
             try:
-                frames, label = self._clip(shown, generator)
+                frames, label, note = self._clip(shown, generator)
             except (VideoError, FileNotFoundError) as error:
                 first_error = first_error or str(error)
-                self._log_once(shown, f"unreadable, another video takes its place: {error}")
                 continue
-            return TrainClip(frames=frames, label=label, index=shown, replaced=attempt > 0, error=first_error)
+            replaced = attempt > 0
+            return TrainClip(frames=frames, label=label, index=shown, replaced=replaced, error=first_error, note=note)
         raise VideoError(
             f"{self.video_list.source}: {MAX_REPLACEMENTS + 1} videos drawn one after the other cannot be read; "
             f"the first: {first_error}"
         )
 
-    def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, int | torch.Tensor]:
+    def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, int | torch.Tensor, str]:
+        """The clip, its label, and what is to be said of the file."""
         entry = self.video_list.entries[index]
         source = open_source(entry)
-        if source.num_frames == 1 and self.geometry.frames > 1:
-            self._log_once(
-                index, f"{entry.path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times"
-            )
+        still = source.num_frames == 1 and self.geometry.frames > 1
+        note = f"{entry.path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times" if still else ""
         frame_indices = random_clip(source.num_frames, self.geometry, generator=generator)
         box: CropBox | None = None
 
@@ -140,12 +136,7 @@ class TrainVideos(Dataset[TrainClip]):
             )
             return box.cut(frame_1HWC)
 
-        return source.read(frame_indices, transform=cut), clip_label(entry, source, frame_indices)
-
-    def _log_once(self, index: int, message: str) -> None:
-        if not self._logged[index]:
-            self._logged[index] = 1
-            logger.warning("%s", message)
+        return source.read(frame_indices, transform=cut), clip_label(entry, source, frame_indices), note
 
 
 class TestVideos(Dataset[VideoViews]):

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing.queues import Queue
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.orphans import end_with_parent
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.recipes.assemble import train_recipe
 from nonlocalnet.recipes.testing import test_recipe
@@ -58,17 +60,16 @@ def run_arms(arms: Sequence[Arm], *, progress: Progress) -> list[float]:
     """
     context = multiprocessing.get_context("spawn")
     bars = [_add_bar(progress, arm) for arm in arms]
-    with context.Manager() as manager:
-        steps: queue.Queue[tuple[int, int]] = manager.Queue()
-        workers = min(len(arms), os.cpu_count() or 1)
-        with ProcessPoolExecutor(workers, mp_context=context) as pool:
-            futures = [pool.submit(_run_arm, i, arm, steps) for i, arm in enumerate(arms)]
-            try:
-                _follow(futures, steps, bars, progress)
-                return [future.result() for future in futures]
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+    steps: Queue[tuple[int, int]] = context.Queue()
+    workers = min(len(arms), os.cpu_count() or 1)
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin_worker, initargs=(steps,)) as pool:
+        futures = [pool.submit(_run_arm, i, arm) for i, arm in enumerate(arms)]
+        try:
+            _follow(futures, steps, bars, progress)
+            return [future.result() for future in futures]
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
 
 
 def arms_progress() -> Progress:
@@ -83,7 +84,7 @@ def _add_bar(progress: Progress, arm: Arm) -> TaskID:
 
 
 def _follow(
-    futures: Sequence[Future[float]], steps: queue.Queue[tuple[int, int]], bars: Sequence[TaskID], progress: Progress
+    futures: Sequence[Future[float]], steps: Queue[tuple[int, int]], bars: Sequence[TaskID], progress: Progress
 ) -> None:
     """Move the bars until every arm is done or one has failed."""
     while not all(future.done() for future in futures):
@@ -102,7 +103,7 @@ class _Report(pl.Callback):
 
     steps_between_reports = 5
 
-    def __init__(self, index: int, steps: queue.Queue[tuple[int, int]]) -> None:
+    def __init__(self, index: int, steps: Queue[tuple[int, int]]) -> None:
         self.index = index
         self.steps = steps
 
@@ -117,9 +118,20 @@ class _Report(pl.Callback):
             self.steps.put((self.index, done))
 
 
-def _run_arm(index: int, arm: Arm, steps: queue.Queue[tuple[int, int]]) -> float:
+# The queue of a worker's process, on which it says how far it is: a queue reaches a process only when it starts.
+_steps: Queue[tuple[int, int]] | None = None
+
+
+def _begin_worker(steps: Queue[tuple[int, int]]) -> None:
+    global _steps
+    _steps = steps
+    end_with_parent()
+
+
+def _run_arm(index: int, arm: Arm) -> float:
+    assert _steps is not None
     torch.set_num_threads(1)
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
     warnings.simplefilter("ignore")
-    trained = train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[_Report(index, steps)])
+    trained = train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[_Report(index, _steps)])
     return test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).top1

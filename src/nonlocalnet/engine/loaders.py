@@ -78,6 +78,7 @@ class ValidationShare(Dataset[dict[str, Any]]):
             "label": item["label"],
             "counted": place < len(self.positions),
             "readable": not item["error"],
+            "error": item["error"],
         }
 
 

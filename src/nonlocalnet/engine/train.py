@@ -32,6 +32,7 @@ from nonlocalnet.data.images import ImageError
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.counts import Record
+from nonlocalnet.engine.file_notes import FileNotes
 from nonlocalnet.engine.progress import StepProgress
 from nonlocalnet.engine.runlog import RunLog, read_records
 from nonlocalnet.engine.steps import StepRecord, StepTask
@@ -190,7 +191,7 @@ def run_steps(
     steps_left = steps - task.start_step
     if steps_left > 0:
         shown = [StepProgress(steps=steps)] if progress else []
-        watching = [run_log, *shown, *callbacks, checkpoints]
+        watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
         task.train()
         with _without_advice():
             lightning = _lightning_trainer(

@@ -139,7 +139,7 @@ def load_videos(
 
 
 def build_train_videos(recipe: Recipe, videos: VideoList) -> TrainVideos:
-    """The training clips; one object serves a whole run, so that an unreadable file is named once."""
+    """The training clips."""
     data = recipe.data
     return TrainVideos(
         videos,
