@@ -6,10 +6,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from make_videos import cut_off, read_indices, write_video
-from nonlocalnet.data import datasets, sources
+from nonlocalnet.data import datasets
 from nonlocalnet.data.annotations import UNLABELLED, Action, VideoEntry, VideoList, multi_hot
 from nonlocalnet.data.datasets import TestVideos, TrainVideos
-from nonlocalnet.data.decode import VideoError, read_frames
+from nonlocalnet.data.decode import VideoError, VideoReader, read_frames
 from nonlocalnet.data.sampler import StepBatchSampler
 from nonlocalnet.data.sampling import ClipGeometry, random_clip
 from nonlocalnet.data.transforms import random_crop
@@ -139,7 +139,7 @@ def test_other_errors_are_not_swallowed(folder, monkeypatch):
     def wrong(*args, **kwargs):
         raise ValueError("a mistake of ours")
 
-    monkeypatch.setattr(sources, "read_frames", wrong)
+    monkeypatch.setattr(VideoReader, "read", wrong)
     with pytest.raises(ValueError, match="a mistake of ours"):
         train_videos(folder, *GOOD)[0, 0]
     with pytest.raises(ValueError, match="a mistake of ours"):
@@ -239,12 +239,12 @@ def test_nothing_to_train_on_without_labels(folder):
 def test_a_video_is_decoded_once_for_all_views(folder, monkeypatch):
     calls = []
 
-    def counting(path, indices, **options):
+    def counting(reader, indices, **options):
         calls.append(list(indices))
-        return real(path, indices, **options)
+        return real(reader, indices, **options)
 
-    real = sources.read_frames
-    monkeypatch.setattr(sources, "read_frames", counting)
+    real = VideoReader.read
+    monkeypatch.setattr(VideoReader, "read", counting)
     TestVideos(video_list(folder, "3.mp4"), GEOMETRY, num_clips=10, short_side=32, crop=32)[0]
     assert len(calls) == 1
     assert len(set(calls[0])) == len(calls[0]) <= 30

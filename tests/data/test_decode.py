@@ -19,8 +19,10 @@ from make_videos import (
     write_two_streams,
     write_video,
 )
-from nonlocalnet.data import decode
+from nonlocalnet.data import _decoding, _to_rgb
+from nonlocalnet.data._finish import Finish
 from nonlocalnet.data.decode import VideoError, count_frames, probe, read_frames
+from nonlocalnet.data.transforms import CropBox
 
 VARIABLE_MS = [int(t) for t in np.cumsum(np.random.default_rng(0).choice([20, 40, 350], 40))]
 
@@ -109,8 +111,8 @@ def test_wanted_frames_are_decoded_once_and_few_others(folder, monkeypatch):
         shown.extend(frames or [])
         return frames
 
-    real = decode._decode_or_none
-    monkeypatch.setattr(decode, "_decode_or_none", counting)
+    real = _decoding._decode_or_none
+    monkeypatch.setattr(_decoding, "_decode_or_none", counting)
     indices = [200, 50, 200, 51, 50]
     assert read_indices(read_frames(path, indices)) == indices
     # 48, 49, 50, 51 and 192 to 200: from the keyframes 48 and 192; reading on for frames in the pipeline is allowed.
@@ -121,9 +123,9 @@ def test_non_reference_frames_are_skipped_only_where_that_is_exact(folder, monke
     def frames_decoded(name, **encoding):
         path = write_video(folder / name, gop=250, **encoding)
         shown = []
-        real = decode._decode_or_none
+        real = _decoding._decode_or_none
         with monkeypatch.context() as patch:
-            patch.setattr(decode, "_decode_or_none", lambda *args: (f := real(*args), shown.extend(f or []))[0])
+            patch.setattr(_decoding, "_decode_or_none", lambda *args: (f := real(*args), shown.extend(f or []))[0])
             read_frames(path, [39])
         return len(shown)
 
@@ -142,16 +144,61 @@ def test_short_side_resizes_antialiased(folder):
     assert (small.double() - without_antialias).abs().max() > 10
 
 
-def test_transform_is_applied_once_a_frame(h264):
+def test_the_crop_is_drawn_once_and_cut_from_every_frame(h264):
     calls = []
 
-    def halve(frame_1HWC):
-        calls.append(frame_1HWC.shape)
-        return frame_1HWC[:, ::2, :48]
+    def draw(height, width):
+        calls.append((height, width))
+        return CropBox(2, 31, 40, 41, 20, True)
 
-    frames = read_frames(h264, [7, 3, 7], transform=halve)
-    assert torch.equal(frames, read_frames(h264, [7, 3, 7])[:, ::2, :48])
-    assert calls == [(1, 64, 96, 3)] * 2
+    frames = read_frames(h264, [7, 3, 7], crop=draw)
+    assert torch.equal(frames, CropBox(2, 31, 40, 41, 20, True).cut(read_frames(h264, [7, 3, 7])))
+    assert calls == [(64, 96)]
+    with pytest.raises(ValueError, match="give short_side or crop, not both"):
+        read_frames(h264, [0], short_side=32, crop=draw)
+
+
+# Sizes that the encoder takes; an odd height is converted whole, since FFmpeg interpolates its colours.
+CROPPED = {
+    "even.mp4": {"height": 64, "width": 98},
+    "odd_width.mkv": {"height": 64, "width": 97, "codec": "mpeg4"},
+    "odd_height.mkv": {"height": 63, "width": 97, "codec": "mpeg4"},
+    "yuvj420p.mp4": {"height": 66, "width": 96, "pix_fmt": "yuvj420p"},
+    "yuv444p.mp4": {"height": 64, "width": 96, "pix_fmt": "yuv444p"},
+    "ten_bits.mp4": {"height": 64, "width": 96, "pix_fmt": "yuv420p10le", "codec": "libx265"},
+    "turned.mp4": {"height": 64, "width": 96, "rotation": 90},
+}
+
+
+@pytest.mark.parametrize("name", CROPPED)
+def test_cropping_before_the_conversion_gives_the_same_bytes(folder, name):
+    path = write_video(folder / f"crop_{name}", num_frames=4, options={"crf": "35"}, **CROPPED[name])
+    whole = decode_sequentially(path)
+    height, width = whole.shape[1:3]
+    generator = torch.Generator().manual_seed(0)
+    for _ in range(40):
+        box_height, box_width = (int(torch.randint(1, side + 1, (), generator=generator)) for side in (height, width))
+        top = int(torch.randint(height - box_height + 1, (), generator=generator))
+        left = int(torch.randint(width - box_width + 1, (), generator=generator))
+        box = CropBox(top, left, box_height, box_width, 16, False)
+        assert torch.equal(read_frames(path, [1, 3], crop=lambda *_, box=box: box), box.cut(whole[[1, 3]])), box
+
+
+@pytest.mark.parametrize("pix_fmt", ["yuv420p", "yuvj420p"])
+def test_cropping_before_the_conversion_of_any_bytes(pix_fmt):
+    """Noise, every colour space: what real pictures would hide shows."""
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        height, width = 2 * int(rng.integers(1, 80)), int(rng.integers(1, 300))
+        frame = av.VideoFrame(width, height, pix_fmt)
+        for plane in _to_rgb._planes(frame):
+            plane[:] = rng.integers(0, 256, plane.shape, np.uint8)
+        frame.colorspace, frame.color_range = int(rng.choice((1, 2, 5, 9))), int(rng.choice((0, 1, 2)))
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        box = CropBox(top, left, int(rng.integers(height - top)) + 1, int(rng.integers(width - left)) + 1, 8, False)
+        whole = torch.from_numpy(frame.to_ndarray(format="rgb24", threads=1))[None]
+        cropped = _to_rgb.ToRgb(Finish(short_side=None, crop=lambda *_, box=box: box))(frame)
+        assert torch.equal(cropped, box.cut(whole)), (height, width, box)
 
 
 @pytest.mark.parametrize(("rotation", "shape"), [(0, (32, 43)), (90, (32, 43)), (180, (32, 43))])

@@ -11,6 +11,7 @@ from nonlocalnet.data.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.decode import VideoError
 from nonlocalnet.data.sampling import ClipGeometry
 from nonlocalnet.data.sources import FrameFolder, VideoFile, open_source, read_image
+from nonlocalnet.data.transforms import CropBox
 
 FILES = FrameFiles("x-", 6)
 
@@ -33,9 +34,11 @@ def test_a_frame_folder_is_read_like_a_video(tmp_path):
     assert read_indices(frames) == [3, 19, 3, 0]
     pixels = np.array(Image.open(tmp_path / "x" / "x-000020.jpg"))
     assert np.array_equal(frames[1].numpy(), pixels)
-    small = source.read([5], short_side=32, transform=lambda frame: frame.flip(1))
-    assert small.shape == (1, 32, 48, 3)
-    assert read_indices(small.flip(1)) == [5]
+    small = source.read([5, 2], short_side=32)
+    assert small.shape == (2, 32, 48, 3)
+    assert read_indices(small) == [5, 2]
+    box = CropBox(10, 5, 40, 60, 32, True)
+    assert torch.equal(source.read([5, 2], crop=lambda *_: box), box.cut(source.read([5, 2])))
 
 
 def test_grey_and_palette_images_become_rgb(tmp_path):
@@ -99,12 +102,12 @@ def test_a_file_is_sampled_by_time(tmp_path, fps):
 
 def test_a_file_without_rate_is_its_own_frames(tmp_path):
     path = write_video(tmp_path / "v.mp4", num_frames=12)
-    source = open_source(VideoEntry(path, 0))
-    assert source.num_frames == 12
-    assert source.seconds(5) == pytest.approx(0.5)
-    assert torch.equal(source.read(range(12)), decode_sequentially(path))
-    with pytest.raises(ValueError, match=r"v.mp4: frame index 12 is out of range: the video has 12 frames"):
-        source.read([12])
+    with open_source(VideoEntry(path, 0)) as source:
+        assert source.num_frames == 12
+        assert source.seconds(5) == pytest.approx(0.5)
+        assert torch.equal(source.read(range(12)), decode_sequentially(path))
+        with pytest.raises(ValueError, match=r"v.mp4: frame index 12 is out of range: the video has 12 frames"):
+            source.read([12])
 
 
 def test_avi_is_sampled_by_time_too(tmp_path):

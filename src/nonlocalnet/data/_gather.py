@@ -1,14 +1,9 @@
 """Frames that come one by one, in any order, into the one tensor that was asked for."""
 
-from collections.abc import Callable, Iterable, Sequence
-from typing import TypeAlias
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
-
-from nonlocalnet.data._resize import resize
-
-FrameTransform: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
 
 
 def distinct(frame_indices: Sequence[int], num_frames: int, *, of: object) -> list[int]:
@@ -26,30 +21,21 @@ def distinct(frame_indices: Sequence[int], num_frames: int, *, of: object) -> li
     return wanted
 
 
-def gather(
-    frames: Iterable[tuple[int, torch.Tensor]], frame_indices: Sequence[int], transform: FrameTransform | None
-) -> torch.Tensor:
+def gather(frames: Iterable[tuple[int, torch.Tensor]], frame_indices: Sequence[int]) -> torch.Tensor:
     """Put frames where they are asked for.
 
     Args:
-        frames: (index, uint8 (1, H, W, 3)) of every distinct index at least once; a later one takes the place of an
-            earlier one.
+        frames: (index, uint8 (1, H, W, 3)) of every distinct index at least once, all of one size; a later one takes
+            the place of an earlier one.
         frame_indices: What was asked for, in any order and with repetitions.
-        transform: Work on each frame before the next is fetched: uint8 (1, H, W, 3) to uint8 (1, H', W', 3).
 
     Returns:
-        uint8 (N, H', W', 3), in the order of `frame_indices`.
+        uint8 (N, H, W, 3), in the order of `frame_indices`.
     """
     wanted, positions = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
     row_of = {int(frame): row for row, frame in enumerate(wanted)}
     out: torch.Tensor | None = None
-    size: tuple[int, int] | None = None
     for number, frame_1HWC in frames:
-        # Some streams change size midway; the first wanted frame decides.
-        size = size or (frame_1HWC.shape[1], frame_1HWC.shape[2])
-        frame_1HWC = resize(frame_1HWC, *size)
-        if transform is not None:
-            frame_1HWC = transform(frame_1HWC)
         if out is None:
             out = torch.empty((len(wanted), *frame_1HWC.shape[1:]), dtype=torch.uint8)
         out[row_of[number]] = frame_1HWC[0]

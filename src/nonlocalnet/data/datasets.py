@@ -121,22 +121,18 @@ class TrainVideos(Dataset[TrainClip]):
     def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, int | torch.Tensor, str]:
         """The clip, its label, and what is to be said of the file."""
         entry = self.video_list.entries[index]
-        source = open_source(entry)
-        still = source.num_frames == 1 and self.geometry.frames > 1
-        note = f"{entry.path}: the video has 1 frame; its clips repeat it {self.geometry.frames} times" if still else ""
-        frame_indices = random_clip(source.num_frames, self.geometry, generator=generator)
-        box: CropBox | None = None
 
-        # Frame by frame while decoding: a clip of a large video is never held at full size.
-        def cut(frame_1HWC: torch.Tensor) -> torch.Tensor:
-            nonlocal box
-            height, width = frame_1HWC.shape[1:3]
-            box = box or draw_crop(
+        def draw(height: int, width: int) -> CropBox:
+            return draw_crop(
                 height, width, short_side=self.short_side, crop=self.crop, flip=self.flip, generator=generator
             )
-            return box.cut(frame_1HWC)
 
-        return source.read(frame_indices, transform=cut), clip_label(entry, source, frame_indices), note
+        with open_source(entry) as source:
+            still = source.num_frames == 1 and self.geometry.frames > 1
+            repeats = f"its clips repeat it {self.geometry.frames} times"
+            note = f"{entry.path}: the video has 1 frame; {repeats}" if still else ""
+            frame_indices = random_clip(source.num_frames, self.geometry, generator=generator)
+            return source.read(frame_indices, crop=draw), clip_label(entry, source, frame_indices), note
 
 
 class TestVideos(Dataset[VideoViews]):
@@ -201,10 +197,12 @@ class TestVideos(Dataset[VideoViews]):
         return VideoViews(views=views, label=entry.label, index=index, error=error_text)
 
     def _views(self, index: int) -> torch.Tensor:
-        source = open_source(self.video_list.entries[index])
-        clips = clips_for_testing(source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions)
-        needed = sorted({frame for clip in clips for frame in clip})
-        frames = source.read(needed, short_side=self.short_side)
+        with open_source(self.video_list.entries[index]) as source:
+            clips = clips_for_testing(
+                source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions
+            )
+            needed = sorted({frame for clip in clips for frame in clip})
+            frames = source.read(needed, short_side=self.short_side)
         row_of = {frame: row for row, frame in enumerate(needed)}
         per_clip = self.views_per_video // self.num_clips
         views: torch.Tensor | None = None

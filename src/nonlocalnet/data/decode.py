@@ -1,46 +1,25 @@
-"""Reading frames from video files, by PyAV: the only place of the project that decodes video.
+"""Reading frames from video files, by PyAV.
 
-Every frame returned equals, value for value, the frame of the same index in a decode from the first to the last.
-A damaged packet makes a decoder invent pixels, and the frames that refer to them are wrong too; where FFmpeg says so
-(see `read_frames`), all of them are refused, since what is invented depends on what was decoded before.
-Speed comes from three things: the scan of packet time stamps (`_frame_index`) says which keyframe to start from; frames
-that no other frame refers to are skipped where they are not wanted; and only wanted frames are converted to RGB and
-resized, one by one.
+Every frame returned equals, value for value, the frame of the same index in a decode from the first to the last;
+`_decoding` says how, and what happens with damaged files. Only wanted frames are converted to RGB and resized, one by
+one, and of a crop only the crop.
 """
 
-import itertools
-import math
 import os
-from collections.abc import Container, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeAlias
 
-import av
-import av.video.stream
-import numpy as np
 import torch
-from av.error import FFmpegError
-from av.video.frame import PictureType
-from av.video.reformatter import VideoReformatter
+from typing_extensions import Self
 
+from nonlocalnet.data._decoding import decoded
+from nonlocalnet.data._finish import CropChoice, Finish
 from nonlocalnet.data._frame_index import FrameIndex, VideoError, frame_index, open_video
-from nonlocalnet.data._gather import FrameTransform, distinct, gather
-from nonlocalnet.data._resize import resize, short_side_size
+from nonlocalnet.data._gather import distinct, gather
+from nonlocalnet.data._to_rgb import ToRgb
 
-__all__ = ["VideoError", "VideoInfo", "count_frames", "probe", "read_frames"]
-
-# Leaving out non-reference frames does not change the others in these codecs. In AV1 it does.
-_NONREF_IS_EXACT = frozenset({"h264", "hevc"})
-# A seek throws away the decoder's state and re-reads; it pays from about this many frames not decoded.
-_MIN_FRAMES_SAVED = 8
-# Picture types of a frame that needs no other; some decoders do not tell the type.
-_CLEAN_STARTS = frozenset({PictureType.NONE, PictureType.I, PictureType.SI})
-# A frame is shown at most this many frames after one that refers to it (H.264 and HEVC).
-_MAX_REORDERED = 16
-
-# A frame with its index; None in its place takes back what was yielded before.
-_Decoded: TypeAlias = tuple[int, av.VideoFrame | None]
+__all__ = ["VideoError", "VideoInfo", "VideoReader", "count_frames", "probe", "read_frames"]
 
 
 @dataclass(frozen=True)
@@ -66,6 +45,57 @@ class VideoInfo:
     codec: str
 
 
+class VideoReader:
+    """A video file, opened and scanned once (about 1 ms for 300 frames) to be read any number of times.
+
+    Close it, or use it in a `with` statement.
+
+    Args:
+        path: The video file. Of several video streams the one that FFmpeg ranks best is read.
+
+    Attributes:
+        path: The file.
+        index: Which frames it holds, and when each is shown.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        VideoError: The file is not a readable, complete video.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self.path = Path(path)
+        self._container, self._stream = open_video(self.path)
+        try:
+            self.index: FrameIndex = frame_index(self.path, opened=(self._container, self._stream))
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def codec(self) -> str:
+        """FFmpeg's name of the codec, such as "h264"."""
+        return self._stream.codec_context.codec.canonical_name
+
+    def read(
+        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
+    ) -> torch.Tensor:
+        """Read frames; see `read_frames`."""
+        wanted = distinct(frame_indices, self.index.num_frames, of=self.path)
+        to_rgb = ToRgb(Finish(short_side=short_side, crop=crop))
+        frames = decoded(self.path, self._container, self._stream, self.index, wanted)
+        return gather(((number, to_rgb(frame)) for number, frame in frames), frame_indices)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._container.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
 def count_frames(path: str | os.PathLike[str]) -> int:
     """Number of frames of a video, from its packets alone (about 1 ms for 300 frames).
 
@@ -83,14 +113,11 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         FileNotFoundError: There is no such file.
         VideoError: The file is not a readable, complete video.
     """
-    index = frame_index(Path(path))
-    _, height, width, _ = read_frames(path, [0]).shape
-    container, stream = open_video(Path(path))
-    with container:
-        codec = stream.codec_context.codec.canonical_name
-    seconds = index.duration_seconds
-    fps = index.num_frames / seconds if seconds else 0.0
-    return VideoInfo(Path(path), index.num_frames, fps, seconds, height, width, codec)
+    with VideoReader(path) as reader:
+        _, height, width, _ = reader.read([0]).shape
+        num_frames, seconds = reader.index.num_frames, reader.index.duration_seconds
+        fps = num_frames / seconds if seconds else 0.0
+        return VideoInfo(reader.path, num_frames, fps, seconds, height, width, reader.codec)
 
 
 def read_frames(
@@ -98,7 +125,7 @@ def read_frames(
     frame_indices: Sequence[int],
     *,
     short_side: int | None = None,
-    transform: FrameTransform | None = None,
+    crop: CropChoice | None = None,
 ) -> torch.Tensor:
     """Read the given frames of a video.
 
@@ -110,8 +137,8 @@ def read_frames(
         frame_indices: Indices in [0, number of frames), at least one.
         short_side: Resize each frame (antialiased bilinear) so that its shorter side has this many pixels, before the
             next is decoded: a 720p video at 256 takes an eighth of the memory. None keeps the size.
-        transform: Further work on each frame before the next is decoded, such as a crop: uint8 (1, H, W, 3) to uint8
-            (1, H', W', 3). It is called once a frame, in no particular order.
+        crop: Called once with the (height, width) of the first frame that is decoded; the box that it returns is cut
+            from every frame. Only the box's pixels are converted to RGB where that gives the same bytes.
 
     Returns:
         uint8 RGB (N, H, W, 3), in the order of `frame_indices`.
@@ -121,172 +148,7 @@ def read_frames(
         VideoError: The file is not a readable, complete video, or a wanted frame cannot be decoded or comes after
             damage. Damage inside a packet is known only where the decoder reports it: those of H.264, MPEG-4 and AV1
             do, those of HEVC and VP9 often do not, and then wrong pixels are returned.
-        ValueError: An index is out of range, or none is given.
+        ValueError: An index is out of range, or none is given; or both `short_side` and `crop` are.
     """
-    path = Path(path)
-    index = frame_index(path)
-    wanted = distinct(frame_indices, index.num_frames, of=path)
-    reformatter = VideoReformatter()  # keeps its scaling context from frame to frame: 2x faster than one a frame
-    frames = ((number, _to_rgb(frame, reformatter, short_side)) for number, frame in _decoded(path, index, wanted))
-    return gather(frames, frame_indices, transform)
-
-
-def _to_rgb(frame: av.VideoFrame, reformatter: VideoReformatter, short_side: int | None) -> torch.Tensor:
-    # Not more than one thread: starting threads for every frame costs more than the conversion.
-    frame_1HWC = torch.from_numpy(reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray())[None]
-    if short_side is not None:
-        frame_1HWC = resize(frame_1HWC, *short_side_size(frame.height, frame.width, short_side))
-    quarter_turns = round(frame.rotation / 90) % 4
-    return frame_1HWC.rot90(quarter_turns, (1, 2)) if quarter_turns else frame_1HWC
-
-
-def _decoded(path: Path, index: FrameIndex, wanted: list[int]) -> Iterator[tuple[int, av.VideoFrame]]:
-    """Yield (frame index, frame) for every wanted index, which ascend; raise VideoError where one is missing.
-
-    A frame that turns out to be damaged is yielded again, or the error is raised.
-    """
-    missing = set(wanted)
-    # A keyframe may be no clean start (a wrong seek table, intra refresh): then everything is decoded from the first
-    # frame on.
-    for attempt in (_decode_from_keyframes, _decode_from_start):
-        if missing and (index.by_pts or attempt is _decode_from_start):
-            for number, frame in attempt(path, index, sorted(missing)):
-                if frame is None:
-                    missing.add(number)
-                else:
-                    missing.discard(number)
-                    yield number, frame
-    if missing:
-        raise VideoError(
-            f"{path}: broken: got {len(wanted) - len(missing)} of {len(wanted)} wanted frames; "
-            f"frame {min(missing)} of {index.num_frames} cannot be decoded"
-        )
-
-
-def _decode_from_keyframes(path: Path, index: FrameIndex, wanted: list[int]) -> Iterator[_Decoded]:
-    """Yield those wanted frames that can be decoded exactly from the keyframe before them."""
-    container, stream = open_video(path)
-    with container:
-        # Only the first packet says which encoder wrote a 4:4:4 H.264 stream; the decoder needs that to read old ones.
-        if stream.codec_context.name == "h264" and "444" in (stream.codec_context.pix_fmt or ""):
-            _decode_or_none(stream, next(container.demux(stream)))
-        for keyframe, frames in _segments(index, wanted):
-            container.seek(int(index.pts[keyframe]), stream=stream)
-            packets = container.demux(stream)
-            landing = next(packets)
-            if not landing.is_keyframe or landing.pts is None or landing.pts > index.pts[keyframe]:
-                continue
-            frame_of = {int(index.pts[frame]): frame for frame in frames}
-            yield from _decode_known_by_pts(stream, itertools.chain((landing,), packets), frame_of, landing.pts)
-
-
-def _segments(index: FrameIndex, wanted: list[int]) -> list[tuple[int, list[int]]]:
-    """Group the wanted frames by the keyframe to start from; frames before the first keyframe are left out.
-
-    k.......w.w.w.w.k...................k....w.w.    k keyframe, w wanted
-    [ segment 0   ]                     [ segment 1  the keyframe between is skipped over
-    """
-    segments: list[tuple[int, list[int]]] = []
-    for frame in wanted:
-        at = int(np.searchsorted(index.keyframes, frame, side="right")) - 1
-        if at < 0:
-            continue
-        keyframe = int(index.keyframes[at])
-        if segments and keyframe <= segments[-1][1][-1] + _MIN_FRAMES_SAVED:
-            segments[-1][1].append(frame)
-        else:
-            segments.append((keyframe, [frame]))
-    return segments
-
-
-def _decode_from_start(path: Path, index: FrameIndex, wanted: list[int]) -> Iterator[_Decoded]:
-    """Yield those wanted frames that come before any broken packet, known by their pts or by counting."""
-    container, stream = open_video(path)
-    with container:
-        if index.by_pts:
-            frame_of = {int(index.pts[frame]): frame for frame in wanted}
-            yield from _decode_known_by_pts(stream, container.demux(stream), frame_of, None)
-        else:
-            yield from _decode_counting(stream, container.demux(stream), set(wanted))
-
-
-def _decode_known_by_pts(
-    stream: av.video.stream.VideoStream, packets: Iterable[av.Packet], frame_of: dict[int, int], landing: int | None
-) -> Iterator[_Decoded]:
-    """Yield the frames of `frame_of` (pts to index), then (index, None) for those decoded after damage.
-
-    decoded  0 4 2 1 3 8 ...     4 is damaged: 2, 1 and 3 refer to it and are shown before it, so the damage is known
-    shown    0 1 2 3 4 ...       only after they came out; what the decoder still holds is looked through for that.
-    """
-    order: dict[int | None, int] = {}  # pts of the packets, in the order of decoding
-    given: list[int] = []
-    damaged_from = math.inf
-    started = landing is None
-    for frame in _decode_packets(stream, packets, order, frame_of):
-        if landing is not None and frame.pts is not None and frame.pts < landing:
-            continue  # refers to what lies before the keyframe
-        if not started:
-            # Intra-refresh streams mark a P frame as a keyframe: what comes after is not exact for a while.
-            if frame.pts != landing or frame.pict_type not in _CLEAN_STARTS:
-                return
-            started = True
-        if frame.is_corrupt:
-            damaged_from = min(damaged_from, order.get(frame.pts, 0))
-            break
-        if frame.pts in frame_of:
-            given.append(frame.pts)
-            yield frame_of[frame.pts], frame
-        if len(given) == len(frame_of):
-            break
-    for frame in _decode_or_none(stream, None) or []:
-        if frame.is_corrupt and (landing is None or frame.pts is None or frame.pts >= landing):
-            damaged_from = min(damaged_from, order.get(frame.pts, 0))
-    for pts in given:
-        if order.get(pts, 0) >= damaged_from:
-            yield frame_of[pts], None
-
-
-def _decode_counting(
-    stream: av.video.stream.VideoStream, packets: Iterable[av.Packet], wanted: set[int]
-) -> Iterator[_Decoded]:
-    """Yield the wanted frames by number, then (number, None) for those that may come after damage."""
-    last = max(wanted)
-    for count, frame in enumerate(_decode_packets(stream, packets, {}, None)):
-        if frame.is_corrupt:
-            # Which frames refer to this one is not known without time stamps: as many as can be shown before it.
-            for number in wanted:
-                if count - _MAX_REORDERED <= number < count:
-                    yield number, None
-            return
-        if count in wanted:
-            yield count, frame
-        if count >= last + _MAX_REORDERED:
-            return
-
-
-def _decode_packets(
-    stream: av.video.stream.VideoStream,
-    packets: Iterable[av.Packet],
-    order: dict[int | None, int],
-    wanted_pts: Container[int | None] | None,
-) -> Iterator[av.VideoFrame]:
-    """Decode until a packet is broken, noting each packet's place in `order`. Frames of other pts may be left out."""
-    skipping = stream.codec_context.codec.canonical_name in _NONREF_IS_EXACT
-    for packet in packets:
-        order[packet.pts] = len(order)
-        if skipping and wanted_pts is not None:
-            needed = packet.pts in wanted_pts or not packet.size
-            stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
-        frames = _decode_or_none(stream, packet)
-        if frames is None:
-            yield from _decode_or_none(stream, None) or []  # what the decoder still holds came before
-            return
-        yield from frames
-
-
-def _decode_or_none(stream: av.video.stream.VideoStream, packet: av.Packet | None) -> list[av.VideoFrame] | None:
-    """The frames that come out for a packet (None drains the decoder), or None where the packet is broken."""
-    try:
-        return list(stream.codec_context.decode(packet))
-    except FFmpegError:
-        return None
+    with VideoReader(path) as reader:
+        return reader.read(frame_indices, short_side=short_side, crop=crop)

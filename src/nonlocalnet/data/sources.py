@@ -10,6 +10,7 @@ rate: frame k of the timeline is what `ffmpeg -r RATE` would extract as its k-th
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Protocol
 
@@ -17,11 +18,11 @@ import numpy as np
 import torch
 from PIL import Image, UnidentifiedImageError
 
-from nonlocalnet.data._frame_index import VideoError, frame_index
-from nonlocalnet.data._gather import FrameTransform, distinct, gather
-from nonlocalnet.data._resize import resize, short_side_size
+from nonlocalnet.data._finish import CropChoice, Finish
+from nonlocalnet.data._frame_index import VideoError
+from nonlocalnet.data._gather import distinct, gather
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry
-from nonlocalnet.data.decode import read_frames
+from nonlocalnet.data.decode import VideoReader
 
 
 class VideoSource(Protocol):
@@ -40,22 +41,32 @@ class VideoSource(Protocol):
         ...
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, transform: FrameTransform | None = None
+        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
         ...
 
+    def close(self) -> None:
+        """Close what is open."""
+        ...
 
-def open_source(entry: VideoEntry) -> VideoSource:
-    """The frames of a listed video.
+
+@contextmanager
+def open_source(entry: VideoEntry) -> Iterator[VideoSource]:
+    """The frames of a listed video, for a `with` statement.
 
     Raises:
         FileNotFoundError: There is no such file or folder.
         VideoError: The file is not a readable, complete video, or the folder holds none of the frames.
     """
     if entry.frames is not None:
-        return FrameFolder(entry.path, entry.frames, fps=entry.fps)
-    return VideoFile(entry.path, fps=entry.fps)
+        source: VideoSource = FrameFolder(entry.path, entry.frames, fps=entry.fps)
+    else:
+        source = VideoFile(entry.path, fps=entry.fps)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 class VideoFile:
@@ -67,7 +78,8 @@ class VideoFile:
     """
 
     def __init__(self, path: Path, *, fps: float | None = None) -> None:
-        index = frame_index(path)
+        self._reader = VideoReader(path)
+        index = self._reader.index
         self.path = path
         self._seconds = index.seconds
         self._fps = fps
@@ -83,12 +95,16 @@ class VideoFile:
         return float(self._seconds[frame]) if self._fps is None else frame / self._fps
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, transform: FrameTransform | None = None
+        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
         distinct(frame_indices, self.num_frames, of=self.path)
         shown = frame_indices if self._shown is None else [self._shown[frame] for frame in frame_indices]
-        return read_frames(self.path, shown, short_side=short_side, transform=transform)
+        return self._reader.read(shown, short_side=short_side, crop=crop)
+
+    def close(self) -> None:
+        """Close the file."""
+        self._reader.close()
 
 
 class FrameFolder:
@@ -111,18 +127,16 @@ class FrameFolder:
         return frame / (self._fps or 1.0)
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, transform: FrameTransform | None = None
+        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
         wanted = distinct(frame_indices, self.num_frames, of=self.path)
-        return gather(self._images(wanted, short_side), frame_indices, transform)
+        finish = Finish(short_side=short_side, crop=crop)
+        images = ((frame, finish(read_image(self.path / self._files.name(frame))[None])) for frame in wanted)
+        return gather(images, frame_indices)
 
-    def _images(self, wanted: list[int], short_side: int | None) -> Iterator[tuple[int, torch.Tensor]]:
-        for frame in wanted:
-            image_1HWC = read_image(self.path / self._files.name(frame))[None]
-            if short_side is not None:
-                image_1HWC = resize(image_1HWC, *short_side_size(image_1HWC.shape[1], image_1HWC.shape[2], short_side))
-            yield frame, image_1HWC
+    def close(self) -> None:
+        """Nothing is open between two reads."""
 
 
 def read_image(path: Path) -> torch.Tensor:

@@ -34,7 +34,10 @@ class CropBox(NamedTuple):
 
     def cut(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 (T, H, W, 3) to (T, crop, crop, 3): cut first, and only the cut is resized (antialiased bilinear)."""
-        cut = frames[:, self.top : self.top + self.height, self.left : self.left + self.width]
+        return self.finish(frames[:, self.top : self.top + self.height, self.left : self.left + self.width])
+
+    def finish(self, cut: torch.Tensor) -> torch.Tensor:
+        """What remains to be done with the box's own pixels, uint8 (T, height, width, 3) to (T, crop, crop, 3)."""
         resized = resize(cut, self.crop, self.crop)
         return (resized.flip(2) if self.mirrored else resized).contiguous()
 
