@@ -53,7 +53,7 @@ def test_a_finished_run_resumes_to_itself_and_a_changed_one_is_refused(videos, r
     assert all(torch.equal(before[name], after[name]) for name in before)
     capsys.readouterr()
     assert main([*again, "--optim.lr", "0.3"]) == 2
-    assert "optim.lr was 0.1 and is 0.3 now" in capsys.readouterr().err
+    assert "optim.lr was 0.0125 and is 0.3 now" in capsys.readouterr().err
 
 
 def test_test_uses_the_runs_own_settings_and_writes_every_video(videos, run, tmp_path, capsys):

@@ -1,11 +1,20 @@
 import itertools
+from fractions import Fraction
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nonlocalnet.data.sampling import ClipGeometry, clip_from, evenly_spaced_clips, parse_clip, random_clip
+from nonlocalnet.data.sampling import (
+    ClipGeometry,
+    clip_from,
+    clips_for_testing,
+    evenly_spaced_clips,
+    parse_clip,
+    random_clip,
+    wrapped_clips,
+)
 
 GEOMETRIES = st.builds(ClipGeometry, st.integers(1, 40), st.integers(1, 10))
 
@@ -98,3 +107,24 @@ def test_evenly_spaced_clips_are_even_and_reach_both_ends(num_frames, geometry, 
     assert starts[0] == 0
     if num_frames >= geometry.span:
         assert clips[-1][-1] == num_frames - 1
+
+
+@given(st.integers(1, 400), st.integers(1, 40), st.integers(1, 8), st.integers(1, 12))
+def test_wrapped_clips_are_the_released_codes(num_frames: int, frames: int, stride: int, num_clips: int) -> None:
+    clips = wrapped_clips(num_frames, ClipGeometry(frames, stride), num_clips=num_clips)
+    for j, clip in enumerate(clips):
+        start = int(Fraction(num_frames, num_clips) * j)
+        assert clip == [(start + i * stride) % num_frames for i in range(frames)]
+    assert (
+        clips_for_testing(num_frames, ClipGeometry(frames, stride), num_clips=num_clips, positions="wrapped") == clips
+    )
+
+
+def test_positions_differ_on_an_ordinary_video() -> None:
+    geometry = ClipGeometry(32, 2)
+    even, wrapped = (
+        [clip[0] for clip in clips_for_testing(300, geometry, num_clips=10, positions=positions)]
+        for positions in ("even", "wrapped")
+    )
+    assert even == [0, 26, 53, 79, 105, 132, 158, 184, 211, 237]
+    assert wrapped == [0, 30, 60, 90, 120, 150, 180, 210, 240, 270]

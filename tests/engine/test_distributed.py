@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from engine.test_resume import assert_same_run
 from engine.two_processes import frozen_run
 from nonlocalnet.engine.runlog import read_metrics
 
@@ -46,3 +48,16 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     weights, others = (torch.load(out / "last.ckpt", weights_only=True)["state_dict"] for out in (one, two))
     for name, tensor in weights.items():
         torch.testing.assert_close(others[name], tensor, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_a_group_killed_in_mid_epoch_ends_bit_identical(tmp_path: Path, kills: int) -> None:
+    script = Path(__file__).with_name("kill_group.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(tmp_path), str(kills)]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=280)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    reached = json.loads(finished.stdout)
+    assert len(reached) == kills
+    assert any(0 < step < 24 and step % 9 for step in reached), reached
+    assert_same_run(tmp_path / "whole", tmp_path / "killed")

@@ -64,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
         show_blocks(console, model)
     if parsed.input is not None:
         shape = _parse_input(parsed.input)
-    _show(console, model, summarise(model, (1, 3, *shape)))
+    show_network(console, model, summarise(model, (1, 3, *shape)))
     return 0
 
 
@@ -90,7 +90,8 @@ def _parse_input(text: str) -> tuple[int, int, int]:
     return frames, height, width
 
 
-def _show(console: Console, model: VideoResNet, summary: ModelSummary) -> None:
+def show_network(console: Console, model: VideoResNet, summary: ModelSummary) -> None:
+    """Print the table of a network's layers, blocks and costs."""
     shape = "x".join(map(str, summary.input_shape[2:]))
     title = f"{model.architecture}, {model.variant}, {model.clip}, for one clip of {shape}"
     table = Table(title=title, title_justify="left")

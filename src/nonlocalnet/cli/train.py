@@ -3,35 +3,35 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 from rich.console import Console
 
 from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
+from nonlocalnet.cli.dry_run import show_plan
+from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.train import is_first_process
+from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.assemble import train_recipe
+from nonlocalnet.recipes.plan import plan_run
+from nonlocalnet.recipes.scaling import describe_scaling, scale_to_batch_size
+
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
-    parser = make_parser(
-        "train",
-        "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
-        "torchrun or SLURM start it on several machines.",
-        usage="nonlocalnet train RECIPE --data.root DIR [options]",
-    )
-    parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
-    parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
-    parser.add_argument(
-        "--init", help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates"
-    )
-    parsed, recipe = parse_with_recipe(parser, argv)
-    out = Path(parsed.out or f"runs/{recipe.name}")
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
-    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+    parsed, recipe = resolve(argv)
     console = Console(quiet=not is_first_process())
+    if parsed.dry_run:
+        show_plan(console, plan_run(recipe))
+        return 0
+    out = Path(parsed.out or f"runs/{recipe.name}")
+    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
         quality = "mAP" if recipe.model.multi_label else "top-1"
@@ -39,3 +39,42 @@ def main(argv: Sequence[str]) -> int:
             f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}", markup=False, highlight=False
         )
     return 0
+
+
+def resolve(argv: Sequence[str]) -> tuple[Namespace, Recipe]:
+    """The parsed arguments and the recipe with its overridden fields, scaled to its batch size unless told not to.
+
+    Raises:
+        ValueError: As `parse_with_recipe` does.
+    """
+    parsed, recipe = _parse(argv, find=find_recipe)
+    base = find_recipe(recipe.name)
+    batch_size = recipe.optim.batch_size
+    if parsed.no_rescale or batch_size == base.optim.batch_size:
+        return parsed, recipe
+    # Parsed again with the scaled values as defaults: what the user gave wins over them.
+    parsed, scaled = _parse(argv, find=lambda name: scale_to_batch_size(find_recipe(name), batch_size))
+    log.info("%s", describe_scaling(base, scaled))
+    return parsed, scaled
+
+
+def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Namespace, Recipe]:
+    parser = make_parser(
+        "train",
+        "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
+        "torchrun or SLURM start it on several machines. With another optim.batch_size, the learning rate and the "
+        "schedule follow by the linear rule, but for what is given.",
+        usage="nonlocalnet train RECIPE --data.root DIR [options]",
+    )
+    parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
+    parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
+    parser.add_argument(
+        "--init", help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates"
+    )
+    parser.add_argument("--no-rescale", action="store_true", help="keep lr and schedule with another optim.batch_size")
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="show the configuration, the network, and memory and time of a step; read and write nothing",
+    )
+    return parse_with_recipe(parser, argv, find=find)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import multiprocessing
-import queue
+import sys
 from collections.abc import Callable
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.context import BaseContext
+from multiprocessing.queues import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from nonlocalnet.engine.errors import ProcessError
 
+_SECONDS_BETWEEN_LOOKS = 0.2
 T_co = TypeVar("T_co", covariant=True)
 
 
@@ -37,42 +40,59 @@ def run_in_processes(work: Work[T_co], *, processes: int, on_item: Callable[[], 
         ProcessError: If a process died.
         Exception: What the first failing process raised; the others are not waited for.
     """
-    context = multiprocessing.get_context("spawn")
-    with context.Manager() as manager:
-        done: queue.Queue[None] = manager.Queue()
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
-            futures = [pool.submit(_run, work, rank, done) for rank in range(processes)]
-            try:
-                _follow(futures, done, on_item)
-                return [future.result() for future in futures]
-            except BrokenProcessPool as error:
-                raise ProcessError(
-                    f"one of {processes} processes died, perhaps for want of memory; fewer processes, or smaller "
-                    "data.test_batch_views, take less"
-                ) from error
-            except BaseException:
-                for process in list(pool._processes.values()):
-                    process.terminate()
-                raise
-
-
-def _follow(futures: list[Future[Any]], done: queue.Queue[None], on_item: Callable[[], object]) -> None:
-    """Count items until every process is done or one has failed."""
-    while not all(future.done() for future in futures):
-        if any(future.done() and future.exception() is not None for future in futures):
-            break
+    context = _context(work)
+    done: SimpleQueue[int] = context.SimpleQueue()
+    with ProcessPoolExecutor(processes, mp_context=context, initializer=_keep, initargs=(done,)) as pool:
+        futures = [pool.submit(_run, work, rank) for rank in range(processes)]
         try:
-            done.get(timeout=0.2)
-        except queue.Empty:
-            continue
-        on_item()
-    while not done.empty():
-        done.get()
-        on_item()
-    for future in futures:
-        if future.done() and (error := future.exception()) is not None:
-            raise error
+            _follow(futures, done, on_item)
+            return [future.result() for future in futures]
+        except BrokenProcessPool as error:
+            raise ProcessError(
+                f"one of {processes} processes died, perhaps for want of memory; fewer processes, or smaller "
+                "data.test_batch_views, take less"
+            ) from error
+        except BaseException:
+            for process in list(pool._processes.values()):
+                process.terminate()
+            raise
 
 
-def _run(work: Work[T_co], rank: int, done: queue.Queue[None]) -> T_co:
-    return work(rank, on_item=lambda: done.put(None))
+def _context(work: object) -> BaseContext:
+    """Processes that share no threads or CUDA state with this one.
+
+    On Linux they are forked from one that has only imported the work's module: importing PyTorch takes seconds.
+    """
+    if sys.platform != "linux":
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([type(work).__module__])
+    return context
+
+
+def _follow(futures: list[Future[Any]], done: SimpleQueue[int], on_item: Callable[[], object]) -> None:
+    """Count items until every process is done or one has failed."""
+    finished = False
+    while not finished:
+        failed = [future for future in futures if future.done() and future.exception() is not None]
+        finished = bool(failed) or all(future.done() for future in futures)
+        while not done.empty():
+            done.get()
+            on_item()
+        if not finished:
+            wait(futures, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
+
+
+# The queue of this process, where it was started by `run_in_processes`.
+_done: SimpleQueue[int] | None = None
+
+
+def _keep(done: SimpleQueue[int]) -> None:
+    global _done
+    _done = done
+
+
+def _run(work: Work[T_co], rank: int) -> T_co:
+    queue = _done
+    assert queue is not None
+    return work(rank, on_item=lambda: queue.put(rank))

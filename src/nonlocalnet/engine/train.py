@@ -29,6 +29,7 @@ from typing_extensions import override
 
 from nonlocalnet.data.decode import VideoError
 from nonlocalnet.data.images import ImageError
+from nonlocalnet.engine.adapt import adapt_network
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.counts import Record
@@ -123,6 +124,7 @@ def train(
         OutputError: If `out` cannot be used or written.
         VideoError: If too many videos cannot be read, in a row or over the run.
     """
+    model = adapt_network(model, trainer)
     checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
     task = ClassifierTask(
         model,
