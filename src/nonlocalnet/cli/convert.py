@@ -6,8 +6,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
-from rich.console import Console
-
 from nonlocalnet.cli.arguments import make_parser, parse
 from nonlocalnet.cli.asked import add_asked, asked_of
 from nonlocalnet.engine.errors import OutputError
@@ -37,5 +35,5 @@ def main(argv: Sequence[str]) -> int:
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     model, _ = load(plan_file(parsed.source, asked_of(parsed)), strict=True)
     write_atomically(target, encode(model, to=parsed.to))
-    Console().print(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes", markup=False, highlight=False)
+    print(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes")
     return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import cast
 
 import torch
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -52,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
         preprocessing = plan.card["preprocessing"]
         shape = (preprocessing["clip_frames"], model.crop or preprocessing["crop"], model.crop or preprocessing["crop"])
         show_file(console, plan, report)
-        if parsed.keys:
+        if parsed["keys"]:  # the attribute is the mapping's method
             show_keys(console, plan, report)
         show_blocks(console, model)
     else:
@@ -94,7 +95,7 @@ def show_network(console: Console, model: VideoResNet, summary: ModelSummary) ->
     """Print the table of a network's layers, blocks and costs."""
     shape = "x".join(map(str, summary.input_shape[2:]))
     title = f"{model.architecture}, {model.variant}, {model.clip}, for one clip of {shape}"
-    table = Table(title=title, title_justify="left")
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for column in ("layer", "kind", "output"):
         table.add_column(column, no_wrap=True)
     for column in ("parameters", "multiply-adds"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -46,19 +47,19 @@ def show_blocks(console: Console, model: VideoResNet) -> None:
     blocks = nonlocal_blocks(model)
     if not blocks:
         return
-    table = Table(title="Non-local blocks", title_justify="left")
-    for column in ("after", "pairwise", "scale", "channels", "subsampling", "frames of a group", "norm"):
+    table = Table(title="Non-local blocks", title_justify="left", box=SIMPLE)
+    for column in ("after", "pairwise", "scale", "channels", "pooled", "groups", "norm"):
         table.add_column(column, no_wrap=True)
     for path, block in blocks.items():
-        order = "before phi, g" if block.subsample_first else "after phi, g"
+        order = "before" if block.subsample_first else "after"  # phi and g
         pool = "x".join(map(str, block.pool_kernel))
         table.add_row(
             path.removesuffix("_nonlocal"),
             block.pairwise,
             str(block.scale) if block.pairwise.endswith("gaussian") else "1 / M",
-            f"{block.channels} / {block.inner_channels}",
+            f"{block.channels}/{block.inner_channels}",
             f"{pool} {order}" if max(block.pool_kernel) > 1 else "none",
-            str(block.temporal_group_frames or "all"),
+            "none" if block.temporal_group_frames is None else f"{block.temporal_group_frames} frames",
             "none" if block.norm is None else "batch",
         )
     console.print(table)

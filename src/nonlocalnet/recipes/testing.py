@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, Subset
 from nonlocalnet import zoo
 from nonlocalnet.data.annotations import VideoList
 from nonlocalnet.data.datasets import TestVideos
+from nonlocalnet.data.sampling import ClipGeometry
 from nonlocalnet.data.transforms import normalisation, normalise
 from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.files import prepare_output
@@ -78,6 +79,7 @@ def test_recipe(
         warn_of_slow_bf16(device)
     share = _Share(
         recipe=recipe,
+        clip=_clip(recipe, card, least=model.min_input_size[0]),
         plan=plan,
         videos=videos,
         preprocessing=card["preprocessing"],
@@ -90,6 +92,7 @@ def test_recipe(
     about = {
         "weights": str(weights),
         "recipe": dataclasses.asdict(recipe),
+        "clip": f"{share.clip.frames}x{share.clip.stride}",
         "inference": dataclasses.asdict(inference),
     }
     paths = [str(entry.path) for entry in videos.entries]
@@ -103,14 +106,19 @@ def _for_weights(recipe: Recipe, card: dict[str, Any], *, num_classes: int) -> R
     """The recipe with the network of the weights: of their training here, or of another program."""
     if card["recipe"] is not None:
         return dataclasses.replace(recipe, model=ModelConfig(**card["recipe"]["model"]))
-    preprocessing = card["preprocessing"]
-    own = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card["multi_label"])
-    data = dataclasses.replace(
-        recipe.data,
-        clip_frames=recipe.data.clip_frames or preprocessing["clip_frames"],
-        frame_stride=recipe.data.frame_stride or preprocessing["frame_stride"],
-    )
-    return dataclasses.replace(recipe, model=own, data=data)
+    model = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card["multi_label"])
+    return dataclasses.replace(recipe, model=model)
+
+
+def _clip(recipe: Recipe, card: dict[str, Any], *, least: int) -> ClipGeometry:
+    """The recipe's clip; that of the weights where they come from another program and `data` does not set it."""
+    if card["recipe"] is not None:
+        return clip_geometry(recipe)
+    own, data = card["preprocessing"], recipe.data
+    clip = ClipGeometry(data.clip_frames or own["clip_frames"], data.frame_stride or own["frame_stride"])
+    if clip.frames < least:
+        raise ValueError(f"data.clip_frames must be at least {least} for the strides of the weights, got {clip.frames}")
+    return clip
 
 
 def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Pooling = "mean") -> TestSummary:
@@ -139,6 +147,7 @@ class _Share:
     """Scores the videos rank, rank + devices, rank + 2 devices, ... of a list; picklable."""
 
     recipe: Recipe
+    clip: ClipGeometry
     plan: zoo.Plan
     videos: VideoList
     preprocessing: dict[str, Any]
@@ -156,7 +165,7 @@ class _Share:
         data = self.recipe.data
         device = torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device)
         fast, exact = for_inference(zoo.load(self.plan, strict=True)[0], self.inference)
-        dataset = build_test_videos(self.recipe, self.videos)
+        dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
         return score_videos(
             fast,
             DataLoader(
@@ -176,12 +185,12 @@ class _Share:
         )
 
 
-def build_test_videos(recipe: Recipe, videos: VideoList) -> TestVideos:
-    """Videos with all the views of the recipe's protocol."""
+def build_test_videos(recipe: Recipe, videos: VideoList, *, clip: ClipGeometry | None = None) -> TestVideos:
+    """Videos with all the views of the recipe's protocol; `clip` None is the recipe's."""
     data = recipe.data
     return TestVideos(
         videos,
-        clip_geometry(recipe),
+        clip or clip_geometry(recipe),
         num_clips=data.test_clips,
         positions=data.test_positions,
         crops=data.test_crops,

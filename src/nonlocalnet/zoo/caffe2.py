@@ -54,7 +54,7 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
     variant = _variant(path)
     statements = [
         f"clip {clip}, from {whence}: the blobs do not say it",
-        f"variant {variant}: {'the release' if variant == 'release' else 'a file of that program by its name'}",
+        "pools and head of the release" if variant == "release" else f"variant {variant}, by the file's name",
     ]
     arguments = dict(structure.arguments)
     if affine:
