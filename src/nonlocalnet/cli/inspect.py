@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import cast
 
 import torch
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -95,7 +94,7 @@ def show_network(console: Console, model: VideoResNet, summary: ModelSummary) ->
     """Print the table of a network's layers, blocks and costs."""
     shape = "x".join(map(str, summary.input_shape[2:]))
     title = f"{model.architecture}, {model.variant}, {model.clip}, for one clip of {shape}"
-    table = Table(title=title, title_justify="left", box=SIMPLE)
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("layer", "kind", "output"):
         table.add_column(column, no_wrap=True)
     for column in ("parameters", "multiply-adds"):

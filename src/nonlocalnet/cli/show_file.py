@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -47,7 +46,7 @@ def show_blocks(console: Console, model: VideoResNet) -> None:
     blocks = nonlocal_blocks(model)
     if not blocks:
         return
-    table = Table(title="Non-local blocks", title_justify="left", box=SIMPLE)
+    table = Table(title="Non-local blocks", title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in ("after", "pairwise", "scale", "channels", "pooled", "groups", "norm"):
         table.add_column(column, no_wrap=True)
     for path, block in blocks.items():
