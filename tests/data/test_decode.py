@@ -19,7 +19,7 @@ from make_videos import (
     write_two_streams,
     write_video,
 )
-from nonlocalnet.data import _decoding, _to_rgb
+from nonlocalnet.data import _decoder, _decoding, _to_rgb
 from nonlocalnet.data._finish import Finish
 from nonlocalnet.data.decode import VideoError, count_frames, probe, read_frames
 from nonlocalnet.data.transforms import CropBox
@@ -39,6 +39,12 @@ FORMATS = {
     "h264_b_frames.avi": {"b_frames": 3},
     "hevc.mp4": {"codec": "libx265", "b_frames": 3},
     "vp9.webm": {"codec": "libvpx-vp9"},
+    "vp9_hidden_frames.webm": {
+        "codec": "libvpx-vp9",
+        "options": {"deadline": "good", "cpu-used": "5", "auto-alt-ref": "1", "lag-in-frames": "16"},
+    },
+    "vp9_yuv444.webm": {"codec": "libvpx-vp9", "pix_fmt": "yuv444p"},
+    "vp9_turned.mp4": {"codec": "libvpx-vp9", "rotation": 90},
     "av1.mkv": {"codec": "libsvtav1"},
     "mpeg4_b_frames.avi": {"codec": "mpeg4"},
     "variable_rate.mp4": {"pts_ms": VARIABLE_MS},
@@ -300,6 +306,12 @@ def test_broken_files_are_refused_by_name_and_reason(folder, name):
             call(path)
 
 
+def test_vp9_is_read_without_libvpx_too(folder, monkeypatch):
+    path = write_video(folder / "no_libvpx.webm", codec="libvpx-vp9")
+    monkeypatch.setattr(_decoder, "_VP9", "no-such-decoder")
+    assert read_indices(read_frames(path, [3, 30])) == [3, 30]
+
+
 def test_frames_after_a_broken_packet_are_not_made_up(folder):
     path = write_video(folder / "hole.mp4", gop=250, b_frames=0)
     with av.open(str(path)) as container:
@@ -323,6 +335,8 @@ def test_frames_after_a_broken_packet_are_not_made_up(folder):
         ("h264.avi", {}),
         ("mpeg4.mp4", {"codec": "mpeg4"}),
         ("av1.mkv", {"codec": "libsvtav1"}),
+        ("vp9.webm", {"codec": "libvpx-vp9"}),
+        ("vp9.mp4", {"codec": "libvpx-vp9"}),
     ],
 )
 def test_damage_inside_a_packet_never_gives_wrong_pixels(folder, name, encoding):

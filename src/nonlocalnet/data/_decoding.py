@@ -18,8 +18,10 @@ import av.container
 import av.video.stream
 import numpy as np
 from av.error import FFmpegError
+from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
+from nonlocalnet.data._decoder import decoder_of
 from nonlocalnet.data._frame_index import FrameIndex, VideoError, open_video
 
 # Leaving out non-reference frames does not change the others in these codecs. In AV1 it does.
@@ -47,10 +49,11 @@ def decoded(
     A frame that turns out to be damaged is yielded again, or the error is raised.
     """
     missing = set(wanted)
+    decoder = decoder_of(stream, turned=index.turned)
     # A keyframe may be no clean start (a wrong seek table, intra refresh): then everything is decoded from the first
     # frame on.
     if index.by_pts:
-        yield from _kept(_decode_from_keyframes(container, stream, index, wanted), missing)
+        yield from _kept(_decode_from_keyframes(container, stream, decoder, index, wanted), missing)
     if missing:
         yield from _kept(_decode_from_start(path, index, sorted(missing)), missing)
     if missing:
@@ -71,22 +74,27 @@ def _kept(frames: Iterator[_Decoded], missing: set[int]) -> Iterator[tuple[int, 
 
 
 def _decode_from_keyframes(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream, index: FrameIndex, wanted: list[int]
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    decoder: VideoCodecContext,
+    index: FrameIndex,
+    wanted: list[int],
 ) -> Iterator[_Decoded]:
     """Yield those wanted frames that can be decoded exactly from the keyframe before them."""
     # Only the first packet says which encoder wrote a 4:4:4 H.264 stream; the decoder needs that to read old ones.
-    if stream.codec_context.name == "h264" and "4:4:4" in (stream.codec_context.profile or ""):
+    if decoder.name == "h264" and "4:4:4" in (decoder.profile or ""):
         container.seek(int(index.pts[0]), stream=stream)
-        stream.codec_context.skip_frame = "DEFAULT"
-        _decode_or_none(stream, next(container.demux(stream)))
+        decoder.skip_frame = "DEFAULT"
+        _decode_or_none(decoder, next(container.demux(stream)))
     for keyframe, frames in _segments(index, wanted):
         container.seek(int(index.pts[keyframe]), stream=stream)
+        decoder.flush_buffers()
         packets = container.demux(stream)
         landing = next(packets)
         if not landing.is_keyframe or landing.pts is None or landing.pts > index.pts[keyframe]:
             continue
         frame_of = {int(index.pts[frame]): frame for frame in frames}
-        yield from _decode_known_by_pts(stream, itertools.chain((landing,), packets), frame_of, landing.pts)
+        yield from _decode_known_by_pts(decoder, itertools.chain((landing,), packets), frame_of, landing.pts)
 
 
 def _segments(index: FrameIndex, wanted: list[int]) -> list[tuple[int, list[int]]]:
@@ -112,15 +120,16 @@ def _decode_from_start(path: Path, index: FrameIndex, wanted: list[int]) -> Iter
     """Yield those wanted frames that come before any broken packet, known by their pts or by counting."""
     container, stream = open_video(path)
     with container:
+        decoder = decoder_of(stream, turned=index.turned)
         if index.by_pts:
             frame_of = {int(index.pts[frame]): frame for frame in wanted}
-            yield from _decode_known_by_pts(stream, container.demux(stream), frame_of, None)
+            yield from _decode_known_by_pts(decoder, container.demux(stream), frame_of, None)
         else:
-            yield from _decode_counting(stream, container.demux(stream), set(wanted))
+            yield from _decode_counting(decoder, container.demux(stream), set(wanted))
 
 
 def _decode_known_by_pts(
-    stream: av.video.stream.VideoStream, packets: Iterable[av.Packet], frame_of: dict[int, int], landing: int | None
+    decoder: VideoCodecContext, packets: Iterable[av.Packet], frame_of: dict[int, int], landing: int | None
 ) -> Iterator[_Decoded]:
     """Yield the frames of `frame_of` (pts to index), then (index, None) for those decoded after damage.
 
@@ -131,7 +140,7 @@ def _decode_known_by_pts(
     given: list[int] = []
     damaged_from = math.inf
     started = landing is None
-    for frame in _decode_packets(stream, packets, order, frame_of):
+    for frame in _decode_packets(decoder, packets, order, frame_of):
         if landing is not None and frame.pts is not None and frame.pts < landing:
             continue  # refers to what lies before the keyframe
         if not started:
@@ -147,7 +156,7 @@ def _decode_known_by_pts(
             yield frame_of[frame.pts], frame
         if len(given) == len(frame_of):
             break
-    for frame in _decode_or_none(stream, None) or []:
+    for frame in _decode_or_none(decoder, None) or []:
         if frame.is_corrupt and (landing is None or frame.pts is None or frame.pts >= landing):
             damaged_from = min(damaged_from, order.get(frame.pts, 0))
     for pts in given:
@@ -155,12 +164,10 @@ def _decode_known_by_pts(
             yield frame_of[pts], None
 
 
-def _decode_counting(
-    stream: av.video.stream.VideoStream, packets: Iterable[av.Packet], wanted: set[int]
-) -> Iterator[_Decoded]:
+def _decode_counting(decoder: VideoCodecContext, packets: Iterable[av.Packet], wanted: set[int]) -> Iterator[_Decoded]:
     """Yield the wanted frames by number, then (number, None) for those that may come after damage."""
     last = max(wanted)
-    for count, frame in enumerate(_decode_packets(stream, packets, {}, None)):
+    for count, frame in enumerate(_decode_packets(decoder, packets, {}, None)):
         if frame.is_corrupt:
             # Which frames refer to this one is not known without time stamps: as many as can be shown before it.
             for number in wanted:
@@ -174,28 +181,28 @@ def _decode_counting(
 
 
 def _decode_packets(
-    stream: av.video.stream.VideoStream,
+    decoder: VideoCodecContext,
     packets: Iterable[av.Packet],
     order: dict[int | None, int],
     wanted_pts: Container[int | None] | None,
 ) -> Iterator[av.VideoFrame]:
     """Decode until a packet is broken, noting each packet's place in `order`. Frames of other pts may be left out."""
-    skipping = stream.codec_context.codec.canonical_name in _NONREF_IS_EXACT
+    skipping = decoder.codec.canonical_name in _NONREF_IS_EXACT
     for packet in packets:
         order[packet.pts] = len(order)
         if skipping and wanted_pts is not None:
             needed = packet.pts in wanted_pts or not packet.size
-            stream.codec_context.skip_frame = "DEFAULT" if needed else "NONREF"
-        frames = _decode_or_none(stream, packet)
+            decoder.skip_frame = "DEFAULT" if needed else "NONREF"
+        frames = _decode_or_none(decoder, packet)
         if frames is None:
-            yield from _decode_or_none(stream, None) or []  # what the decoder still holds came before
+            yield from _decode_or_none(decoder, None) or []  # what the decoder still holds came before
             return
         yield from frames
 
 
-def _decode_or_none(stream: av.video.stream.VideoStream, packet: av.Packet | None) -> list[av.VideoFrame] | None:
+def _decode_or_none(decoder: VideoCodecContext, packet: av.Packet | None) -> list[av.VideoFrame] | None:
     """The frames that come out for a packet (None drains the decoder), or None where the packet is broken."""
     try:
-        return list(stream.codec_context.decode(packet))
+        return list(decoder.decode(packet))
     except FFmpegError:
         return None

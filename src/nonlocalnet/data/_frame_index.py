@@ -1,6 +1,6 @@
 """Where the frames of a video file lie: a scan of the packets' time stamps, without decoding."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
 
@@ -39,6 +39,7 @@ class FrameIndex:
         seconds: When each frame is shown, counted from the first, float64 (N,); where `by_pts` is false, evenly spread
             over the duration.
         duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
+        turned: Whether the container turns the pictures; looked at for VP9 only (`_decoder`).
     """
 
     pts: npt.NDArray[np.int64]
@@ -46,6 +47,7 @@ class FrameIndex:
     by_pts: bool
     seconds: npt.NDArray[np.float64]
     duration_seconds: float
+    turned: bool = False
 
     @property
     def num_frames(self) -> int:
@@ -142,8 +144,11 @@ def _scan(
 ) -> FrameIndex:
     # Packets that an edit list discards are decoded but not shown.
     shown: list[tuple[int | None, int, bool]] = []
+    turned = False
     try:
         for packet in container.demux(stream):
+            if not shown and stream.codec_context.name == "vp9":
+                turned = any(frame.rotation for frame in stream.codec_context.decode(packet))
             if packet.size and not packet.is_discard:
                 shown.append((packet.pts, packet.duration or 0, packet.is_keyframe))
     except FFmpegError as error:
@@ -153,7 +158,7 @@ def _scan(
         raise VideoError(f"{path}: truncated: {part} are in the file; fetch it again or leave it out")
     if not shown:
         raise VideoError(f"{path}: its video stream holds no frame")
-    return _build(container.format.name, stream, shown)
+    return replace(_build(container.format.name, stream, shown), turned=turned)
 
 
 def _build(

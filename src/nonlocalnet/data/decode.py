@@ -146,8 +146,8 @@ def read_frames(
     Raises:
         FileNotFoundError: There is no such file.
         VideoError: The file is not a readable, complete video, or a wanted frame cannot be decoded or comes after
-            damage. Damage inside a packet is known only where the decoder reports it: those of H.264, MPEG-4 and AV1
-            do, those of HEVC and VP9 often do not, and then wrong pixels are returned.
+            damage. Damage inside a packet is known only where the decoder reports it: those of H.264, MPEG-4, AV1 and
+            VP9 nearly always do, that of HEVC often does not, and then wrong pixels are returned.
         ValueError: An index is out of range, or none is given; or both `short_side` and `crop` are.
     """
     with VideoReader(path) as reader:

@@ -12,6 +12,7 @@ from multiprocessing.queues import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from nonlocalnet.engine.errors import ProcessError
+from nonlocalnet.engine.orphans import end_with_parent
 
 _SECONDS_BETWEEN_LOOKS = 0.2
 T_co = TypeVar("T_co", covariant=True)
@@ -90,6 +91,7 @@ _done: SimpleQueue[int] | None = None
 def _keep(done: SimpleQueue[int]) -> None:
     global _done
     _done = done
+    end_with_parent()
 
 
 def _run(work: Work[T_co], rank: int) -> T_co:
