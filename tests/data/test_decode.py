@@ -21,6 +21,7 @@ from make_videos import (
 )
 from nonlocalnet.data import _decoding, _to_rgb
 from nonlocalnet.data._finish import Finish
+from nonlocalnet.data._planes import plane_views
 from nonlocalnet.data.decode import VideoError, count_frames, probe, read_frames
 from nonlocalnet.data.transforms import CropBox
 
@@ -191,7 +192,7 @@ def test_cropping_before_the_conversion_of_any_bytes(pix_fmt):
     for _ in range(60):
         height, width = 2 * int(rng.integers(1, 80)), int(rng.integers(1, 300))
         frame = av.VideoFrame(width, height, pix_fmt)
-        for plane in _to_rgb._planes(frame):
+        for plane in plane_views(frame):
             plane[:] = rng.integers(0, 256, plane.shape, np.uint8)
         frame.colorspace, frame.color_range = int(rng.choice((1, 2, 5, 9))), int(rng.choice((0, 1, 2)))
         top, left = int(rng.integers(height)), int(rng.integers(width))

@@ -16,7 +16,7 @@ COMMANDS = {
     "test": "test weights on a list of videos",
     "predict": "name the classes of videos",
     "inspect": "show the architecture, parameters and FLOPs of a checkpoint or a network",
-    "data": "generate videos",
+    "data": "generate, check and prepare videos",
 }
 
 

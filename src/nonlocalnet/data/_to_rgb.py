@@ -1,12 +1,11 @@
 """A decoded frame as upright RGB bytes."""
 
 import av
-import numpy as np
-import numpy.typing as npt
 import torch
 from av.video.reformatter import VideoReformatter
 
 from nonlocalnet.data._finish import Finish
+from nonlocalnet.data._planes import plane_views
 from nonlocalnet.data.transforms import CropBox
 
 # Each 2 x 2 block of pixels has one pair of colour values, which FFmpeg's conversion of frames of even height takes as
@@ -48,17 +47,9 @@ class ToRgb:
         if self._cropped is None:
             self._cropped = av.VideoFrame(right - left, bottom - top, frame.format.name)
         self._cropped.colorspace, self._cropped.color_range = frame.colorspace, frame.color_range
-        for plane, (source, target) in enumerate(zip(_planes(frame), _planes(self._cropped), strict=True)):
+        for plane, (source, target) in enumerate(zip(plane_views(frame), plane_views(self._cropped), strict=True)):
             shift = min(plane, 1)  # colour planes have half the size
             rows, columns = target.shape
             target[:] = source[top >> shift :, left >> shift :][:rows, :columns]
         across, down = box.left - left, box.top - top
         return self._convert(self._cropped)[:, down : down + box.height, across : across + box.width]
-
-
-def _planes(frame: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
-    """Views of the planes' bytes, without the padding at the ends of their rows."""
-    return [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in frame.planes
-    ]
