@@ -19,7 +19,7 @@ COMMANDS = {
     "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
     "convert": "write weights in another program's format",
     "weights": "list or fetch the weights that the paper's authors released",
-    "data": "generate videos",
+    "data": "generate, check and prepare videos",
 }
 
 

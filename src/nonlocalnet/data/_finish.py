@@ -1,4 +1,4 @@
-"""What happens to each upright RGB frame of a read before the next is fetched."""
+"""What happens to the upright RGB frames of a read before the next ones are fetched."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -20,8 +20,7 @@ class Finish:
         crop: Draws the box that is cut from every frame; None keeps the whole.
 
     Attributes:
-        size: (height, width) of the first frame, after `begin`.
-        box: The box drawn for it.
+        box: The box, drawn by `begin`; None before, and where there is none.
 
     Raises:
         ValueError: Both are given.
@@ -32,21 +31,26 @@ class Finish:
             raise ValueError("give short_side or crop, not both: a crop says itself what size it is resized to")
         self._short_side = short_side
         self._crop = crop
-        self.size: tuple[int, int] | None = None
+        self._size: tuple[int, int] | None = None
         self.box: CropBox | None = None
 
     def begin(self, height: int, width: int) -> tuple[int, int]:
-        """Fix size and box by the first frame's size; later calls change nothing. Returns the first frame's size."""
-        if self.size is None:
-            self.size = height, width
+        """Fix size and box by the first frame's size, at the first call. Returns the first frame's size."""
+        if self._size is None:
+            self._size = height, width
             self.box = self._crop(height, width) if self._crop is not None else None
-        return self.size
+        return self._size
 
-    def __call__(self, frame_1HWC: torch.Tensor) -> torch.Tensor:
-        """uint8 (1, H, W, 3) to (1, H', W', 3)."""
+    def region(self, frame_1HWC: torch.Tensor) -> torch.Tensor:
+        """The pixels of a frame that are needed, in the first frame's scale."""
         # Some streams change size midway; the first wanted frame decides.
-        size = self.begin(frame_1HWC.shape[1], frame_1HWC.shape[2])
-        frame_1HWC = resize(frame_1HWC, *size)
-        if self._short_side is not None:
-            frame_1HWC = resize(frame_1HWC, *short_side_size(*size, self._short_side))
-        return frame_1HWC if self.box is None else self.box.cut(frame_1HWC)
+        frame_1HWC = resize(frame_1HWC, *self.begin(frame_1HWC.shape[1], frame_1HWC.shape[2]))
+        return frame_1HWC if self.box is None else self.box.region(frame_1HWC)
+
+    def __call__(self, regions_THWC: torch.Tensor) -> torch.Tensor:
+        """Regions of any number of frames, uint8 (T, h, w, 3), at the size that was asked for."""
+        if self.box is not None:
+            return self.box.finish(regions_THWC)
+        if self._short_side is None:
+            return regions_THWC
+        return resize(regions_THWC, *short_side_size(regions_THWC.shape[1], regions_THWC.shape[2], self._short_side))

@@ -1,9 +1,11 @@
 """Frames that come one by one, in any order, into the one tensor that was asked for."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
+
+_BYTES_TOGETHER = 4 << 20  # all crops of a 340x256 clip, 4 of a 720p clip, one whole 720p frame
 
 
 def distinct(frame_indices: Sequence[int], num_frames: int, *, of: object) -> list[int]:
@@ -21,13 +23,18 @@ def distinct(frame_indices: Sequence[int], num_frames: int, *, of: object) -> li
     return wanted
 
 
-def gather(frames: Iterable[tuple[int, torch.Tensor]], frame_indices: Sequence[int]) -> torch.Tensor:
+def gather(
+    regions: Iterable[tuple[int, torch.Tensor]],
+    frame_indices: Sequence[int],
+    finish: Callable[[torch.Tensor], torch.Tensor],
+) -> torch.Tensor:
     """Put frames where they are asked for.
 
     Args:
-        frames: (index, uint8 (1, H, W, 3)) of every distinct index at least once, all of one size; a later one takes
+        regions: (index, uint8 (1, h, w, 3)) of every distinct index at least once, all of one size; a later one takes
             the place of an earlier one.
         frame_indices: What was asked for, in any order and with repetitions.
+        finish: Work on a few frames together, before more are fetched: uint8 (T, h, w, 3) to (T, H, W, 3).
 
     Returns:
         uint8 (N, H, W, 3), in the order of `frame_indices`.
@@ -35,10 +42,26 @@ def gather(frames: Iterable[tuple[int, torch.Tensor]], frame_indices: Sequence[i
     wanted, positions = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
     row_of = {int(frame): row for row, frame in enumerate(wanted)}
     out: torch.Tensor | None = None
-    for number, frame_1HWC in frames:
+    for numbers, regions_THWC in _together(regions):
+        frames_THWC = finish(regions_THWC)
         if out is None:
-            out = torch.empty((len(wanted), *frame_1HWC.shape[1:]), dtype=torch.uint8)
-        out[row_of[number]] = frame_1HWC[0]
+            out = torch.empty((len(wanted), *frames_THWC.shape[1:]), dtype=torch.uint8)
+        for number, frame_HWC in zip(numbers, frames_THWC, strict=True):
+            out[row_of[number]] = frame_HWC
     assert out is not None
     in_order = len(positions) == len(wanted) and bool((np.diff(positions) > 0).all())
     return out if in_order else out[torch.from_numpy(positions.reshape(-1))]
+
+
+def _together(regions: Iterable[tuple[int, torch.Tensor]]) -> Iterator[tuple[list[int], torch.Tensor]]:
+    """As many at a time as fit into `_BYTES_TOGETHER`: calls on single small frames cost more than their work."""
+    numbers: list[int] = []
+    frames: list[torch.Tensor] = []
+    for number, frame_1HWC in regions:
+        numbers.append(number)
+        frames.append(frame_1HWC)
+        if (len(frames) + 1) * frame_1HWC.nbytes > _BYTES_TOGETHER:
+            yield numbers, torch.cat(frames) if len(frames) > 1 else frames[0]
+            numbers, frames = [], []
+    if frames:
+        yield numbers, torch.cat(frames)

@@ -1,24 +1,25 @@
 """A decoded frame as upright RGB bytes."""
 
 import av
-import numpy as np
-import numpy.typing as npt
 import torch
 from av.video.reformatter import VideoReformatter
 
 from nonlocalnet.data._finish import Finish
+from nonlocalnet.data._planes import plane_views
 from nonlocalnet.data.transforms import CropBox
 
 # Each 2 x 2 block of pixels has one pair of colour values, which FFmpeg's conversion of frames of even height takes as
 # it is: a crop from an even corner converts to the same bytes alone as within the frame. Of odd height it interpolates.
 _CROPPED_FIRST = frozenset({"yuv420p", "yuvj420p"})
+_PIXELS_SAVED = 1 << 17  # from about here on, copying the crop's bytes costs less than converting the pixels around it
 
 
 class ToRgb:
     """Converts the frames of one read.
 
     Args:
-        finish: What is done with each frame. Of a crop only its own pixels are converted, where that gives the same.
+        finish: What is done with the frames afterwards. Of a crop only its own pixels are converted, where that is
+            exact and faster.
     """
 
     def __init__(self, finish: Finish) -> None:
@@ -27,14 +28,15 @@ class ToRgb:
         self._cropped: av.VideoFrame | None = None
 
     def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
-        """uint8 (1, H', W', 3)."""
+        """The pixels that `finish` needs, uint8 (1, h, w, 3)."""
         quarter_turns = round(frame.rotation / 90) % 4
         if not quarter_turns and not frame.height % 2 and frame.format.name in _CROPPED_FIRST:
             size, box = self._finish.begin(frame.height, frame.width), self._finish.box
-            if box is not None and size == (frame.height, frame.width):
-                return box.finish(self._convert_box(frame, box))
+            saved = frame.height * frame.width - box.height * box.width if box is not None else 0
+            if box is not None and size == (frame.height, frame.width) and saved > _PIXELS_SAVED:
+                return self._convert_box(frame, box)
         frame_1HWC = self._convert(frame)
-        return self._finish(frame_1HWC.rot90(quarter_turns, (1, 2)) if quarter_turns else frame_1HWC)
+        return self._finish.region(frame_1HWC.rot90(quarter_turns, (1, 2)) if quarter_turns else frame_1HWC)
 
     def _convert(self, frame: av.VideoFrame) -> torch.Tensor:
         # Not more than one thread: starting threads for every frame costs more than the conversion.
@@ -48,17 +50,9 @@ class ToRgb:
         if self._cropped is None:
             self._cropped = av.VideoFrame(right - left, bottom - top, frame.format.name)
         self._cropped.colorspace, self._cropped.color_range = frame.colorspace, frame.color_range
-        for plane, (source, target) in enumerate(zip(_planes(frame), _planes(self._cropped), strict=True)):
+        for plane, (source, target) in enumerate(zip(plane_views(frame), plane_views(self._cropped), strict=True)):
             shift = min(plane, 1)  # colour planes have half the size
             rows, columns = target.shape
             target[:] = source[top >> shift :, left >> shift :][:rows, :columns]
         across, down = box.left - left, box.top - top
         return self._convert(self._cropped)[:, down : down + box.height, across : across + box.width]
-
-
-def _planes(frame: av.VideoFrame) -> list[npt.NDArray[np.uint8]]:
-    """Views of the planes' bytes, without the padding at the ends of their rows."""
-    return [
-        np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
-        for plane in frame.planes
-    ]

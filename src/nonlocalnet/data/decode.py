@@ -81,9 +81,10 @@ class VideoReader:
     ) -> torch.Tensor:
         """Read frames; see `read_frames`."""
         wanted = distinct(frame_indices, self.index.num_frames, of=self.path)
-        to_rgb = ToRgb(Finish(short_side=short_side, crop=crop))
+        finish = Finish(short_side=short_side, crop=crop)
+        to_rgb = ToRgb(finish)
         frames = decoded(self.path, self._container, self._stream, self.index, wanted)
-        return gather(((number, to_rgb(frame)) for number, frame in frames), frame_indices)
+        return gather(((number, to_rgb(frame)) for number, frame in frames), frame_indices, finish)
 
     def close(self) -> None:
         """Close the file."""

@@ -132,8 +132,8 @@ class FrameFolder:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
         wanted = distinct(frame_indices, self.num_frames, of=self.path)
         finish = Finish(short_side=short_side, crop=crop)
-        images = ((frame, finish(read_image(self.path / self._files.name(frame))[None])) for frame in wanted)
-        return gather(images, frame_indices)
+        images = ((frame, finish.region(read_image(self.path / self._files.name(frame))[None])) for frame in wanted)
+        return gather(images, frame_indices, finish)
 
     def close(self) -> None:
         """Nothing is open between two reads."""

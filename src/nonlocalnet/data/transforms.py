@@ -34,7 +34,11 @@ class CropBox(NamedTuple):
 
     def cut(self, frames: torch.Tensor) -> torch.Tensor:
         """uint8 (T, H, W, 3) to (T, crop, crop, 3): cut first, and only the cut is resized (antialiased bilinear)."""
-        return self.finish(frames[:, self.top : self.top + self.height, self.left : self.left + self.width])
+        return self.finish(self.region(frames))
+
+    def region(self, frames: torch.Tensor) -> torch.Tensor:
+        """The box's own pixels, a view (T, height, width, 3) of (T, H, W, 3)."""
+        return frames[:, self.top : self.top + self.height, self.left : self.left + self.width]
 
     def finish(self, cut: torch.Tensor) -> torch.Tensor:
         """What remains to be done with the box's own pixels, uint8 (T, height, width, 3) to (T, crop, crop, 3)."""

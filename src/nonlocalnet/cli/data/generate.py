@@ -10,25 +10,9 @@ from nonlocalnet.cli.arguments import make_parser, parse
 from nonlocalnet.cli.progress import counted
 from nonlocalnet.data.generated import write_long_range_videos
 
-ACTIONS = ("generate",)
-
 
 def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet data ACTION ...`."""
-    if not argv or argv[0] in ("-h", "--help"):
-        Console().print(
-            "usage: nonlocalnet data generate DIR [options]\n\n"
-            "  generate  write H.264 videos and their lists; the class depends on things far apart in space and time",
-            markup=False,
-        )
-        return 0
-    action, *rest = argv
-    if action not in ACTIONS:
-        raise ValueError(f"unknown action {action!r} of `nonlocalnet data`; there is: {', '.join(ACTIONS)}")
-    return _generate(rest)
-
-
-def _generate(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet data generate ...`."""
     parser = make_parser("data generate", "Write a data set of long-range videos as H.264 files with their lists.")
     parser.add_function_arguments(write_long_range_videos, as_positional=True, skip={"on_video"})
     arguments = parse(parser, argv).as_dict()
