@@ -132,7 +132,13 @@ def load_videos(
     source = Path(data.root) / name
     own_names = source.is_file() and (source.parent / CLASS_NAMES_FILE).is_file()
     classes = None if own_names else class_names
-    videos = load_video_list(source, root=data.root, num_classes=recipe.model.num_classes, classes=classes)
+    videos = load_video_list(
+        source,
+        root=data.root,
+        num_classes=recipe.model.num_classes,
+        classes=classes,
+        multi_label=recipe.model.multi_label,
+    )
     _compare_class_names(videos, class_names)
     kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
     return videos._replace(entries=kept)
