@@ -239,6 +239,8 @@ def train_recipe(
     if is_first_process():
         prepare_output(out, resume=resume)
         write_atomically(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+    if start_step == 0 and init is None and recipe.starts_from:
+        log.info("%s is meant to start from %s, given with --init; it starts fresh", recipe.name, recipe.starts_from)
     log.info(
         "training %s on %s: %d videos, %d to validate", recipe.name, device, *map(_size, (train_videos, val_videos))
     )
