@@ -10,9 +10,11 @@ from typing import Any
 import pytest
 import torch
 
+from nonlocalnet import zoo
 from nonlocalnet.data.decode import count_frames
 from nonlocalnet.data.sampling import wrapped_clips
 from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.errors import NonFiniteError
 from nonlocalnet.engine.inference import Inference
 from nonlocalnet.engine.scores import load_scores
 from nonlocalnet.engine.summary import TestSummary
@@ -60,17 +62,19 @@ def test_three_processes_equal_one_exactly_on_four_videos(videos: Path, weights:
     assert (tmp_path / "one" / "scores.csv").read_text() == (tmp_path / "three" / "scores.csv").read_text()
 
 
-def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path, tmp_path: Path) -> None:
+def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path) -> None:
+    plan = zoo.plan_file(weights, zoo.Asked())
+    name = next(name for name in plan.tensors if name.endswith("head.projection.bias"))
     share = testing._Share(
         recipe=change(tiny_recipe(videos), "trainer", devices=2),
-        weights=str(tmp_path / "gone.ckpt"),
+        plan=dataclasses.replace(plan, tensors={**plan.tensors, name: torch.full((4,), torch.nan)}),
         videos=load_videos(tiny_recipe(videos), "test"),
-        preprocessing={"mean": 0.0, "std": 1.0},
+        preprocessing=plan.card["preprocessing"],
         inference=Inference(),
         device="cpu",
         threads=1,
     )
-    with pytest.raises(FileNotFoundError, match=r"gone\.ckpt"):
+    with pytest.raises(NonFiniteError, match=r"scores of video [01] are not finite: the weights may be broken"):
         testing._score(share, progress=False)
 
 

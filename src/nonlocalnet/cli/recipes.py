@@ -1,33 +1,133 @@
-"""`nonlocalnet recipes`: every recipe with its published results."""
+"""`nonlocalnet recipes`: every recipe with its published results, and ours beside where they are given."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.cli.arguments import make_parser, parse
+from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import RECIPES
+
+# Keys of `Recipe.published` and of summary.json, as the columns are headed.
+_METRICS = {"top1": "top-1", "top5": "top-5", "map": "mAP", "map_test": "mAP test"}
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a test of ours came to.
+
+    Attributes:
+        recipe: Name of the recipe whose protocol it was.
+        metrics: In percent, by the keys of `Recipe.published`.
+        videos: How many were tested.
+        path: The file.
+    """
+
+    recipe: str
+    metrics: dict[str, float]
+    videos: int
+    path: str
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet recipes [--json]`."""
-    parser = make_parser("recipes", "List the recipes. Published results are the paper's, not ours.")
+    """Run `nonlocalnet recipes [--table 2c] [--results FILE...] [--json]`."""
+    parser = make_parser("recipes", "List the recipes. Published results are the paper's or the release's, not ours.")
+    parser.add_argument("--table", help="only the rows of one of the paper's tables, such as 2c")
+    parser.add_argument(
+        "--results", nargs="+", default=[], help="summary.json files of `nonlocalnet test`, to show beside"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
-    if parse(parser, argv).json:
-        fields = ("name", "tables", "row", "published")
-        print(json.dumps([{field: getattr(recipe, field) for field in fields} for recipe in RECIPES], indent=2))
+    parsed = parse(parser, argv)
+    recipes = _rows(parsed.table)
+    results = [read_result(path) for path in parsed.results]
+    if parsed.json:
+        print(json.dumps([_plain(recipe, results, asked=bool(parsed.results)) for recipe in recipes], indent=2))
         return 0
-    table = Table(title="Recipes, with the results the paper published (%)", title_justify="left")
+    console = Console()
+    console.print(_table(recipes, results, title=parsed.table))
+    shown = {recipe.name for recipe in recipes}
+    for result in results:
+        if result.recipe not in shown:
+            where = f"Table {parsed.table}" if parsed.table else "the list"
+            console.print(f"{result.path}: {result.recipe} is not in {where}", markup=False, highlight=False)
+    return 0
+
+
+def read_result(path: str) -> Result:
+    """Read the summary.json of a test.
+
+    Args:
+        path: The file, or the folder it stands in.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no summary of a test of a recipe.
+    """
+    file = Path(path) / "summary.json" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file; --results takes the summary.json of a test")
+    try:
+        content: Any = json.loads(file.read_text())
+        metrics = {key: float(content[key]) for key in _METRICS if key in content}
+        name, videos = str(content["recipe"]["name"]), int(content["videos"])
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{file} is not the summary.json of a test of one recipe ({error!r})") from error
+    return Result(name, metrics, videos, str(file))
+
+
+def _rows(table: str | None) -> tuple[Recipe, ...]:
+    if table is None:
+        return RECIPES
+    known = sorted({name for recipe in RECIPES for name in recipe.tables})
+    rows = tuple(recipe for recipe in RECIPES if table in recipe.tables)
+    if not rows:
+        raise ValueError(f"--table must be one of {', '.join(known)}, got {table!r}")
+    return rows
+
+
+def _plain(recipe: Recipe, results: Sequence[Result], *, asked: bool) -> dict[str, Any]:
+    row = {field: getattr(recipe, field) for field in ("name", "tables", "row", "published")}
+    if asked:
+        row["ours"] = [{**r.metrics, "videos": r.videos, "summary": r.path} for r in results if r.recipe == recipe.name]
+    return row
+
+
+def _table(recipes: Sequence[Recipe], results: Sequence[Result], *, title: str | None) -> Table:
+    keys = [key for key in _METRICS if any(key in recipe.published for recipe in recipes)]
+    ours = [key for key in keys if any(key in result.metrics for result in results)]
+    of = "of the recipes" if title is None else f"of Table {title}"
+    table = Table(title=f"Published results {of} (%)" + (", and ours" if results else ""), title_justify="left")
     table.add_column("recipe", no_wrap=True)
     table.add_column("row")
     table.add_column("tables")
-    table.add_column("top-1", justify="right")
-    table.add_column("top-5", justify="right")
-    for recipe in RECIPES:
-        published = [f"{recipe.published[key]:.1f}" if key in recipe.published else "" for key in ("top1", "top5")]
-        table.add_row(recipe.name, recipe.row, ", ".join(recipe.tables), *published)
-    Console().print(table)
-    return 0
+    for key in keys:
+        table.add_column(_METRICS[key], justify="right", no_wrap=True)
+    for key in ours:
+        table.add_column(f"ours {_METRICS[key]}", justify="right")
+    if results:
+        table.add_column("videos", justify="right")
+    for recipe in recipes:
+        published = [_percent(recipe.published, key) for key in keys]
+        own = [result for result in results if result.recipe == recipe.name] or [None]
+        for number, result in enumerate(own):
+            cells = [] if not results else _result_cells(result, ours)
+            first = (recipe.name, recipe.row, ", ".join(recipe.tables), *published)
+            table.add_row(*(first if number == 0 else [""] * len(first)), *cells)
+    return table
+
+
+def _result_cells(result: Result | None, keys: Sequence[str]) -> list[str]:
+    if result is None:
+        return [""] * (len(keys) + 1)
+    return [*(_percent(result.metrics, key) for key in keys), str(result.videos)]
+
+
+def _percent(metrics: dict[str, float], key: str) -> str:
+    return f"{metrics[key]:.1f}" if key in metrics else ""

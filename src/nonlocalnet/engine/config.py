@@ -311,6 +311,8 @@ class Recipe:
         published: Published results in percent, such as {"top1": 71.8, "top5": 89.7} or {"map": 35.5}; empty where
             there are none.
         source: Where the published numbers stand.
+        starts_from: Weights to give as --init: "ImageNet" for a 2-D ResNet of this depth, or the recipe whose network
+            it is; empty for none.
         model: The network.
         data: The videos.
         optim: The optimiser.
@@ -323,6 +325,7 @@ class Recipe:
     row: str = ""
     published: dict[str, float] = field(default_factory=dict)
     source: str = ""
+    starts_from: str = ""
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
     optim: OptimConfig = field(default_factory=OptimConfig)

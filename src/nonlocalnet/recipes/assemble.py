@@ -132,7 +132,13 @@ def load_videos(
     source = Path(data.root) / name
     own_names = source.is_file() and (source.parent / CLASS_NAMES_FILE).is_file()
     classes = None if own_names else class_names
-    videos = load_video_list(source, root=data.root, num_classes=recipe.model.num_classes, classes=classes)
+    videos = load_video_list(
+        source,
+        root=data.root,
+        num_classes=recipe.model.num_classes,
+        classes=classes,
+        multi_label=recipe.model.multi_label,
+    )
     _compare_class_names(videos, class_names)
     kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
     return videos._replace(entries=kept)
@@ -233,6 +239,8 @@ def train_recipe(
     if is_first_process():
         prepare_output(out, resume=resume)
         write_atomically(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+    if start_step == 0 and init is None and recipe.starts_from:
+        log.info("%s is meant to start from %s, given with --init; it starts fresh", recipe.name, recipe.starts_from)
     log.info(
         "training %s on %s: %d videos, %d to validate", recipe.name, device, *map(_size, (train_videos, val_videos))
     )

@@ -35,6 +35,7 @@ def _recipe(name: str, row: str, *, nonlocal_blocks: int, val: float, test: floa
         row=f"{row}, Charades",
         published={"map": val, "map_test": test},
         source=_SOURCE,
+        starts_from=name.removeprefix("charades_") + "_128frames",
         model=replace(model, num_classes=157, multi_label=True, crop=288),
         data=DataConfig(
             train="Charades_v1_train.csv",

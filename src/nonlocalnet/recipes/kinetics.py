@@ -113,8 +113,9 @@ def long_clip(trunk: Literal["c2d", "i3d", "nl_i3d"], depth: Depth) -> Recipe:
     blocks = 5 if trunk == "nl_i3d" else 0
     model = long_clip_model("c2d" if trunk == "c2d" else "i3d", depth, nonlocal_blocks=blocks)
     optim = OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True)
-    name = f"{trunk}_r{depth}{'_5block' if blocks else ''}_128frames"
-    return _recipe(name, ["2g"], f"R{depth}, {row}, 128 frames", top1, top5, model, optim=optim)
+    short = f"{trunk}_r{depth}{'_5block' if blocks else ''}"
+    recipe = _recipe(f"{short}_128frames", ["2g"], f"R{depth}, {row}, 128 frames", top1, top5, model, optim=optim)
+    return replace(recipe, starts_from=short)
 
 
 def control(depth: Depth) -> Recipe:
@@ -125,6 +126,7 @@ def control(depth: Depth) -> Recipe:
     return Recipe(
         name=f"c2d_r{depth}_5residual",
         row=f"R{depth}, C2D with 5 residual blocks, the control of Section 5.1",
+        starts_from="ImageNet",
         model=ModelConfig(architecture=architecture, nonlocal_blocks=5),
         data=DataConfig(test_crops="full"),
     )
@@ -178,6 +180,7 @@ def _recipe(
         row=row,
         published={"top1": top1, "top5": top5},
         source=_SOURCE,
+        starts_from="ImageNet",
         model=model,
         # The paper's test: 10 clips, fully convolutional at short side 256. The 3 crops of [C2] are a setting.
         data=DataConfig(test_crops="full"),

@@ -47,7 +47,8 @@ def released_long(network: Literal["i3d", "nl_i3d"], clip: Literal["32x4", "128x
     32x4 starts from `release_i3d_8x8`, 128x1 from `release_i3d_32x2`. The non-local blocks start fresh, have no
     BatchNorm, and those of res3 work in groups of 4 frames.
     """
-    return _recipe(network, clip, optim=OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True))
+    recipe = _recipe(network, clip, optim=OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True))
+    return replace(recipe, starts_from={"32x4": "release_i3d_8x8", "128x1": "release_i3d_32x2"}[clip])
 
 
 def released_i3d_300k() -> Recipe:
@@ -79,6 +80,7 @@ def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, 
         row=f"R50, released {network.replace('_', ' ').upper()}, {clip}",
         published={"top1": top1, "top5": top5},
         source=_SOURCE,
+        starts_from="ImageNet",
         model=ModelConfig(
             architecture="c2d_resnet50" if network.endswith("c2d") else "i3d_resnet50",
             nonlocal_blocks=5 if network.startswith("nl_") else 0,
