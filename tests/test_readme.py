@@ -7,13 +7,17 @@ import pytest
 
 from nonlocalnet.cli.main import COMMANDS
 from nonlocalnet.recipes import RECIPES
+from weights.originals import caffe2
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
 
 @pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL))
-def test_python_blocks_run(code):
+def test_python_blocks_run(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in re.findall(r"\w+\.pkl", code):  # a released name, on a tiny network
+        caffe2.write_pickle(tmp_path / name, caffe2.make_blobs(width=2, i3d=True, nonlocal_blocks=5))
     exec(compile(code, "README.md", "exec"), {})
 
 

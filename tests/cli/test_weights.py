@@ -95,6 +95,11 @@ def test_predict_and_test_use_the_preprocessing_of_other_programs(tmp_path, caps
     assert main([*command, *sizes, "--out", str(tmp_path / "out")]) == 0
     about = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert about["clip"] == "4x2"
+    target = tmp_path / "measured.safetensors"
+    results = ["--results", str(tmp_path / "out")]
+    assert main(["convert", str(weights), str(target), "--to", "nonlocalnet", *results]) == 0
+    measured = from_checkpoint(target).card["results"]["measured"]
+    assert measured == {"top1": about["top1"], "top5": about["top5"], "videos": 1, "protocol": "c2d_r50"}
     assert about["recipe"]["model"]["num_classes"] == 2
 
 

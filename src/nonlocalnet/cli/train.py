@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import get_args
 
 from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 from rich.console import Console
@@ -17,6 +18,7 @@ from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.assemble import train_recipe
 from nonlocalnet.recipes.plan import plan_run
 from nonlocalnet.recipes.scaling import describe_scaling, scale_to_batch_size
+from nonlocalnet.weights.inflate import How
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
         show_plan(console, plan_run(recipe))
         return 0
     out = Path(parsed.out or f"runs/{recipe.name}")
-    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init, init_inflation=parsed.init_inflation)
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
         quality = "mAP" if recipe.model.multi_label else "top-1"
@@ -69,7 +71,13 @@ def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Names
     parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     parser.add_argument(
-        "--init", help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates"
+        "--init", help="weights of any program whose matching tensors start the network; a 2-D ResNet inflates"
+    )
+    parser.add_argument(
+        "--init-inflation",
+        choices=get_args(How),
+        default="average",
+        help="a 2-D kernel in time: copies divided by their number, or once at the centre",
     )
     parser.add_argument("--no-rescale", action="store_true", help="keep lr and schedule with another optim.batch_size")
     parser.add_argument(

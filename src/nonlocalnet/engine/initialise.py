@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nonlocalnet.weights import inflate
+from nonlocalnet.weights.inflate import How
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +33,16 @@ class InitReport:
     resized: tuple[tuple[str, tuple[int, ...], tuple[int, ...]], ...]
 
 
-def initialise(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str) -> InitReport:
+def initialise(
+    model: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str, inflation: How = "average"
+) -> InitReport:
     """Copy the tensors that match by name and shape into the network, in place; inflate those of a 2-D ResNet.
 
     Args:
         model: The network.
         tensors: State dict of a video network, or of torchvision's or timm's 2-D ResNet.
         source: Where it comes from, for the log and the errors.
+        inflation: How a 2-D kernel becomes one over time; as `weights.inflate` takes it.
 
     Returns:
         What was loaded and what was not; the log says the same.
@@ -48,7 +52,7 @@ def initialise(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, source:
     """
     first = tensors.get("conv1.weight")
     if first is not None and first.ndim == 4:
-        inflated = inflate(model, tensors)
+        inflated = inflate(model, tensors, how=inflation)
         report = InitReport(inflated.matched, inflated.fresh, inflated.unused, ())
     else:
         report = _load_matching(model, tensors, source=source)

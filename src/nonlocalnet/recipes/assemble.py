@@ -26,6 +26,7 @@ from nonlocalnet.engine.initialise import initialise
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.weights.inflate import How
 
 log = logging.getLogger(__name__)
 
@@ -205,6 +206,7 @@ def train_recipe(
     out: str | Path,
     resume: bool = False,
     init: str | Path | None = None,
+    init_inflation: How = "average",
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainResult:
@@ -215,6 +217,7 @@ def train_recipe(
         out: Folder for its files (`nonlocalnet.engine.files` lists them); new or empty, unless resumed.
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the network.
+        init_inflation: How the kernels of a 2-D ResNet in `init` become kernels over time.
         progress: Show a progress bar on standard error.
         callbacks: Further Lightning callbacks.
 
@@ -235,7 +238,7 @@ def train_recipe(
     model = build_model(recipe)
     start_step = _start_step(recipe, out) if resume else 0
     if start_step == 0 and init is not None:
-        initialise(model, zoo.read_tensors(init), source=str(init))
+        initialise(model, zoo.read_tensors(init), source=str(init), inflation=init_inflation)
     if is_first_process():
         prepare_output(out, resume=resume)
         write_atomically(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
