@@ -88,6 +88,12 @@ def test_odd_single_and_empty_maps(shape, subsample, subsample_first):
     assert z.isfinite().all()
 
 
+@pytest.mark.parametrize("subsample", [None, 2])
+def test_maps_without_positions_are_refused(subsample):
+    with pytest.raises(ValueError, match=r"takes x with at least one position, got \(2, 4, 0, 5\)"):
+        NonLocalBlock(4, ndim=2, subsample=subsample)(torch.zeros(2, 4, 0, 5))
+
+
 @pytest.mark.parametrize(
     ("positions", "message"),
     [

@@ -314,6 +314,8 @@ class NonLocalBlock(nn.Module):
             raise ValueError(f"NonLocalBlock takes x of shape {expected}, got {tuple(x.shape)}")
         if not x.is_floating_point():
             raise ValueError(f"NonLocalBlock takes floating point x, got {x.dtype}: convert it with x.float()")
+        if any(size == 0 for size in x.shape[2:]):
+            raise ValueError(f"NonLocalBlock takes x with at least one position, got {tuple(x.shape)}")
         group_frames = self.temporal_group_frames
         if group_frames is not None and x.shape[2] % group_frames != 0:
             raise ValueError(
