@@ -13,7 +13,7 @@ the keyframe before the clip and converts each wanted frame to RGB (the loop of 
   frames, cut first and resized by torchvision v2. The resized bytes agree to within rounding.
 - 30 views: all frames of 10 clips at short side 256, decoded once and three crops each, against once a view.
 
-Each pass times all readers on the same clips; the fastest pass counts, the least disturbed one.
+All readers read the same clips, taking turns; of each clip the fastest pass counts, the least disturbed one.
 """
 
 import argparse
@@ -23,6 +23,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 
 import av
@@ -35,7 +36,7 @@ from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.datasets import TestVideos
 from nonlocalnet.data.decode import count_frames, read_frames
 from nonlocalnet.data.sampling import ClipGeometry, evenly_spaced_clips, random_clip
-from nonlocalnet.data.transforms import CropBox, cut_views, draw_crop
+from nonlocalnet.data.transforms import CropBox, draw_crop
 
 GEOMETRY = ClipGeometry(32, 2)
 FPS, SECONDS = 30, 10
@@ -97,34 +98,44 @@ def crop_ours(path: Path, indices: list[int], box: CropBox) -> torch.Tensor:
 
 
 def crop_after(read: Reader, path: Path, indices: list[int], box: CropBox) -> torch.Tensor:
-    """Read the clip in full size, then crop it by torchvision v2 on bytes."""
-    clip_TCHW = read(path, indices).permute(0, 3, 1, 2)
-    size = [box.crop, box.crop]
-    crops = v2.resized_crop(clip_TCHW, box.top, box.left, box.height, box.width, size=size, antialias=True)
+    """Read the clip in full size, then crop it."""
+    return crop_by_v2(read(path, indices).permute(0, 3, 1, 2), box)
+
+
+def crop_by_v2(clip_TCHW: torch.Tensor, box: CropBox) -> torch.Tensor:
+    """Crop, resize and flip by torchvision's transforms; (T, crop, crop, 3)."""
+    crops = v2.resized_crop(
+        clip_TCHW, box.top, box.left, box.height, box.width, size=[box.crop, box.crop], antialias=True
+    )
     return (v2.horizontal_flip(crops) if box.mirrored else crops).permute(0, 2, 3, 1).contiguous()
 
 
-def fastest(calls: dict[str, Callable[[], list[torch.Tensor]]], *, passes: int, tolerance: int) -> dict[str, float]:
-    """Processor seconds of each call in its fastest pass; their results must agree to within `tolerance`."""
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
+def fastest(calls: dict[str, list[Callable[[], torch.Tensor]]], *, passes: int, tolerance: int) -> dict[str, float]:
+    """Processor seconds of each kind of call for all samples, each sample in its fastest pass.
+
+    The kinds take turns sample by sample, so that other work on the machine meets all of them; their results for a
+    sample must agree to within `tolerance`.
+    """
+    samples = len(next(iter(calls.values())))
+    seconds: dict[str, list[float]] = {kind: [float("inf")] * samples for kind in calls}
     for _ in range(passes):
-        oracle = None
-        for name in random.sample(sorted(calls), len(calls)):
-            start = time.process_time()
-            results = calls[name]()
-            seconds[name].append(time.process_time() - start)
-            oracle = oracle or results
-            for ours, theirs in zip(results, oracle, strict=True):
-                assert (ours.int() - theirs.int()).abs().max() <= tolerance, name
-    return {name: min(values) for name, values in seconds.items()}
+        for sample in range(samples):
+            oracle: torch.Tensor | None = None
+            for kind in random.sample(sorted(calls), len(calls)):
+                start = time.process_time()
+                result = calls[kind][sample]()
+                seconds[kind][sample] = min(seconds[kind][sample], time.process_time() - start)
+                oracle = result if oracle is None else oracle
+                assert (result.int() - oracle.int()).abs().max() <= tolerance, kind
+    return {kind: sum(values) for kind, values in seconds.items()}
 
 
 def measure_frames(path: Path, *, passes: int, clips: int) -> dict[str, float]:
     """Clips per second of each reader."""
     wanted = draw_clips(path, clips)
     readers: dict[str, Reader] = {"ours": read_ours, "plain": read_plain, "whole": read_whole}
-    calls = {name: lambda read=read: [read(path, indices) for indices in wanted] for name, read in readers.items()}
-    return {name: clips / value for name, value in fastest(calls, passes=passes, tolerance=0).items()}
+    calls = {kind: [partial(read, path, indices) for indices in wanted] for kind, read in readers.items()}
+    return {kind: clips / seconds for kind, seconds in fastest(calls, passes=passes, tolerance=0).items()}
 
 
 def measure_training(path: Path, *, passes: int, clips: int) -> dict[str, float]:
@@ -133,33 +144,31 @@ def measure_training(path: Path, *, passes: int, clips: int) -> dict[str, float]
     generator = torch.Generator().manual_seed(1)
     height, width = read_frames(path, [0]).shape[1:3]
     boxes = [draw_crop(height, width, generator=generator) for _ in wanted]
-    calls: dict[str, Callable[[], list[torch.Tensor]]] = {
-        "ours": lambda: [crop_ours(path, *both) for both in zip(wanted, boxes, strict=True)],
-        "plain": lambda: [crop_after(read_plain, path, *both) for both in zip(wanted, boxes, strict=True)],
-        "whole": lambda: [crop_after(read_whole, path, *both) for both in zip(wanted, boxes, strict=True)],
+    readers: dict[str, Callable[[Path, list[int], CropBox], torch.Tensor]] = {
+        "ours": crop_ours,
+        "plain": partial(crop_after, read_plain),
+        "whole": partial(crop_after, read_whole),
     }
-    return {name: clips / value for name, value in fastest(calls, passes=passes, tolerance=1).items()}
+    calls = {
+        kind: [partial(read, path, *sample) for sample in zip(wanted, boxes, strict=True)]
+        for kind, read in readers.items()
+    }
+    return {kind: clips / seconds for kind, seconds in fastest(calls, passes=passes, tolerance=1).items()}
 
 
 def measure_augmentation(path: Path, *, passes: int) -> dict[str, float]:
-    """Milliseconds to crop, resize and flip one clip that is decoded: frame by frame, by v2 on bytes and on floats."""
+    """Milliseconds to crop, resize and flip one clip that is decoded: as here, frame by frame, and by torchvision."""
     clip_THWC = read_frames(path, draw_clips(path, 1)[0])
-    box = draw_crop(*clip_THWC.shape[1:3], generator=torch.Generator().manual_seed(1))
-    box = box._replace(mirrored=True)
+    height, width = clip_THWC.shape[1:3]
+    box = draw_crop(height, width, generator=torch.Generator().manual_seed(1))._replace(mirrored=True)
     clip_TCHW = clip_THWC.permute(0, 3, 1, 2)
-
-    def by_v2(frames_TCHW: torch.Tensor) -> list[torch.Tensor]:
-        crops = v2.resized_crop(
-            frames_TCHW, box.top, box.left, box.height, box.width, size=[box.crop, box.crop], antialias=True
-        )
-        return [v2.horizontal_flip(crops).permute(0, 2, 3, 1).contiguous()]
-
-    calls: dict[str, Callable[[], list[torch.Tensor]]] = {
-        "a frame at a time": lambda: [torch.cat([box.cut(frame[None]) for frame in clip_THWC])],
-        "v2, bytes": lambda: by_v2(clip_TCHW),
-        "v2, floats": lambda: by_v2(clip_TCHW.float()),
+    calls: dict[str, list[Callable[[], torch.Tensor]]] = {
+        "clip together": [lambda: box.cut(clip_THWC)],
+        "frame by frame": [lambda: torch.cat([box.cut(frame[None]) for frame in clip_THWC])],
+        "v2 on bytes": [lambda: crop_by_v2(clip_TCHW, box)],
+        "v2 on floats": [lambda: crop_by_v2(clip_TCHW.float(), box)],
     }
-    return {name: 1000 * value for name, value in fastest(calls, passes=2 * passes, tolerance=2).items()}
+    return {kind: 1000 * seconds for kind, seconds in fastest(calls, passes=2 * passes, tolerance=2).items()}
 
 
 def measure_views(path: Path) -> tuple[float, float]:
@@ -174,7 +183,9 @@ def measure_views(path: Path) -> tuple[float, float]:
     for clip in evenly_spaced_clips(count_frames(path), GEOMETRY, num_clips=10):
         for crop in range(3):
             os.utime(path)
-            view = cut_views(read_frames(path, clip, short_side=256))[crop]
+            frames = read_frames(path, clip, short_side=256)
+            top, left = (crop * (side - 256) // 2 for side in frames.shape[1:3])
+            view = frames[:, top : top + 256, left : left + 256].contiguous()
             assert torch.equal(view, views[place])
             place += 1
     return once, time.process_time() - start

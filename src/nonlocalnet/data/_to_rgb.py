@@ -1,6 +1,7 @@
 """A decoded frame as upright RGB bytes."""
 
 import av
+import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
@@ -40,7 +41,11 @@ class ToRgb:
 
     def _convert(self, frame: av.VideoFrame) -> torch.Tensor:
         # Not more than one thread: starting threads for every frame costs more than the conversion.
-        return torch.from_numpy(self._reformatter.reformat(frame, format="rgb24", threads=1).to_ndarray())[None]
+        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        # Its bytes as they lie, padding at the ends of rows left out: `to_ndarray` copies most sizes.
+        plane = rgb.planes[0]
+        flat = torch.from_numpy(np.frombuffer(memoryview(plane), np.uint8))
+        return flat.as_strided((1, rgb.height, rgb.width, 3), (flat.numel(), plane.line_size, 3, 1))
 
     def _convert_box(self, frame: av.VideoFrame, box: CropBox) -> torch.Tensor:
         """The box's pixels, converted with at most one row and column on each side of them."""

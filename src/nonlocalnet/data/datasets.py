@@ -204,16 +204,8 @@ class TestVideos(Dataset[VideoViews]):
             needed = sorted({frame for clip in clips for frame in clip})
             frames = source.read(needed, short_side=self.short_side)
         row_of = {frame: row for row, frame in enumerate(needed)}
-        per_clip = self.views_per_video // self.num_clips
-        views: torch.Tensor | None = None
-        for k, clip in enumerate(clips):
-            clip_frames = frames[[row_of[frame] for frame in clip]]
-            cut = cut_views(clip_frames, crops=self.crops, short_side=self.short_side, crop=self.crop)
-            if views is None:  # filled in place: a list of the views and their sum would take twice the memory
-                views = cut.new_empty((self.views_per_video, *cut.shape[1:]))
-            views[k * per_clip : (k + 1) * per_clip] = cut
-        assert views is not None
-        return views
+        rows = [[row_of[frame] for frame in clip] for clip in clips]
+        return cut_views(frames, rows, crops=self.crops, short_side=self.short_side, crop=self.crop)
 
 
 def clip_label(entry: VideoEntry, source: VideoSource, frame_indices: Sequence[int]) -> int | torch.Tensor:

@@ -112,38 +112,58 @@ def random_crop(
     return draw_crop(height, width, short_side=short_side, crop=crop, flip=flip, generator=generator).cut(frames)
 
 
-def cut_views(frames: torch.Tensor, *, crops: Crops = "three", short_side: int = 256, crop: int = 256) -> torch.Tensor:
-    """The views of one clip at test time.
+def cut_views(
+    frames: torch.Tensor,
+    clips: Sequence[Sequence[int]] | None = None,
+    *,
+    crops: Crops = "three",
+    short_side: int = 256,
+    crop: int = 256,
+) -> torch.Tensor:
+    """The views of a video at test time: the crops of its first clip, of its second, and so on.
 
     Args:
-        frames: uint8 (T, H, W, 3).
+        frames: uint8 (N, H, W, 3).
+        clips: Which frames make each clip, as many for each; None: all frames are one clip.
         crops: "three" squares along the longer side: at its start, centre and end ([C2]'s protocol); the "centre"
             square; or the "full" frame (the paper's fully convolutional test).
         short_side: Pixels of the short side after resizing.
         crop: Side of the squares in pixels, at most `short_side`; not used by "full".
 
     Returns:
-        uint8 (V, T, crop, crop, 3), V = 3 or 1; for "full" (1, T, H', W', 3).
+        uint8 (V, T, crop, crop, 3), V = 3 or 1 times the clips; for "full" (clips, T, H', W', 3).
 
     Raises:
-        ValueError: The frames are not uint8 (T, H, W, 3), or an argument is out of range.
+        ValueError: The frames are not uint8 (N, H, W, 3), or an argument is out of range.
     """
     _check_frames(frames)
     check_test_sizes(crops=crops, short_side=short_side, crop=crop)
     resized = resize(frames, *short_side_size(frames.shape[1], frames.shape[2], short_side))
     if crops == "full":
-        return resized[None].contiguous()
-    space_y, space_x = resized.shape[1] - crop, resized.shape[2] - crop
-    #   |aaaa|      |      three squares along the longer side; centred across the shorter one
-    #   |   |bbbb|  |
-    #   |      |cccc|
-    if crops == "centre":
-        corners = [(space_y // 2, space_x // 2)]
-    elif space_x >= space_y:
-        corners = [(space_y // 2, left) for left in (0, space_x // 2, space_x)]
+        cuts = [resized]
     else:
-        corners = [(top, space_x // 2) for top in (0, space_y // 2, space_y)]
-    return torch.stack([resized[:, top : top + crop, left : left + crop] for top, left in corners])
+        corners = _corners(resized.shape[1] - crop, resized.shape[2] - crop, crops)
+        cuts = [resized[:, top : top + crop, left : left + crop] for top, left in corners]
+    rows = torch.tensor([range(len(frames))] if clips is None else clips)
+    views = resized.new_empty((len(rows), len(cuts), rows.shape[1], *cuts[0].shape[1:]))
+    for clip, of_frames in enumerate(rows):
+        for place, cut in enumerate(cuts):  # straight to its place: a video's 30 views are 190 MB
+            torch.index_select(cut, 0, of_frames, out=views[clip, place])
+    return views.flatten(0, 1)
+
+
+def _corners(space_y: int, space_x: int, crops: Crops) -> list[tuple[int, int]]:
+    """(top, left) of each square, from the pixels that are left over in height and width.
+
+    |aaaa|      |      three squares along the longer side; centred across the shorter one
+    |   |bbbb|  |
+    |      |cccc|
+    """
+    if crops == "centre":
+        return [(space_y // 2, space_x // 2)]
+    if space_x >= space_y:
+        return [(space_y // 2, left) for left in (0, space_x // 2, space_x)]
+    return [(top, space_x // 2) for top in (0, space_y // 2, space_y)]
 
 
 class Normalisation(TypedDict):
