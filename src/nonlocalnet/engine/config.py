@@ -97,7 +97,7 @@ class ModelConfig:
             _require_finite_in("model.scale", self.scale, 0, 1e6, open_low=True)
         if isinstance(self.temporal_group_frames, int):
             _require_at_least("model.temporal_group_frames", self.temporal_group_frames, 1)
-        depth: Depth = 101 if self.architecture.endswith("101") else 50
+        depth: Depth = 101 if "101" in self.architecture else 50
         try:
             nonlocal_paths(self.nonlocal_blocks, depth=depth)
             geometry_of(variant=self.variant, clip=self.clip)

@@ -44,7 +44,8 @@ def estimate_memory(
     """Count what a training step holds, on the meta device.
 
     Args:
-        model: The network after `nonlocalnet.engine.optim.freeze`, on any device; it is not touched.
+        model: The network as it trains: in training mode, what `nonlocalnet.engine.optim.freeze` returns in eval mode;
+            on any device. It is not touched.
         input_shape: Shape of a micro-batch, batch first.
         recompute: Count as `nonlocalnet.engine.recompute` keeps things: the inputs of all blocks, and the inner
             features of the largest.
@@ -107,7 +108,7 @@ def _time_step(model: nn.Module, x: torch.Tensor, *, bf16: bool = False) -> floa
 
 
 def _count_features(model: nn.Module, input_shape: tuple[int, ...], *, recompute: bool, dtype: torch.dtype) -> int:
-    ghost = _on_meta(model).to(dtype).train()
+    ghost = _on_meta(model).to(dtype)
     own = {t.untyped_storage()._cdata for t in (*ghost.parameters(), *ghost.buffers())}
     blocks = [block for child in ghost.children() if isinstance(child, nn.Sequential) for block in child]
     saved: list[tuple[nn.Module | None, torch.UntypedStorage]] = []

@@ -57,7 +57,8 @@ def plan_run(recipe: Recipe) -> Plan:
     with torch.device("meta"):
         model = build_model(recipe)
     summary = summarise(model, clip_shape)
-    freeze(model, recipe.optim)
+    for norm in freeze(model, recipe.optim):
+        norm.eval()
     halves = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
     memory = estimate_memory(
         model,
