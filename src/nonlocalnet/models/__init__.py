@@ -1,5 +1,6 @@
-"""The video networks of the paper: C2D and I3D on ResNet-50 and ResNet-101, with non-local blocks on request."""
+"""The video networks of the paper, C2D and I3D on ResNet-50 and ResNet-101, and its detectors (`models.detection`)."""
 
+from nonlocalnet.models import detection
 from nonlocalnet.models.factories import (
     c2d_resnet50,
     c2d_resnet50_control,
@@ -18,6 +19,7 @@ __all__ = [
     "c2d_resnet50_control",
     "c2d_resnet101",
     "c2d_resnet101_control",
+    "detection",
     "i3d_resnet50",
     "i3d_resnet101",
     "summarise",

@@ -111,7 +111,7 @@ def summarise(model: nn.Module, input_shape: tuple[int, ...]) -> ModelSummary:
 
 
 def _count(model: nn.Module, input_shape: tuple[int, ...]) -> ModelSummary:
-    model = _meta_copy(model).eval()
+    model = meta_copy(model).eval()
     shapes: dict[nn.Module, tuple[int, ...]] = {}
 
     def record_shape(module: nn.Module, _inputs: Any, output: Any) -> None:
@@ -144,7 +144,7 @@ def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
             yield from ((f"{name}.{part_name}", part) for part_name, part in child.named_children())
 
 
-def _meta_copy(model: nn.Module) -> nn.Module:
+def meta_copy(model: nn.Module) -> nn.Module:
     """A copy whose tensors have shapes but no values; `deepcopy` finds them already copied in its memo."""
     memo: dict[int, object] = {}
     for parameter in model.parameters():
