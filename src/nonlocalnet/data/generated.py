@@ -211,7 +211,7 @@ def write_long_range_videos(
         ("noise", noise, 0, 60),
         ("num_distractors", num_distractors, 0, None),
     ):
-        _check_range(name, value, low, high)
+        check_range(name, value, low, high)
     _check_even("height", height)
     _check_even("width", width)
     draw = partial(render, num_frames=num_frames, height=height, width=width, noise=noise)
@@ -221,9 +221,9 @@ def write_long_range_videos(
         if count
     }
     target = Path(directory)
-    _check_empty(target)
+    check_empty(target)
 
-    with _appearing_at_once(target) as staging:
+    with appearing_at_once(target) as staging:
         for split, scenes in drawn.items():
             for _ in _write_split(staging, split, scenes, draw, fps):
                 if on_video is not None:
@@ -234,7 +234,7 @@ def write_long_range_videos(
 
 
 @contextmanager
-def _appearing_at_once(target: Path) -> Iterator[Path]:
+def appearing_at_once(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `target` when complete, and is removed where it is not."""
     resolved = target.resolve()
     resolved.parent.mkdir(parents=True, exist_ok=True)
@@ -263,7 +263,8 @@ def _write_split(
         writer.writerows((path, scene.label) for path, scene in zip(paths, scenes, strict=True))
 
 
-def _check_range(name: str, value: float, low: float, high: float | None) -> None:
+def check_range(name: str, value: float, low: float, high: float | None) -> None:
+    """Refuse a value below `low` or above `high` (None for no such bound) by a ValueError with its name."""
     if not (value >= low and (high is None or value <= high)):  # so written, it refuses NaN too
         allowed = f"at least {low}" if high is None else f"from {low} to {high}"
         raise ValueError(f"{name} must be {allowed}, got {value}")
@@ -274,7 +275,8 @@ def _check_even(name: str, side: int) -> None:
         raise ValueError(f"{name} must be even for H.264 4:2:0, got {side}; use {side + 1}")
 
 
-def _check_empty(target: Path) -> None:
+def check_empty(target: Path) -> None:
+    """Refuse a folder that holds anything, and a file in its place."""
     if target.exists() and not target.is_dir():
         raise ValueError(f"{target} exists and is not a folder; give another folder")
     if target.is_dir() and any(target.iterdir()):

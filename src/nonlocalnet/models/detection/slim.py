@@ -1,7 +1,7 @@
 """Small detectors for small images: what the demonstrations and the generated data use. Not in the paper.
 
-torchvision's classes throughout: a ResNet of basic blocks [1, 1, 2, 1] (11 layers), a pyramid of 64 channels and narrow
-heads. With two blocks in layer3 "right before the last residual block of res4" means the same as in the large ones.
+torchvision's classes throughout: a ResNet of basic blocks [1, 1, 2, 1] with half the usual channels, a pyramid of 32
+and narrow heads. layer3 has two blocks, so that "right before the last residual block of res4" is a place inside it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.detection.assemble import BlockOptions, Common, keypoint_rcnn, mask_rcnn
 from nonlocalnet.models.detection.trunks import SLIM
 
-_CHANNELS = 64
+_CHANNELS = 32
 _BOX_FEATURES = 128
 _POOLED = 7 * 7
 _KEYPOINT_LAYERS = (64, 64)
@@ -136,7 +136,7 @@ def _common(
 def _proposals_and_boxes(num_classes: int) -> dict[str, Any]:
     """Anchors, proposals and box head in the measure of small images with a few objects."""
     return {
-        "rpn_anchor_generator": AnchorGenerator(_ANCHOR_SIZES, ((0.5, 1.0, 2.0),) * len(_ANCHOR_SIZES)),
+        "rpn_anchor_generator": AnchorGenerator(_ANCHOR_SIZES, ((0.25, 0.5, 1.0, 2.0),) * len(_ANCHOR_SIZES)),
         "rpn_pre_nms_top_n_train": 200,
         "rpn_post_nms_top_n_train": 100,
         "rpn_pre_nms_top_n_test": 200,

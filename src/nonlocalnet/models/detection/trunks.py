@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 from torchvision.models import ResNet50_Weights, ResNet101_Weights
@@ -26,6 +27,7 @@ class Trunk:
         layers: Residual blocks in layer1 (res2) to layer4 (res5).
         groups: Groups of the 3x3 convolutions.
         width_per_group: Channels of each group in layer1.
+        narrow: Divides the channels of layer1 to layer4.
         weights: ImageNet weights that torchvision has for it; None for none.
     """
 
@@ -34,13 +36,14 @@ class Trunk:
     layers: tuple[int, int, int, int]
     groups: int = 1
     width_per_group: int = 64
+    narrow: int = 1
     weights: type[WeightsEnum] | None = None
 
 
 RESNET50 = Trunk("ResNet-50", Bottleneck, (3, 4, 6, 3), weights=ResNet50_Weights)
 RESNET101 = Trunk("ResNet-101", Bottleneck, (3, 4, 23, 3), weights=ResNet101_Weights)
 RESNEXT152 = Trunk("ResNeXt-152 32x8d", Bottleneck, (3, 8, 36, 3), groups=32, width_per_group=8)
-SLIM = Trunk("slim ResNet", BasicBlock, (1, 1, 2, 1))
+SLIM = Trunk("slim ResNet", BasicBlock, (1, 1, 2, 1), narrow=2)
 
 
 def build_backbone(
@@ -68,26 +71,37 @@ def build_backbone(
     if not 0 <= trainable_layers <= 5:
         raise ValueError(f"trainable_backbone_layers must be in [0, 5], got {trainable_layers}")
     norm_layer: Callable[..., nn.Module] = FrozenBatchNorm2d if frozen_bn else nn.BatchNorm2d
-    resnet = ResNet(
-        trunk.block,
-        list(trunk.layers),
-        groups=trunk.groups,
-        width_per_group=trunk.width_per_group,
-        norm_layer=norm_layer,
-    )
+    resnet = _NarrowResNet(trunk, norm_layer=norm_layer)
     checked = _checked_weights(trunk, weights)
     if checked is not None:
         resnet.load_state_dict(checked.get_state_dict(progress=progress, check_hash=True))
     trained = (*_FROM_THE_TOP[:trainable_layers], *(("bn1",) if trainable_layers == 5 else ()))
     for name, parameter in resnet.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
-    width = 64 * trunk.block.expansion
+    width = 64 // trunk.narrow * trunk.block.expansion
     return BackboneWithFPN(
         resnet,
         return_layers={f"layer{i + 1}": str(i) for i in range(4)},
         in_channels_list=[width * 2**i for i in range(4)],
         out_channels=fpn_channels,
     )
+
+
+class _NarrowResNet(ResNet):
+    """torchvision's ResNet with fewer channels above its stem, which its constructor does not offer."""
+
+    def __init__(self, trunk: Trunk, *, norm_layer: Callable[..., nn.Module]) -> None:
+        self._narrow = trunk.narrow
+        super().__init__(
+            trunk.block,
+            list(trunk.layers),
+            groups=trunk.groups,
+            width_per_group=trunk.width_per_group,
+            norm_layer=norm_layer,
+        )
+
+    def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
+        return super()._make_layer(block, planes // self._narrow, blocks, stride=stride, dilate=dilate)
 
 
 def _checked_weights(trunk: Trunk, weights: WeightsEnum | str | None) -> WeightsEnum | None:
