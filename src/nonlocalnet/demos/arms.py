@@ -24,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.recipes.assemble import train_recipe
 from nonlocalnet.recipes.testing import test_recipe
 
@@ -111,7 +111,7 @@ class _Report(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Send the count, now and then."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         done = pl_module.steps_done
         if done % self.steps_between_reports == 0 or done == pl_module.schedule.steps:
             self.steps.put((self.index, done))

@@ -19,7 +19,7 @@ from typing_extensions import override
 
 from nonlocalnet.engine.errors import NonFiniteError
 from nonlocalnet.engine.files import write_atomically
-from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.engine.steps import StepTask
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -53,7 +53,7 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class Checkpoints(pl.Callback):
-    """Writes `last.ckpt` every few steps and after each validation, and `best.ckpt` when `Record.quality` rises.
+    """Writes `last.ckpt` every few steps and after a validation, and `best.ckpt` when that one's `quality` rises.
 
     Args:
         out: Folder of the run.
@@ -84,7 +84,7 @@ class Checkpoints(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
     ) -> None:
         """Put the extra entries and the true step in, leave Lightning's loop counters out."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         del checkpoint["loops"]
         checkpoint["epoch"] = 0
         checkpoint["global_step"] = pl_module.steps_done
@@ -95,7 +95,7 @@ class Checkpoints(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Write a checkpoint if one is due, unless the leg ends here: then it follows the validation."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         step_ends = (batch_idx + 1) % pl_module.optim.accumulate == 0
         leg_ends = batch_idx + 1 == trainer.num_training_batches
         if step_ends and not leg_ends and pl_module.steps_done % self.every == 0:
@@ -104,7 +104,7 @@ class Checkpoints(pl.Callback):
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the checkpoint at the end of a leg, after its validation."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         record = pl_module.val_record
         new = record is not None and record.step == pl_module.steps_done
         if record and new and (self.best_quality is None or record.quality > self.best_quality):

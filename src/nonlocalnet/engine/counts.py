@@ -38,6 +38,12 @@ class Record:
         """What a validation is judged by: mAP where videos have several classes, else top-1."""
         return self.top1 if math.isnan(self.map) else self.map
 
+    @property
+    def headline(self) -> str:
+        """The validation in a few words."""
+        plain = math.isnan(self.map)
+        return f"top-1 {self.top1:.1f}  top-5 {self.top5:.1f}" if plain else f"mAP {self.map:.1f}"
+
 
 class Sums(NamedTuple):
     """Sums over samples, of one process or of all.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import lightning.pytorch as pl
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from typing_extensions import override
 
-from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.engine.steps import StepTask
 
 
 def progress_bar() -> Progress:
@@ -40,7 +39,7 @@ class StepProgress(pl.Callback):
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw the bar."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         if trainer.is_global_zero:
             self._bar = progress_bar()
             self._task = self._bar.add_task("train", total=self.steps, completed=pl_module.start_step, note="")
@@ -66,13 +65,11 @@ class StepProgress(pl.Callback):
             self._bar = None
 
     def _update(self, pl_module: pl.LightningModule) -> None:
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         if self._bar is None:
             return
         record, validated = pl_module.train_record, pl_module.val_record
         note = f"loss {record.loss:.3f}  lr {record.lr:.2g}" if record else ""
         if validated:
-            plain = math.isnan(validated.map)
-            scores = f"top-1 {validated.top1:.1f}  top-5 {validated.top5:.1f}" if plain else f"mAP {validated.map:.1f}"
-            note += f"  val {scores}"
+            note += f"  val {validated.headline}"
         self._bar.update(self._task, completed=pl_module.steps_done, note=note)

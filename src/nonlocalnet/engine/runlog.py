@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import math
-from dataclasses import astuple, fields
+from collections.abc import Callable
+from dataclasses import fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import lightning.pytorch as pl
 from typing_extensions import override
@@ -15,19 +16,29 @@ from typing_extensions import override
 from nonlocalnet.engine.counts import Record
 from nonlocalnet.engine.errors import OutputError
 from nonlocalnet.engine.files import write_atomically
-from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.engine.steps import StepRecord, StepTask
 
-COLUMNS = tuple(field.name for field in fields(Record))
-"""Columns of metrics.csv, in order."""
+_Kind = TypeVar("_Kind", bound=StepRecord)
+
+
+def columns(kind: type[StepRecord]) -> tuple[str, ...]:
+    """Columns of a metrics.csv, in order: the fields of its record."""
+    return tuple(field.name for field in fields(kind))  # pyright: ignore[reportArgumentType]  records are dataclasses
 
 
 def read_metrics(path: Path) -> list[Record]:
+    """Rows of the metrics.csv of a network that classifies videos; see `read_records`."""
+    return read_records(path, Record)
+
+
+def read_records(path: Path, kind: type[_Kind]) -> list[_Kind]:
     """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out."""
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(whole))
-    numbers = COLUMNS[2:]
-    return [Record(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
+    numbers = columns(kind)[2:]
+    make: Callable[..., _Kind] = kind
+    return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
 
 
 class RunLog(pl.Callback):
@@ -37,12 +48,14 @@ class RunLog(pl.Callback):
         out: Folder of the run.
         every: Steps between two rows of the training; each row is one step, not an average.
         start_step: Step of the checkpoint that is resumed: rows after it are dropped, since they will be written again.
+        kind: What a row is.
     """
 
-    def __init__(self, out: Path, *, every: int, start_step: int) -> None:
+    def __init__(self, out: Path, *, every: int, start_step: int, kind: type[StepRecord] = Record) -> None:
         self.path = out / "metrics.csv"
         self.every = every
         self.start_step = start_step
+        self.kind = kind
         self._folder = out / "tensorboard"
         self._tensorboard: Any = None
 
@@ -51,8 +64,9 @@ class RunLog(pl.Callback):
         """Open the files, on the first process only."""
         if not trainer.is_global_zero:
             return
-        kept = [r for r in read_metrics(self.path) if r.step <= self.start_step] if self.path.exists() else []
-        write_atomically(self.path, "".join(_line(row) for row in [COLUMNS, *(astuple(r) for r in kept)]))
+        written = read_records(self.path, self.kind) if self.path.exists() else []
+        kept = [_cells(record) for record in written if record.step <= self.start_step]
+        write_atomically(self.path, "".join(_line(row) for row in [columns(self.kind), *kept]))
         # Here, not above: TensorBoard takes most of a second to import, and only training needs it.
         from torch.utils.tensorboard import SummaryWriter
 
@@ -63,7 +77,7 @@ class RunLog(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Write the row of a step that ended here, if it is due."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         step_ends = (batch_idx + 1) % pl_module.optim.accumulate == 0
         if step_ends and pl_module.steps_done % self.every == 0:
             self._write(pl_module.train_record)
@@ -71,7 +85,7 @@ class RunLog(pl.Callback):
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row of a validation."""
-        assert isinstance(pl_module, ClassifierTask)
+        assert isinstance(pl_module, StepTask)
         self._write(pl_module.val_record)
 
     @override
@@ -81,18 +95,24 @@ class RunLog(pl.Callback):
             self._tensorboard.close()
             self._tensorboard = None
 
-    def _write(self, record: Record | None) -> None:
+    def _write(self, record: StepRecord | None) -> None:
         if self._tensorboard is None or record is None:
             return
         try:
             with self.path.open("a") as file:
-                file.write(_line(astuple(record)))
+                file.write(_line(_cells(record)))
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        for name in ("loss", "top1", "top5", *([] if math.isnan(record.map) else ["map"])):
-            self._tensorboard.add_scalar(f"{name}/{record.split}", getattr(record, name), record.step)
+        for name in columns(self.kind):
+            value = getattr(record, name)
+            if name not in ("step", "split", "lr") and not math.isnan(value):
+                self._tensorboard.add_scalar(f"{name}/{record.split}", value, record.step)
         if record.split == "train":
             self._tensorboard.add_scalar("lr", record.lr, record.step)
+
+
+def _cells(record: StepRecord) -> tuple[Any, ...]:
+    return tuple(getattr(record, name) for name in columns(type(record)))
 
 
 def _line(row: tuple[Any, ...]) -> str:

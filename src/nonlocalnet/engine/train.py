@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -28,14 +28,18 @@ from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from nonlocalnet.data.decode import VideoError
+from nonlocalnet.data.images import ImageError
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.counts import Record
 from nonlocalnet.engine.progress import StepProgress
-from nonlocalnet.engine.runlog import RunLog, read_metrics
+from nonlocalnet.engine.runlog import RunLog, read_records
+from nonlocalnet.engine.steps import StepRecord, StepTask
 from nonlocalnet.engine.task import ClassifierTask
 
 log = logging.getLogger(__name__)
+
+_Record = TypeVar("_Record", bound=StepRecord)
 
 
 class MakeTrainLoader(Protocol):
@@ -55,13 +59,13 @@ class MakeValLoader(Protocol):
 
 
 @dataclass(frozen=True)
-class TrainResult:
+class TrainResult(Generic[_Record]):
     """How a run ended.
 
     Attributes:
         steps: Optimiser steps made in all.
         last: Newest checkpoint.
-        best: Checkpoint of the best validation, by `Record.quality`; None without a validation.
+        best: Checkpoint of the best validation, by its `quality`; None without a validation.
         best_quality: The quality of that validation, in percent.
         validation: The last validation; None if there was none.
     """
@@ -70,7 +74,7 @@ class TrainResult:
     last: Path
     best: Path | None
     best_quality: float | None
-    validation: Record | None
+    validation: _Record | None
 
 
 def train(
@@ -90,7 +94,7 @@ def train(
     max_unreadable: float = 1.0,
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
-) -> TrainResult:
+) -> TrainResult[Record]:
     """Train `model` in place up to `schedule.steps`.
 
     Args:
@@ -130,32 +134,86 @@ def train(
         multi_label=multi_label,
         max_unreadable=max_unreadable,
     )
-    run_log = RunLog(out, every=trainer.log_every, start_step=start_step)
-    loaders = _Legs(make_train_loader, make_val_loader, steps=schedule.steps, val_every=trainer.val_every, task=task)
-    steps_left = schedule.steps - start_step
+    run = run_steps(
+        task,
+        make_train_loader=make_train_loader,
+        make_val_loader=make_val_loader,
+        trainer=trainer,
+        checkpoints=checkpoints,
+        record=Record,
+        resume_from=resume_from,
+        progress=progress,
+        callbacks=callbacks,
+    )
+    if task.replaced:
+        log.warning("%d training clips stood in for videos that could not be read", task.replaced)
+    return run
+
+
+def run_steps(
+    task: StepTask,
+    *,
+    make_train_loader: MakeTrainLoader,
+    make_val_loader: MakeValLoader | None,
+    trainer: TrainerConfig,
+    checkpoints: Checkpoints,
+    record: type[_Record],
+    resume_from: Path | None = None,
+    progress: bool = True,
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainResult[_Record]:
+    """Drive a task from its first step to its last, leg by leg.
+
+    Args:
+        task: What a step and a validation are.
+        make_train_loader: As in `train`.
+        make_val_loader: As in `train`.
+        trainer: As in `train`.
+        checkpoints: Writes them, in the folder of the run.
+        record: What a row of the logs is.
+        resume_from: As in `train`.
+        progress: As in `train`.
+        callbacks: As in `train`.
+
+    Returns:
+        As `train`.
+
+    Raises:
+        NonFiniteError: As `train`.
+        OutputError: As `train`.
+        VideoError: As `train`.
+        ImageError: If an image cannot be read or does not fit its annotations.
+    """
+    out, steps = checkpoints.last.parent, task.schedule.steps
+    run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, kind=record)
+    loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
+    steps_left = steps - task.start_step
     if steps_left > 0:
-        shown = [StepProgress(steps=schedule.steps)] if progress else []
+        shown = [StepProgress(steps=steps)] if progress else []
         watching = [run_log, *shown, *callbacks, checkpoints]
         task.train()
         with _without_advice():
             lightning = _lightning_trainer(
-                trainer, optim, out=out, steps=steps_left, validates=make_val_loader is not None, callbacks=watching
+                trainer,
+                task.optim,
+                out=out,
+                steps=steps_left,
+                validates=make_val_loader is not None,
+                callbacks=watching,
             )
             try:
                 lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
-            except VideoError as error:
+            except (VideoError, ImageError) as error:
                 # From a loader's worker it comes with a traceback as its text; the last line says what is wrong.
                 text = str(error).strip().splitlines()[-1]
-                raise VideoError(text.partition("VideoError: ")[2] or text) from error
-        if task.replaced:
-            log.warning("%d training clips stood in for videos that could not be read", task.replaced)
-    rows = read_metrics(run_log.path) if run_log.path.exists() else []
-    validations = [record for record in rows if record.split == "val"]
+                raise type(error)(text.partition(f"{type(error).__name__}: ")[2] or text) from error
+    rows = read_records(run_log.path, record) if run_log.path.exists() else []
+    validations = [row for row in rows if row.split == "val"]
     return TrainResult(
-        steps=max(schedule.steps, start_step),
+        steps=max(steps, task.start_step),
         last=checkpoints.last,
         best=checkpoints.best if validations else None,
-        best_quality=max((record.quality for record in validations), default=None),
+        best_quality=max((row.quality for row in validations), default=None),
         validation=validations[-1] if validations else None,
     )
 
@@ -190,7 +248,7 @@ class _Legs(pl.LightningDataModule):
         *,
         steps: int,
         val_every: int,
-        task: ClassifierTask,
+        task: StepTask,
     ) -> None:
         super().__init__()
         self._make_train_loader = make_train_loader
