@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import lightning.pytorch as pl
 from typing_extensions import override
@@ -37,7 +37,7 @@ def read_records(path: Path, kind: type[_Kind]) -> list[_Kind]:
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(whole))
     numbers = columns(kind)[2:]
-    make: Callable[..., _Kind] = kind
+    make = cast("Callable[..., _Kind]", kind)
     return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
 
 
