@@ -9,8 +9,11 @@ from pathlib import Path
 from rich.console import Console
 
 from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
+from nonlocalnet.engine.detection_config import DetectionRecipe
 from nonlocalnet.engine.train import is_first_process
+from nonlocalnet.recipes import any_recipe
 from nonlocalnet.recipes.assemble import train_recipe
+from nonlocalnet.recipes.detection import train_detection_recipe
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,17 +27,23 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     parser.add_argument(
-        "--init", help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates"
+        "--init",
+        help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates, "
+        "or starts a detector's trunk",,
     )
-    parsed, recipe = parse_with_recipe(parser, argv)
+    parsed, recipe = parse_with_recipe(parser, argv, find=any_recipe)
     out = Path(parsed.out or f"runs/{recipe.name}")
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
-    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+    if isinstance(recipe, DetectionRecipe):
+        result = train_detection_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+        quality = "keypoint AP" if recipe.model.has_keypoints else "mask AP"
+    else:
+        result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init)
+        quality = "mAP" if recipe.model.multi_label else "top-1"
     console = Console(quiet=not is_first_process())
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
-        quality = "mAP" if recipe.model.multi_label else "top-1"
         console.print(
             f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}", markup=False, highlight=False
         )

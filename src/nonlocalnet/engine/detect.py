@@ -18,7 +18,15 @@ from nonlocalnet.data.images import ImageError, read_image
 from nonlocalnet.engine.coco_results import MASK_THRESHOLD, encode_mask
 from nonlocalnet.engine.detection import as_input
 
-_COLOURS = [tuple(round(255 * c) for c in colour) for colour in colormaps["tab20"].colors]  # pyright: ignore[reportAttributeAccessIssue]
+_Rgb = tuple[int, int, int]
+
+
+def _palette() -> list[_Rgb]:
+    shades = (colormaps["tab20"](i, bytes=True) for i in range(20))
+    return [(int(red), int(green), int(blue)) for red, green, blue, _ in shades]
+
+
+_COLOURS = _palette()
 
 
 @dataclass(frozen=True)
@@ -84,7 +92,9 @@ def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = Non
         return picture
     # One colour a class; where there is one class only, one an object.
     by_class = len({o["class"] for o in objects}) > 1
-    colours = [_COLOURS[(o["category_id"] if by_class else i) % len(_COLOURS)] for i, o in enumerate(objects)]
+    colours: list[str | _Rgb] = [
+        _COLOURS[(o["category_id"] if by_class else i) % len(_COLOURS)] for i, o in enumerate(objects)
+    ]
     if detected.masks is not None:
         picture = draw_segmentation_masks(picture, detected.masks, alpha=0.5, colors=colours)
     if "keypoints" in objects[0]:

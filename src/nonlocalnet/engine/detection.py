@@ -17,7 +17,7 @@ from nonlocalnet.engine.coco_results import IouType, Results, to_results
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
 
-LOSSES = (
+LOSSES: tuple[str, ...] = (
     "loss_classifier",
     "loss_box_reg",
     "loss_mask",
@@ -65,8 +65,7 @@ class DetectionRecord:
     @property
     def quality(self) -> float:
         """AP of the masks or keypoints where there are any, else of the boxes; 0 where nothing is annotated."""
-        finest = next((ap for ap in (self.keypoint_ap, self.mask_ap, self.box_ap) if not math.isnan(ap)), 0.0)
-        return finest
+        return next((ap for ap in (self.keypoint_ap, self.mask_ap, self.box_ap) if not math.isnan(ap)), 0.0)
 
     @property
     def headline(self) -> str:
@@ -140,9 +139,6 @@ class DetectionTask(StepTask):
         results: Of the newest evaluation, from all processes.
         figures: Of the newest evaluation.
     """
-
-    train_record: DetectionRecord | None
-    val_record: DetectionRecord | None
 
     def __init__(
         self,

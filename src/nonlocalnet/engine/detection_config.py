@@ -46,7 +46,7 @@ class DetectionModelConfig:
         weights_backbone: torchvision's ImageNet weights of the trunk; null for none. `--init` takes their place.
         frozen_bn: BatchNorm of the trunk fixed at its weights' statistics [D].
         bn_eps: Of the fixed BatchNorms: 1e-5, or 0 for torchvision's COCO_V1 weights read by `--init`.
-        trainable_backbone_layers: How many of the trunk's layers are trained, from the top; 3 leaves conv1 and res2 [D].
+        trainable_backbone_layers: How many of the trunk's layers are trained, from the top; 3 is all above res2 [D].
         box_score_thresh: Lowest score of a detection, in [0, 1].
         box_detections_per_img: Most detections of an image.
         inner_channels: Channels of theta, phi and g; null for half the block's channels.
@@ -107,7 +107,7 @@ class DetectionDataConfig:
     Args:
         root: Folder of it all; the names below are relative to it.
         train_images: Folder of the images to train on.
-        train_annotations: Their file; null for annotations/instances_train2017.json, or person_keypoints_train2017.json.
+        train_annotations: Their file; null for instances_train2017.json, or person_keypoints_..., in annotations.
         val_images: Folder of the images to validate and test on.
         val_annotations: Their file; null for the one of val2017.
         limit: Use this many images of each file, spread evenly over it, for a quick look; null for all.
