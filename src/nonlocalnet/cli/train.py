@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--init",
         help="checkpoint or state dict whose matching tensors start the network; a 2-D ResNet inflates, "
-        "or starts a detector's trunk",,
+        "or starts a detector's trunk",
     )
     parsed, recipe = parse_with_recipe(parser, argv, find=any_recipe)
     out = Path(parsed.out or f"runs/{recipe.name}")
