@@ -92,9 +92,8 @@ def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = Non
         return picture
     # One colour a class; where there is one class only, one an object.
     by_class = len({o["class"] for o in objects}) > 1
-    colours: list[str | _Rgb] = [
-        _COLOURS[(o["category_id"] if by_class else i) % len(_COLOURS)] for i, o in enumerate(objects)
-    ]
+    numbers = [o["category_id"] if by_class else i for i, o in enumerate(objects)]
+    colours: list[str | _Rgb] = [_COLOURS[number % len(_COLOURS)] for number in numbers]
     if detected.masks is not None:
         picture = draw_segmentation_masks(picture, detected.masks, alpha=0.5, colors=colours)
     if "keypoints" in objects[0]:

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import lightning.pytorch as pl
-import torch
 from torch.utils.data import DataLoader
 
 from nonlocalnet import zoo
@@ -245,5 +244,4 @@ def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> dict[
         "labels": labels.plain(),
         "keypoint_names": list(images.keypoint_names),
         "skeleton": [[a - 1, b - 1] for a, b in skeletons[0]] if images.keypoint_names and skeletons else [],
-        "torch": torch.__version__,
     }
