@@ -22,7 +22,8 @@ from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.recipes.detection import test_detection_recipe
 from nonlocalnet.recipes.detectors import saved_recipe
 
-_SHOWN = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
+_SHOWN: dict[IouType, str] = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
+_PLURAL = {"box": "boxes", "mask": "masks", "keypoint": "keypoints"}
 _NOT_OF_A_TEST = ("--model.", "--optim.", "--schedule.")
 
 
@@ -47,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     out = Path(parsed.out or f"results/{recipe.name}")
     figures, labels = test_detection_recipe(recipe, weights=parsed.weights, out=out)
     if is_first_process():
-        _show(recipe, figures, labels, out, trained_by_it=saved is not None and saved.name == recipe.name)
+        _show(recipe, figures, labels, out, trained_by_it=_is_the_recipes_own(saved, recipe.name))
     return 0
 
 
@@ -65,20 +66,27 @@ def _saved(argv: Sequence[str]) -> DetectionRecipe | None:
     return replace(recipe, data=replace(recipe.data, limit=None), trainer=DetectionTrainerConfig())
 
 
+def _is_the_recipes_own(saved: DetectionRecipe | None, name: str) -> bool:
+    """Whether the weights are of the recipe's network: only then are its published numbers a comparison."""
+    return saved is not None and saved.name == name and saved.model == detection_recipe(name).model
+
+
 def _show(
     recipe: DetectionRecipe, figures: dict[IouType, CocoFigures], labels: Labels, out: Path, *, trained_by_it: bool
 ) -> None:
     console = Console()
     for iou_type, found in figures.items():
         kind = _SHOWN[iou_type]
-        table = Table(title=f"{recipe.name}: {kind}s (%)", title_justify="left")
+        published = {name: recipe.published.get(f"{kind}_{name.lower()}") for name in FIGURES[iou_type]}
+        compared = trained_by_it and any(value is not None for value in published.values())
+        table = Table(title=f"{recipe.name}: {_PLURAL[kind]} (%)", title_justify="left")
         table.add_column("")
+        table.add_column("measured here", justify="right")
+        if compared:
+            table.add_column("published, on COCO", justify="right")
         for name in FIGURES[iou_type]:
-            table.add_column(name, justify="right")
-        table.add_row("measured here", *(_cell(found.figures[name]) for name in FIGURES[iou_type]))
-        published = [recipe.published.get(f"{kind}_{name.lower()}") for name in FIGURES[iou_type]]
-        if trained_by_it and any(value is not None for value in published):
-            table.add_row("published, on COCO", *("" if value is None else f"{value:.1f}" for value in published))
+            shown = published[name]
+            table.add_row(name, _cell(found.figures[name]), *(["" if shown is None else f"{shown:.1f}"] * compared))
         console.print(table)
     classes = Table(title="AP of every class (%)", title_justify="left")
     classes.add_column("class")
