@@ -63,7 +63,7 @@ def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedR
         detector: GeneralizedRCNN = getattr(detection, model.architecture)(**options)
         if model.control:
             places = {"nonlocal_backbone": model.nonlocal_backbone, "nonlocal_head": model.nonlocal_head}
-            add_local_control(detector, **places)
+            add_local_control(detector, **places, norm=model.norm, zero_init=model.zero_init)
     # torchvision's COCO_V1 weights were trained without an eps; a checkpoint of their fine-tuning keeps that.
     set_frozen_bn_eps(detector, 0.0 if model.weights == "COCO_V1" else model.bn_eps)
     return detector

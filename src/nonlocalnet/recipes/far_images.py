@@ -36,7 +36,7 @@ def farcue(blocks: Literal["none", "control", "nl"]) -> DetectionRecipe:
 
 def farkeypoint(blocks: Blocks) -> DetectionRecipe:
     """A far keypoint decides where another is: a small Keypoint R-CNN, with blocks in the head and the backbone."""
-    return _recipe("farkeypoint", "keypointrcnn_slim_fpn", blocks, num_classes=2, sigmas=SIGMAS, lr=0.01, steps=300)
+    return _recipe("farkeypoint", "keypointrcnn_slim_fpn", blocks, num_classes=2, sigmas=SIGMAS, lr=0.004, steps=300)
 
 
 def _recipe(
