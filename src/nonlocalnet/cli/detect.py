@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
-from torchvision.io import encode_png
+from torch import Tensor
 
 from nonlocalnet.cli.arguments import add_device, make_parser, parse
 from nonlocalnet.cli.progress import counted
@@ -67,9 +69,15 @@ def _drawn(detected: Detected, out: Path | None, skeleton: list[tuple[int, int]]
     drawing = ""
     if out is not None and detected.image is not None:
         path = _free_name(out, Path(detected.path).stem)
-        write_atomically(path, encode_png(draw(detected, skeleton=skeleton)).numpy().tobytes())
+        write_atomically(path, _png(draw(detected, skeleton=skeleton)))
         drawing = str(path)
     return {"path": detected.path, "objects": detected.objects, "drawing": drawing, "error": detected.error}
+
+
+def _png(image: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
+    return buffer.getvalue()
 
 
 def _free_name(out: Path, stem: str) -> Path:
