@@ -3,13 +3,13 @@
 import json
 
 from nonlocalnet.cli.main import main
-from nonlocalnet.recipes import RECIPES
+from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
 
 
 def test_recipes_json_holds_every_recipe(capsys):
     assert main(["recipes", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [recipe.name for recipe in RECIPES]
+    assert [row["name"] for row in rows] == [recipe.name for recipe in (*RECIPES, *DETECTION_RECIPES)]
     assert {frozenset(row) for row in rows} == {frozenset({"name", "tables", "row", "published"})}
     five_blocks = next(row for row in rows if row["name"] == "nl_c2d_r50_5block")
     assert "2c" in five_blocks["tables"]
@@ -20,7 +20,7 @@ def test_recipes_json_holds_every_recipe(capsys):
 def test_recipes_table_names_every_recipe_whole(capsys):
     assert main(["recipes"]) == 0
     out = capsys.readouterr().out
-    assert all(recipe.name in out for recipe in RECIPES)
+    assert all(recipe.name in out for recipe in (*RECIPES, *DETECTION_RECIPES))
 
 
 def rows_of(out, *names):

@@ -6,12 +6,15 @@ import dataclasses
 import difflib
 from argparse import ArgumentError
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
 from nonlocalnet.cli.config_file import ConfigFile
 from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
-from nonlocalnet.recipes import recipe as find_recipe
+from nonlocalnet.engine.detection_config import DetectionRecipe
+
+_Recipe = TypeVar("_Recipe", bound=Recipe | DetectionRecipe)
 
 SECTIONS = {
     "model": ModelConfig,
@@ -57,8 +60,8 @@ def add_device(parser: ArgumentParser) -> None:
 
 
 def parse_with_recipe(
-    parser: ArgumentParser, argv: Sequence[str], *, find: Callable[[str], Recipe] = find_recipe
-) -> tuple[Namespace, Recipe]:
+    parser: ArgumentParser, argv: Sequence[str], *, find: Callable[[str], _Recipe]
+) -> tuple[Namespace, _Recipe]:
     """Parse `RECIPE [--config FILE] [--section.field value ...]` and whatever else the parser already takes.
 
     A value on the command line wins over one in the YAML file, and that over the recipe's.
@@ -79,14 +82,16 @@ def parse_with_recipe(
     # The fields that users type most have a short form.
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="short for --trainer.device")
     parser.add_argument("--devices", type=int, help="short for --trainer.devices")
-    parser.add_argument("--limit", type=int, help="short for --data.limit: a quick look at so many videos of each list")
-    for section, kind in SECTIONS.items():
-        parser.add_class_arguments(kind, section)
-    # The recipe's own values must be the defaults before parsing, so its name is read first.
+    parser.add_argument("--limit", type=int, help="short for --data.limit: a quick look at so many of each list")
+    # The recipe's fields depend on its kind, and its own values must be the defaults before parsing, so its name is
+    # read first.
     name = next((argument for argument in argv if not argument.startswith("-")), None)
     base = find(name) if name is not None and argv[0] == name else None
+    kinds = SECTIONS if base is None else {section: type(getattr(base, section)) for section in SECTIONS}
+    for section, kind in kinds.items():
+        parser.add_class_arguments(kind, section)
     if base is not None:
-        for section in SECTIONS:
+        for section in kinds:
             values = vars(getattr(base, section))
             parser.set_defaults({f"{section}.{field}": value for field, value in values.items()})
     parsed = parse(parser, argv)
@@ -95,5 +100,5 @@ def parse_with_recipe(
     for section, short in (("trainer", "device"), ("trainer", "devices"), ("data", "limit")):
         if parsed[short] is not None:
             parsed[section][short] = parsed[short]
-    sections = {section: kind(**parsed[section].as_dict()) for section, kind in SECTIONS.items()}
+    sections = {section: kind(**parsed[section].as_dict()) for section, kind in kinds.items()}
     return parsed, dataclasses.replace(base, **sections)

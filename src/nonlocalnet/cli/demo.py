@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,18 +12,23 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nonlocalnet.cli import demo_images
 from nonlocalnet.cli.arguments import make_parser, parse
+from nonlocalnet.demos.far_images import TASKS
 from nonlocalnet.demos.long_range import SMALLEST, DemoSize, run_long_range_demo
 from nonlocalnet.demos.long_range_figures import NAMES
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet demo [--out DIR]`."""
+    """Run `nonlocalnet demo [--task TASK] [--out DIR]`."""
+    if _task(argv) != "videos":
+        return demo_images.main(argv)
     parser = make_parser(
         "demo",
         "Generate videos whose class is a relation far apart in space and time, train a small C2D with and without "
         "non-local blocks on the same budget, and test both.",
     )
+    parser.add_argument("--task", choices=("videos", *TASKS), default="videos", help="which demo; each has its --help")
     parser.add_argument("--out", default="demo", help="new or empty folder for videos, runs, results and pictures")
     parser.add_argument("--smallest", action="store_true", help="a run of seconds that shows that everything works")
     parser.add_class_arguments(DemoSize, as_group=False)
@@ -33,6 +39,15 @@ def main(argv: Sequence[str]) -> int:
     results = run_long_range_demo(arguments.out, size=SMALLEST if arguments.smallest else own)
     _show(results, Path(arguments.out), seconds=time.monotonic() - began)
     return 0
+
+
+def _task(argv: Sequence[str]) -> str:
+    early = ArgumentParser(add_help=False, allow_abbrev=False)
+    early.add_argument("--task", default="videos")
+    task = early.parse_known_args(list(argv))[0].task
+    if task not in ("videos", *TASKS):
+        raise ValueError(f"--task must be one of {', '.join(('videos', *TASKS))}, got {task!r}")
+    return task
 
 
 def _show(results: dict[str, Any], out: Path, *, seconds: float) -> None:

@@ -16,6 +16,7 @@ COMMANDS = {
     "test": "test weights on a list of videos",
     "ensemble": "average the scores of several tests of the same videos",
     "predict": "name the classes of videos",
+    "detect": "find objects, masks and keypoints in images, and draw them",
     "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
     "convert": "write weights in another program's format",
     "weights": "list or fetch the weights that the paper's authors released",

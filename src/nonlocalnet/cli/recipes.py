@@ -13,10 +13,20 @@ from rich.table import Table
 
 from nonlocalnet.cli.arguments import make_parser, parse
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import RECIPES
+from nonlocalnet.engine.detection_config import DetectionRecipe
+from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
 
 # Keys of `Recipe.published` and of summary.json, as the columns are headed.
-_METRICS = {"top1": "top-1", "top5": "top-5", "map": "mAP", "map_test": "mAP test"}
+_METRICS = {
+    "top1": "top-1",
+    "top5": "top-5",
+    "map": "mAP",
+    "map_test": "mAP test",
+    "box_ap": "box AP",
+    "mask_ap": "mask AP",
+    "keypoint_ap": "keypoint AP",
+}
+AnyRecipe = Recipe | DetectionRecipe
 
 
 @dataclass(frozen=True)
@@ -51,7 +61,10 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps([_plain(recipe, results, asked=bool(parsed.results)) for recipe in recipes], indent=2))
         return 0
     console = Console()
-    console.print(_table(recipes, results, title=parsed.table))
+    for kind in (Recipe, DetectionRecipe):
+        rows = [recipe for recipe in recipes if isinstance(recipe, kind)]
+        if rows:
+            console.print(_table(rows, results, title=parsed.table))
     shown = {recipe.name for recipe in recipes}
     for result in results:
         if result.recipe not in shown:
@@ -82,24 +95,25 @@ def read_result(path: str) -> Result:
     return Result(name, metrics, videos, str(file))
 
 
-def _rows(table: str | None) -> tuple[Recipe, ...]:
+def _rows(table: str | None) -> tuple[AnyRecipe, ...]:
+    recipes = (*RECIPES, *DETECTION_RECIPES)
     if table is None:
-        return RECIPES
-    known = sorted({name for recipe in RECIPES for name in recipe.tables})
-    rows = tuple(recipe for recipe in RECIPES if table in recipe.tables)
+        return recipes
+    known = sorted({name for recipe in recipes for name in recipe.tables})
+    rows = tuple(recipe for recipe in recipes if table in recipe.tables)
     if not rows:
         raise ValueError(f"--table must be one of {', '.join(known)}, got {table!r}")
     return rows
 
 
-def _plain(recipe: Recipe, results: Sequence[Result], *, asked: bool) -> dict[str, Any]:
+def _plain(recipe: AnyRecipe, results: Sequence[Result], *, asked: bool) -> dict[str, Any]:
     row = {field: getattr(recipe, field) for field in ("name", "tables", "row", "published")}
     if asked:
         row["ours"] = [{**r.metrics, "videos": r.videos, "summary": r.path} for r in results if r.recipe == recipe.name]
     return row
 
 
-def _table(recipes: Sequence[Recipe], results: Sequence[Result], *, title: str | None) -> Table:
+def _table(recipes: Sequence[AnyRecipe], results: Sequence[Result], *, title: str | None) -> Table:
     keys = [key for key in _METRICS if any(key in recipe.published for recipe in recipes)]
     ours = [key for key in keys if any(key in result.metrics for result in results)]
     of = "of the recipes" if title is None else f"of Table {title}"

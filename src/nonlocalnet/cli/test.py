@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nonlocalnet.cli import test_detection
 from nonlocalnet.cli.arguments import SECTIONS, make_parser, parse_with_recipe
 from nonlocalnet.cli.asked import add_asked, asked_of
 from nonlocalnet.cli.ensemble import METRICS, metric_cells
@@ -19,6 +20,7 @@ from nonlocalnet.cli.inference import add_inference, inference_of
 from nonlocalnet.cli.views import parse_views
 from nonlocalnet.engine.config import Recipe, TrainerConfig
 from nonlocalnet.engine.summary import TestSummary
+from nonlocalnet.recipes import DETECTION_RECIPES
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.testing import test_recipe
 from nonlocalnet.zoo import plan_file
@@ -26,6 +28,8 @@ from nonlocalnet.zoo import plan_file
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet test RECIPE --weights FILE --data.root DIR ...`."""
+    if argv and argv[0] in {recipe.name for recipe in DETECTION_RECIPES}:
+        return test_detection.main(argv)
     parser = make_parser(
         "test",
         "Test weights on the recipe's test list: scores, summary.json and confusion.png in --out. Where the "

@@ -10,10 +10,12 @@ from typing import get_args
 from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 from rich.console import Console
 
+from nonlocalnet.cli import train_detection
 from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
 from nonlocalnet.cli.dry_run import show_plan
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.train import is_first_process
+from nonlocalnet.recipes import DETECTION_RECIPES
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.recipes.assemble import train_recipe
 from nonlocalnet.recipes.plan import plan_run
@@ -25,6 +27,8 @@ log = logging.getLogger(__name__)
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
+    if argv and argv[0] in {recipe.name for recipe in DETECTION_RECIPES}:
+        return train_detection.main(argv)
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
     parsed, recipe = resolve(argv)

@@ -16,7 +16,7 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing.queues import Queue
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import lightning.pytorch as pl
 import torch
@@ -25,14 +25,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.detection_config import DetectionRecipe
 from nonlocalnet.engine.orphans import end_with_parent
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.recipes.assemble import train_recipe
+from nonlocalnet.recipes.detection import test_detection_recipe, train_detection_recipe
 from nonlocalnet.recipes.testing import test_recipe
+
+_Recipe = TypeVar("_Recipe", Recipe, DetectionRecipe)
 
 
 @dataclass(frozen=True)
-class Arm:
+class Arm(Generic[_Recipe]):
     """One network, trained once.
 
     Attributes:
@@ -43,12 +47,12 @@ class Arm:
     """
 
     name: str
-    recipe: Recipe
+    recipe: _Recipe
     run: Path
     result: Path
 
 
-def run_arms(arms: Sequence[Arm], *, progress: Progress) -> list[float]:
+def run_arms(arms: Sequence[Arm[Any]], *, progress: Progress) -> list[float]:
     """Train and test every arm.
 
     Args:
@@ -56,7 +60,8 @@ def run_arms(arms: Sequence[Arm], *, progress: Progress) -> list[float]:
         progress: A started progress display, which gets one bar per arm.
 
     Returns:
-        Top-1 in percent of each arm, on its test list, by its last checkpoint.
+        Of each arm by its last checkpoint, in percent: top-1 on its test list, or mask or keypoint AP on its
+        validation images.
     """
     context = multiprocessing.get_context("spawn")
     bars = [_add_bar(progress, arm) for arm in arms]
@@ -78,9 +83,15 @@ def arms_progress() -> Progress:
     return Progress(*columns, console=Console(stderr=True))
 
 
-def _add_bar(progress: Progress, arm: Arm) -> TaskID:
+def _add_bar(progress: Progress, arm: Arm[Any]) -> TaskID:
     label = f"{arm.name}, seed {arm.recipe.trainer.seed}"
-    return progress.add_task(label, total=arm.recipe.schedule.steps, start=False)
+    return progress.add_task(label, total=_num_steps(arm.recipe), start=False)
+
+
+def _num_steps(recipe: Recipe | DetectionRecipe) -> int:
+    if isinstance(recipe, DetectionRecipe):
+        return recipe.schedule.resolved(batch_size=recipe.optim.batch_size).steps
+    return recipe.schedule.steps
 
 
 def _follow(
@@ -128,10 +139,16 @@ def _begin_worker(steps: Queue[tuple[int, int]]) -> None:
     end_with_parent()
 
 
-def _run_arm(index: int, arm: Arm) -> float:
+def _run_arm(index: int, arm: Arm[Any]) -> float:
     assert _steps is not None
     torch.set_num_threads(1)
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
     warnings.simplefilter("ignore")
-    trained = train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[_Report(index, _steps)])
-    return test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).top1
+    report = _Report(index, _steps)
+    recipe: Recipe | DetectionRecipe = arm.recipe
+    if isinstance(recipe, DetectionRecipe):
+        trained = train_detection_recipe(recipe, out=arm.run, progress=False, callbacks=[report])
+        figures, _ = test_detection_recipe(recipe, weights=trained.last, out=arm.result, progress=False)
+        return figures["keypoints" if recipe.model.has_keypoints else "segm"].figures["AP"]
+    last = train_recipe(recipe, out=arm.run, progress=False, callbacks=[report]).last
+    return test_recipe(recipe, weights=last, out=arm.result, progress=False).top1

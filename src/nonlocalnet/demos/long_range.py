@@ -95,7 +95,7 @@ def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> Recipe:
     return dataclasses.replace(found, data=data, schedule=schedule)
 
 
-def _arm(name: str, base: Recipe, *, seed: int, out: Path) -> Arm:
+def _arm(name: str, base: Recipe, *, seed: int, out: Path) -> Arm[Recipe]:
     seeded = dataclasses.replace(base, trainer=dataclasses.replace(base.trainer, seed=seed, device="cpu"))
     label = f"{name}_seed{seed}"
     return Arm(name, seeded, run=out / "runs" / label, result=out / "tests" / label)
@@ -116,7 +116,9 @@ def _generate(root: Path, base: Recipe, *, size: DemoSize, progress: Any) -> Non
     )
 
 
-def _results(recipes: dict[str, Recipe], arms: list[Arm], top1: list[float], *, size: DemoSize) -> dict[str, Any]:
+def _results(
+    recipes: dict[str, Recipe], arms: list[Arm[Recipe]], top1: list[float], *, size: DemoSize
+) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for name, base in recipes.items():
         seeds = [value for arm, value in zip(arms, top1, strict=True) if arm.name == name]

@@ -14,6 +14,7 @@ from nonlocalnet.data.decode import probe, read_frames
 from nonlocalnet.data.sampling import evenly_spaced_clips
 from nonlocalnet.data.transforms import normalise
 from nonlocalnet.demos.arms import Arm
+from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.runlog import read_metrics
 from nonlocalnet.explain import Look, draw_look, look
 from nonlocalnet.insert import nonlocal_blocks
@@ -24,7 +25,7 @@ NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
 _COLOURS = {"c2d": "#6b7280", "nl_c2d": "#d1495b"}
 
 
-def draw_curves(arms: Sequence[Arm], path: Path, *, coin_toss: float, chance: float) -> None:
+def draw_curves(arms: Sequence[Arm[Recipe]], path: Path, *, coin_toss: float, chance: float) -> None:
     """Draw training loss and validation top-1 over the steps, one line per seed.
 
     Args:
@@ -55,7 +56,7 @@ def draw_curves(arms: Sequence[Arm], path: Path, *, coin_toss: float, chance: fl
     figure.savefig(path, dpi=130)
 
 
-def draw_where_it_looks(arms: Sequence[Arm], path: Path) -> None:
+def draw_where_it_looks(arms: Sequence[Arm[Recipe]], path: Path) -> None:
     """Draw where a block looks when asked at a late object of the first test video.
 
     Of all blocks, seeds and the two objects, the look is drawn that puts most weight on the time of the cue; the title
@@ -83,7 +84,7 @@ def draw_where_it_looks(arms: Sequence[Arm], path: Path) -> None:
     draw_look(chosen, frames_THWC, path, title=title, arrows=4)
 
 
-def _first_test_video(arm: Arm) -> Path:
+def _first_test_video(arm: Arm[Recipe]) -> Path:
     data = arm.recipe.data
     assert data.root is not None
     assert data.test is not None

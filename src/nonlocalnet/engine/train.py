@@ -195,8 +195,8 @@ def run_steps(
         shown = [StepProgress(steps=steps)] if progress else []
         watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
         task.train()
-        with _without_advice():
-            lightning = _lightning_trainer(
+        with without_advice():
+            lightning = lightning_trainer(
                 trainer,
                 task.optim,
                 out=out,
@@ -227,7 +227,7 @@ def is_first_process() -> bool:
 
 
 @contextlib.contextmanager
-def _without_advice() -> Iterator[None]:
+def without_advice() -> Iterator[None]:
     """Keep Lightning's advertisements, advice on worker counts and one warning about its own code from the user."""
     logger = logging.getLogger("lightning.pytorch")
     level = logger.level
@@ -277,9 +277,10 @@ class _Legs(pl.LightningDataModule):
         return self._make_val_loader(rank=self.trainer.global_rank, world_size=self.trainer.world_size)
 
 
-def _lightning_trainer(
+def lightning_trainer(
     trainer: TrainerConfig, optim: OptimConfig, *, out: Path, steps: int, validates: bool, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
+    """Lightning's trainer with our checkpoints, and none of its own logs, bars and sanity checks."""
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         # Lightning's own requeueing saves in the middle of an accumulation and restores other batches.

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
+from typing import TypeVar
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import charades, kinetics, longrange, release
+from nonlocalnet.engine.detection_config import DetectionRecipe
+from nonlocalnet.recipes import charades, coco, far_images, kinetics, longrange, release
+
+_Recipe = TypeVar("_Recipe", bound=Recipe | DetectionRecipe)
 
 RECIPES: tuple[Recipe, ...] = (
     longrange.longrange_c2d(),
@@ -59,11 +64,31 @@ RECIPES: tuple[Recipe, ...] = (
     release.released_i3d_600k_4gpu(),
     release.released_i3d_300k_4gpu(),
 )
-"""Every recipe, in an order that keeps the order of the rows in each of the paper's tables."""
+"""Every recipe on videos, in an order that keeps the order of the rows in each of the paper's tables."""
+
+DETECTION_RECIPES: tuple[DetectionRecipe, ...] = (
+    far_images.farcue("none"),
+    far_images.farcue("control"),
+    far_images.farcue("nl"),
+    far_images.farkeypoint("none"),
+    far_images.farkeypoint("control"),
+    far_images.farkeypoint("head"),
+    far_images.farkeypoint("nl"),
+    coco.mask("r50", blocks=False),
+    coco.mask("r50", blocks=True),
+    coco.mask("r101", blocks=False),
+    coco.mask("r101", blocks=True),
+    coco.mask("x152", blocks=False),
+    coco.mask("x152", blocks=True),
+    coco.keypoint("none"),
+    coco.keypoint("head"),
+    coco.keypoint("head_backbone"),
+)
+"""Every recipe on images, likewise."""
 
 
 def recipe(name: str) -> Recipe:
-    """The recipe of that name.
+    """The recipe on videos of that name.
 
     Raises:
         ValueError: If there is none; names the nearest.
@@ -71,9 +96,34 @@ def recipe(name: str) -> Recipe:
     >>> recipe("nl_c2d_r50_5block").published
     {'top1': 73.8, 'top5': 91.0}
     """
-    for candidate in RECIPES:
+    return _find(name, RECIPES)
+
+
+def detection_recipe(name: str) -> DetectionRecipe:
+    """The recipe on images of that name.
+
+    Raises:
+        ValueError: If there is none; names the nearest.
+
+    >>> detection_recipe("coco_mask_r50_nl").published["mask_ap"]
+    35.5
+    """
+    return _find(name, DETECTION_RECIPES)
+
+
+def any_recipe(name: str) -> Recipe | DetectionRecipe:
+    """The recipe of that name.
+
+    Raises:
+        ValueError: If there is none; names the nearest.
+    """
+    return _find(name, (*RECIPES, *DETECTION_RECIPES))
+
+
+def _find(name: str, recipes: Sequence[_Recipe]) -> _Recipe:
+    for candidate in recipes:
         if candidate.name == name:
             return candidate
-    near = difflib.get_close_matches(name, [candidate.name for candidate in RECIPES], n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, [candidate.name for candidate in recipes], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`nonlocalnet recipes` lists them"
     raise ValueError(f"there is no recipe {name!r}; {hint}")

@@ -26,6 +26,7 @@ from nonlocalnet.engine.initialise import initialise
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.recipes.resuming import start_step_of
 from nonlocalnet.weights.inflate import How
 
 log = logging.getLogger(__name__)
@@ -236,7 +237,7 @@ def train_recipe(
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)
-    start_step = _start_step(recipe, out) if resume else 0
+    start_step = start_step_of(recipe, out, free=_FREE_ON_RESUME) if resume else 0
     if start_step == 0 and init is not None:
         initialise(model, zoo.read_tensors(init), source=str(init), inflation=init_inflation)
     if is_first_process():
@@ -269,30 +270,6 @@ def train_recipe(
 def pins_memory(recipe: Recipe) -> bool:
     """Whether the loaders put batches into memory that a GPU copies from faster."""
     return choose_device(recipe.trainer.device).type == "cuda"
-
-
-def _start_step(recipe: Recipe, out: Path) -> int:
-    """Step of the checkpoint to resume; 0 where the run has none yet."""
-    last = out / "last.ckpt"
-    if not last.exists():
-        strange = [path.name for path in out.iterdir() if "recipe.json" not in path.name] if out.is_dir() else []
-        if strange and not (out / "recipe.json").exists():
-            raise ValueError(f"{out} holds no run to resume (no recipe.json or last.ckpt, but {strange[0]})")
-        log.info("%s holds no checkpoint yet: the run starts from the beginning", out)
-        return 0
-    checkpoint = zoo.read_checkpoint(last)
-    saved = checkpoint[zoo.CARD_KEY]["recipe"]
-    asked = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    for section in ("model", "data", "optim", "schedule", "trainer"):
-        for name, value in json.loads(json.dumps(saved[section])).items():
-            if name not in _FREE_ON_RESUME.get(section, ()) and asked[section][name] != value:
-                raise ValueError(
-                    f"cannot resume {out}: {section}.{name} was {value!r} and is {asked[section][name]!r} now; "
-                    "give the run's own settings, or start another run with --init"
-                )
-    step = int(checkpoint["global_step"])
-    log.info("resuming %s at step %d", last, step)
-    return step
 
 
 def _compare_class_names(videos: VideoList, known: Sequence[str] | None) -> None:

@@ -95,6 +95,8 @@ def _plan_torch(path: str, content: Any, asked: Asked) -> Plan:
 
 def _plan_ours(path: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> Plan:
     model = card.get("model")
+    if "labels" in card:
+        raise ValueError(f"{path} holds a detector, not a network that classifies videos: use `nonlocalnet detect`")
     if not isinstance(model, dict) or not isinstance(model.get("arguments"), dict):
         raise ValueError(f"{path}: its card names no architecture and arguments")
     return Plan(

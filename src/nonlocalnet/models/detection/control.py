@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.block import NonLocalBlock, Norm
 from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
 from nonlocalnet.models.detection.add import backbone_places, head_places
 
@@ -20,9 +20,10 @@ class LocalBlock(nn.Module):
     Args:
         channels: C of the input and the output.
         parameters: The block has at least so many, and as few above as its width allows.
+        zero_init: Start as the identity.
     """
 
-    def __init__(self, channels: int, *, parameters: int) -> None:
+    def __init__(self, channels: int, *, parameters: int, zero_init: bool = True) -> None:
         super().__init__()
         # 9 w^2 + (2 C + 2) w + C parameters for a width of w, biases included.
         linear = 2 * channels + 2
@@ -31,18 +32,25 @@ class LocalBlock(nn.Module):
         self.reduce = nn.Conv2d(channels, width, 1)
         self.spatial = nn.Conv2d(width, width, 3, padding=1)
         self.expand = nn.Conv2d(width, channels, 1)
-        for convolution in (self.reduce, self.spatial):
+        for convolution in (self.reduce, self.spatial, self.expand):
             nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
             nn.init.zeros_(convolution.bias)  # pyright: ignore[reportArgumentType]
-        nn.init.zeros_(self.expand.weight)
-        nn.init.zeros_(self.expand.bias)  # pyright: ignore[reportArgumentType]
+        if zero_init:
+            nn.init.zeros_(self.expand.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, C, H, W) to the same shape; every output sees its 3 x 3 neighbours."""
         return x + self.expand(self.spatial(self.reduce(x).relu()).relu())
 
 
-def add_local_control(detector: _Detector, *, nonlocal_backbone: bool = True, nonlocal_head: bool = False) -> _Detector:
+def add_local_control(
+    detector: _Detector,
+    *,
+    nonlocal_backbone: bool = True,
+    nonlocal_head: bool = False,
+    norm: Norm | None = None,
+    zero_init: bool = True,
+) -> _Detector:
     """Adds a `LocalBlock` wherever `add_nonlocal` would add a block, with at least as many parameters, in place.
 
     "Going deeper" is then no explanation of what a non-local block gains (Section 5.1 of the paper).
@@ -51,6 +59,8 @@ def add_local_control(detector: _Detector, *, nonlocal_backbone: bool = True, no
         detector: As `add_nonlocal` takes it.
         nonlocal_backbone: Add one in the backbone.
         nonlocal_head: Add them in the keypoint head.
+        norm: Of the blocks whose parameters are matched.
+        zero_init: Start every block as the identity.
 
     Returns:
         The same detector.
@@ -62,7 +72,7 @@ def add_local_control(detector: _Detector, *, nonlocal_backbone: bool = True, no
         detector,
         before=backbone_places(detector) if nonlocal_backbone else None,
         after=head_places(detector) if nonlocal_head else None,
-        norm=None,
+        norm=norm,
     )
     for path, block in nonlocal_blocks(detector).items():
         parent = detector.get_submodule(path.rpartition(".")[0])
@@ -70,11 +80,12 @@ def add_local_control(detector: _Detector, *, nonlocal_backbone: bool = True, no
         for name, child in children:  # all of them anew, so that their order stays
             delattr(parent, name)
             if child is block:
-                parent.add_module(name.replace("nonlocal", "local"), _as_local(block))
+                parent.add_module(name.replace("nonlocal", "local"), _as_local(block, zero_init=zero_init))
             else:
                 parent.add_module(name, child)
     return detector
 
 
-def _as_local(block: NonLocalBlock) -> LocalBlock:
-    return LocalBlock(block.channels, parameters=sum(p.numel() for p in block.parameters())).to(block.g.weight.device)
+def _as_local(block: NonLocalBlock, *, zero_init: bool) -> LocalBlock:
+    parameters = sum(parameter.numel() for parameter in block.parameters())
+    return LocalBlock(block.channels, parameters=parameters, zero_init=zero_init).to(block.g.weight.device)
