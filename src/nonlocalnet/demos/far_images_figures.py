@@ -19,6 +19,7 @@ from nonlocalnet.recipes.detectors import labels_of, open_detector
 
 NAMES = {"baseline": "baseline", "control": "local control", "nonlocal": "non-local"}
 _IMAGES = 4
+_MOST = 3
 _MIN_SCORE = 0.3
 _RIGHT, _WRONG = "#2a9d3a", "#d1495b"
 
@@ -26,7 +27,7 @@ _RIGHT, _WRONG = "#2a9d3a", "#d1495b"
 def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tuple[int, int]) -> None:
     """Draw the first test images: a column for the truth and one for each arm.
 
-    An answer is drawn green where it is the truth's, red where it is not.
+    The surest answers are drawn, green where they are the truth's and red where they are not.
 
     Args:
         arms: Finished trainings of one seed.
@@ -54,7 +55,7 @@ def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tu
         for column, (name, detected) in enumerate(columns.items(), start=1):
             axes = grid[row, column]
             _show(axes, detected[row], title=NAMES[name] if row == 0 else "")
-            for o in detected[row].objects:
+            for o in detected[row].objects[:_MOST]:
                 _draw_answer(axes, o, truth)
     figure.savefig(path, dpi=130)
 
@@ -83,6 +84,7 @@ def _draw_answer(axes: Axes, o: dict[str, Any], truth: Sequence[dict[str, Any]])
 def _show(axes: Axes, detected: Detected, *, title: str) -> None:
     assert detected.image is not None
     axes.imshow(detected.image.permute(1, 2, 0).numpy())
+    axes.autoscale(enable=False)
     axes.set_xticks([])
     axes.set_yticks([])
     axes.set_title(title)
@@ -91,7 +93,9 @@ def _show(axes: Axes, detected: Detected, *, title: str) -> None:
 def _box(axes: Axes, box_xywh: Sequence[float], text: str, colour: str) -> None:
     x, y, width, height = box_xywh
     axes.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=colour, linewidth=1.2)
-    axes.text(x, y - 2, text, color=colour, fontsize=7, ha="right", va="bottom", clip_on=True)
+    on_the_left = x < sum(axes.get_xlim()) / 2
+    place, side = (x, "left") if on_the_left else (x + width, "right")
+    axes.text(place, y - 2, text, color=colour, fontsize=7, ha=side, va="bottom", clip_on=True)
 
 
 def _points(axes: Axes, keypoints: Sequence[float], colour: str) -> None:

@@ -100,7 +100,11 @@ def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = Non
         for o, colour in zip(objects, colours, strict=True):
             places = torch.tensor([[point[:2] for point in o["keypoints"]]])
             joined = list(skeleton) if skeleton else None
-            picture = draw_keypoints(picture, places, connectivity=joined, colors=colour, radius=3, width=2)
+            # The scores are logits: at 0 a place is as likely as not.
+            visible = torch.tensor([[point[2] > 0 for point in o["keypoints"]]])
+            picture = draw_keypoints(
+                picture, places, connectivity=joined, colors=colour, radius=3, width=2, visibility=visible
+            )
     side = max(picture.shape[-2:])
     return draw_bounding_boxes(
         picture,
@@ -109,7 +113,8 @@ def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = Non
         colors=colours,
         width=max(1, side // 300),
         font=font_manager.findfont("DejaVu Sans"),
-        font_size=max(9, side // 50),
+        font_size=max(10, side // 50),
+        fill_labels=True,
     )
 
 
