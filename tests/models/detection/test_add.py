@@ -125,7 +125,7 @@ def test_without_the_mask_the_padding_would_count() -> None:
     detector = add_nonlocal(slim(), subsample=None).eval()
     disturb(detector)
     block = only_block(detector)
-    x = torch.rand(1, 256, 6, 14)
+    x = torch.rand(1, block.channels, 6, 14)
     changed = x.clone()
     changed[..., 7:] = 7.0
     with torch.no_grad():
@@ -168,7 +168,7 @@ def test_a_frozen_norm_with_zero_scale_never_learns_and_ours_does() -> None:
         return {name for name, p in named if p.grad is not None and p.grad.abs().max() > 0}
 
     trapped = add_nonlocal(slim())
-    norm = FrozenBatchNorm2d(256)
+    norm = FrozenBatchNorm2d(only_block(trapped).channels)
     nn.init.zeros_(norm.weight)
     only_block(trapped).norm = norm
     only_block(trapped).out.weight.data.normal_(std=0.01)
@@ -183,7 +183,7 @@ def test_the_residual_after_an_in_place_relu_keeps_autograd_whole() -> None:
     disturb(detector)
     head = detector.roi_heads.keypoint_head
     assert all(m.inplace for m in head if isinstance(m, nn.ReLU))
-    x = torch.rand(2, 64, 14, 14, requires_grad=True)
+    x = torch.rand(2, head[0].in_channels, 14, 14, requires_grad=True)
     assert torch.autograd.grad(head(x).sum(), x)[0].abs().sum() > 0
 
 
