@@ -70,13 +70,14 @@ def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path) -> 
         clip=clip_geometry(tiny_recipe(videos)),
         plan=dataclasses.replace(plan, tensors={**plan.tensors, name: torch.full((4,), torch.nan)}),
         videos=load_videos(tiny_recipe(videos), "test"),
+        clip=clip_geometry(tiny_recipe(videos)),
         preprocessing=plan.card["preprocessing"],
         inference=Inference(),
         device="cpu",
         threads=1,
     )
     with pytest.raises(NonFiniteError, match=r"scores of video [01] are not finite: the weights may be broken"):
-        testing._score(share, progress=False)
+        testing._score(share, zoo.from_checkpoint(weights), progress=False)
 
 
 def test_wrapped_clips_are_the_ones_that_are_read(videos: Path) -> None:

@@ -30,6 +30,7 @@ from nonlocalnet.engine.scores import ScoredVideos, average_scores, load_scores
 from nonlocalnet.engine.summary import TestSummary, summarise_scores
 from nonlocalnet.engine.testing import Pooling, VideoScores, score_videos
 from nonlocalnet.engine.train import choose_device
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.recipes.assemble import clip_geometry, load_videos, pins_memory
 
 log = logging.getLogger(__name__)
@@ -87,7 +88,7 @@ def test_recipe(
         device=device.type,
         threads=max(1, torch.get_num_threads() // recipe.trainer.devices),
     )
-    results = _score(share, progress=progress)
+    results = _score(share, model, progress=progress)
     names = card["class_names"] or videos.class_names or [str(i) for i in range(model.num_classes)]
     about = {
         "weights": str(weights),
@@ -159,12 +160,15 @@ class _Share:
         """In a process of its own."""
         torch.set_num_threads(self.threads)
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
-        return _pack(self.score(rank, processes=self.recipe.trainer.devices, on_item=on_item))
+        model, _ = zoo.load(self.plan, strict=True)
+        return _pack(self.score(model, rank, processes=self.recipe.trainer.devices, on_item=on_item))
 
-    def score(self, rank: int, *, processes: int, on_item: Callable[[], object]) -> list[VideoScores]:
+    def score(
+        self, model: VideoResNet, rank: int, *, processes: int, on_item: Callable[[], object]
+    ) -> list[VideoScores]:
         data = self.recipe.data
         device = torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device)
-        fast, exact = for_inference(zoo.load(self.plan, strict=True)[0], self.inference)
+        fast, exact = for_inference(model, self.inference)
         dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
         return score_videos(
             fast,
@@ -199,7 +203,7 @@ def build_test_videos(recipe: Recipe, videos: VideoList, *, clip: ClipGeometry |
     )
 
 
-def _score(share: _Share, *, progress: bool) -> list[VideoScores]:
+def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:
     processes = share.recipe.trainer.devices
     bar = progress_bar()
     bar.disable = not progress
@@ -207,7 +211,7 @@ def _score(share: _Share, *, progress: bool) -> list[VideoScores]:
         task = bar.add_task("test", total=len(share.videos.entries), note="")
         on_item = partial(bar.advance, task)
         if processes == 1:
-            return share.score(0, processes=1, on_item=on_item)
+            return share.score(model, 0, processes=1, on_item=on_item)
         parts = run_in_processes(share, processes=processes, on_item=on_item)
     return sorted((result for part in parts for result in _unpack(part)), key=lambda result: result.index)
 
