@@ -67,7 +67,6 @@ def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path) -> 
     name = next(name for name in plan.tensors if name.endswith("head.projection.bias"))
     share = testing._Share(
         recipe=change(tiny_recipe(videos), "trainer", devices=2),
-        clip=clip_geometry(tiny_recipe(videos)),
         plan=dataclasses.replace(plan, tensors={**plan.tensors, name: torch.full((4,), torch.nan)}),
         videos=load_videos(tiny_recipe(videos), "test"),
         clip=clip_geometry(tiny_recipe(videos)),
