@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from nonlocalnet.block import NonLocalBlock
-from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.config import Recipe, ScheduleConfig
 from nonlocalnet.recipes import RECIPES, recipe
 from nonlocalnet.recipes.assemble import build_model, make_card
 from nonlocalnet.recipes.scaling import describe_scaling, scale_to_batch_size
@@ -162,6 +162,9 @@ def test_the_linear_rule() -> None:
     # The paper's own Charades setting keeps to the rule.
     assert scale_to_batch_size(base, 8).optim.lr == pytest.approx(recipe("charades_i3d_r101").optim.lr)
     assert "optim.lr 0.01 -> 0.0025" in describe_scaling(base, small)
+    # What the user set is not said to follow from the rule.
+    own = dataclasses.replace(small, schedule=ScheduleConfig(steps=3, milestones=()))
+    assert "schedule" not in describe_scaling(base, own)
     warm = recipe("longrange_c2d")
     assert scale_to_batch_size(warm, 64).schedule.warmup_steps == warm.schedule.warmup_steps // 2
 

@@ -39,7 +39,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     try:
         return parser.parse_args(list(argv))
     except ArgumentError as error:
-        raise ValueError(f"{error}{_nearest_option(parser, argv)}") from None
+        raise ValueError(f"{' '.join(str(error).split())}{_nearest_option(parser, argv)}") from None
 
 
 def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:

@@ -46,10 +46,20 @@ def scale_to_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
 
 
 def describe_scaling(before: Recipe, after: Recipe) -> str:
-    """One line that says what the linear rule changed, and how to keep it from doing so."""
-    return (
-        f"optim.batch_size is {after.optim.batch_size}, the recipe's {before.optim.batch_size}: by the linear rule "
-        f"optim.lr {before.optim.lr:g} -> {after.optim.lr:g}, schedule.steps {before.schedule.steps} -> "
-        f"{after.schedule.steps}, schedule.milestones {list(before.schedule.milestones)} -> "
-        f"{list(after.schedule.milestones)}; --no-rescale keeps the recipe's"
-    )
+    """One line that says what the linear rule changed, and how to keep it from doing so; not what the user set."""
+    rule = scale_to_batch_size(before, after.optim.batch_size)
+    changes = [
+        f"{section}.{name} {_shown(old)} -> {_shown(new)}"
+        for section, names in (("optim", ("lr",)), ("schedule", ("steps", "milestones", "warmup_steps")))
+        for name in names
+        for old, new in ((getattr(getattr(before, section), name), getattr(getattr(after, section), name)),)
+        if new != old and new == getattr(getattr(rule, section), name)
+    ]
+    sizes = f"optim.batch_size is {after.optim.batch_size}, the recipe's {before.optim.batch_size}"
+    if not changes:
+        return f"{sizes}; learning rate and schedule are as given"
+    return f"{sizes}: by the linear rule {', '.join(changes)}; --no-rescale keeps the recipe's"
+
+
+def _shown(value: float | tuple[int, ...]) -> str:
+    return str(list(value)) if isinstance(value, tuple) else f"{value:g}" if isinstance(value, float) else str(value)
