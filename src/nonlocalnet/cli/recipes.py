@@ -114,34 +114,28 @@ def _plain(recipe: AnyRecipe, results: Sequence[Result], *, asked: bool) -> dict
 
 
 def _table(recipes: Sequence[AnyRecipe], results: Sequence[Result], *, title: str | None) -> Table:
+    """Narrow enough for 80 columns: the metrics of a row stand in one cell, in the order of the heading."""
     keys = [key for key in _METRICS if any(key in recipe.published for recipe in recipes)]
-    ours = [key for key in keys if any(key in result.metrics for result in results)]
+    metrics = " / ".join(_METRICS[key] for key in keys)
     of = "of the recipes" if title is None else f"of Table {title}"
-    table = Table(title=f"Published results {of} (%)" + (", and ours" if results else ""), title_justify="left")
+    heading = f"Published results {of}{', and ours' if results else ''} (%: {metrics})"
+    table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("recipe", no_wrap=True)
-    table.add_column("row")
-    table.add_column("tables")
-    for key in keys:
-        table.add_column(_METRICS[key], justify="right", no_wrap=True)
-    for key in ours:
-        table.add_column(f"ours {_METRICS[key]}", justify="right")
+    for name in ("row", "tables") if not results else ("tables",):
+        table.add_column(name)
+    table.add_column("published", justify="right", no_wrap=True)
     if results:
+        table.add_column("ours", justify="right", no_wrap=True)
         table.add_column("videos", justify="right")
     for recipe in recipes:
-        published = [_percent(recipe.published, key) for key in keys]
+        texts = [", ".join(recipe.tables), _percent(recipe.published, keys)]
+        first = [recipe.name, *([] if results else [recipe.row]), *texts]
         own = [result for result in results if result.recipe == recipe.name] or [None]
         for number, result in enumerate(own):
-            cells = [] if not results else _result_cells(result, ours)
-            first = (recipe.name, recipe.row, ", ".join(recipe.tables), *published)
-            table.add_row(*(first if number == 0 else [""] * len(first)), *cells)
+            ours = [] if not results else [_percent(result.metrics, keys), str(result.videos)] if result else ["", ""]
+            table.add_row(*(first if number == 0 else [""] * len(first)), *ours)
     return table
 
 
-def _result_cells(result: Result | None, keys: Sequence[str]) -> list[str]:
-    if result is None:
-        return [""] * (len(keys) + 1)
-    return [*(_percent(result.metrics, key) for key in keys), str(result.videos)]
-
-
-def _percent(metrics: dict[str, float], key: str) -> str:
-    return f"{metrics[key]:.1f}" if key in metrics else ""
+def _percent(metrics: dict[str, float], keys: Sequence[str]) -> str:
+    return " / ".join(f"{metrics[key]:.1f}" for key in keys if key in metrics)
