@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 import numpy as np
 import torch
 
-_BYTES_TOGETHER = 8 << 20  # all crops of a 340x256 clip, about 8 of a 720p clip, 3 whole 720p frames
+# Calls on single small frames cost more than their work; bringing large ones together costs more than the calls.
+_SMALL_FRAME_BYTES = 1 << 18  # the crops of a 340x256 video are smaller, those of a 720p video larger
+_BYTES_TOGETHER = 8 << 20
 
 
 def distinct(frame_indices: Sequence[int], num_frames: int, *, of: object) -> list[int]:
@@ -40,29 +42,31 @@ def gather(
         uint8 (N, H, W, 3), in the order of `frame_indices`.
     """
     wanted, positions = np.unique(np.asarray(frame_indices, np.int64), return_inverse=True)
+    row_of = {int(frame): row for row, frame in enumerate(wanted)}
     out: torch.Tensor | None = None
     for numbers, regions_THWC in _together(regions):
         frames_THWC = finish(regions_THWC)
         if out is None and numbers == wanted.tolist():
-            out = frames_THWC
+            out = frames_THWC.contiguous()
             continue
         if out is None:
             out = torch.empty((len(wanted), *frames_THWC.shape[1:]), dtype=torch.uint8)
-        out[torch.from_numpy(np.searchsorted(wanted, numbers))] = frames_THWC
+        for number, frame_HWC in zip(numbers, frames_THWC, strict=True):
+            out[row_of[number]] = frame_HWC
     assert out is not None
     in_order = len(positions) == len(wanted) and bool((np.diff(positions) > 0).all())
     return out if in_order else out[torch.from_numpy(positions.reshape(-1))]
 
 
 def _together(regions: Iterable[tuple[int, torch.Tensor]]) -> Iterator[tuple[list[int], torch.Tensor]]:
-    """As many at a time as fit into `_BYTES_TOGETHER`: calls on single small frames cost more than their work.
-
-    No index stands twice in one batch.
-    """
+    """Small frames many at a time, large ones alone; no index stands twice in one batch."""
     numbers: list[int] = []
     frames: list[torch.Tensor] = []
     for number, frame_1HWC in regions:
-        if number in numbers or (frames and (len(frames) + 1) * frame_1HWC.nbytes > _BYTES_TOGETHER):
+        if frame_1HWC.nbytes > _SMALL_FRAME_BYTES:
+            yield [number], frame_1HWC
+            continue
+        if number in numbers or (len(frames) + 1) * frame_1HWC.nbytes > _BYTES_TOGETHER:
             yield numbers, torch.cat(frames)
             numbers, frames = [], []
         numbers.append(number)
