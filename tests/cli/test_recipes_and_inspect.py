@@ -60,7 +60,7 @@ def test_our_results_stand_beside(capsys, monkeypatch, tmp_path):
 
 def test_wrong_tables_and_results_are_one_line(capsys, tmp_path):
     assert main(["recipes", "--table", "2h"]) == 2
-    assert "--table must be one of 2a, 2b, 2c, 2d, 2e, 2f, 2g, 4, got '2h'" in capsys.readouterr().err
+    assert "--table must be one of 2a, 2b, 2c, 2d, 2e, 2f, 2g, 4, 5, 6, got '2h'" in capsys.readouterr().err
     assert main(["recipes", "--results", str(tmp_path / "no.json")]) == 2
     assert "no.json: there is no such file" in capsys.readouterr().err
     (tmp_path / "summary.json").write_text('{"top1": 3, "ensemble": []}')
