@@ -99,6 +99,22 @@ def test_detect_draws_keypoints_and_shows_a_table(tmp_path, capsys):
     assert "000000000001.png" in shown
 
 
+def test_a_dry_run_prints_the_blocks_with_and_without_subsampling(capsys):
+    assert main(["train", "coco_mask_r50_nl", "--dry-run"]) == 0
+    shown = capsys.readouterr().out
+    assert "90000 steps of 16 images, learning rate 0.02" in shown
+    assert "blocks: 3.7% more computation" in shown
+    assert "blocks without subsampling: 10.0% more computation" in shown
+
+
+def test_recipes_of_table_6_alone(capsys):
+    assert main(["recipes", "--table", "6"]) == 0
+    shown = capsys.readouterr().out
+    assert "66.5" in shown
+    assert "c2d" not in shown
+    assert main(["recipes", "--table", "7"]) == 2
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [

@@ -32,7 +32,7 @@ from nonlocalnet.data.generated import appearing_at_once, check_empty, check_ran
 
 FAR_CUE_SIZE = (96, 256)
 FAR_KEYPOINT_SIZE = (96, 320)
-CUE_COLUMNS = (2, 26)
+CUE_COLUMNS = (2, 42)
 """Columns of a far-cue image that hold its bar, the second exclusive."""
 FLAG_COLUMNS = (10, 34)
 """Columns of a far-keypoint image that its flag lies in."""

@@ -124,6 +124,7 @@ def _find(name: str, recipes: Sequence[_Recipe]) -> _Recipe:
     for candidate in recipes:
         if candidate.name == name:
             return candidate
-    near = difflib.get_close_matches(name, [candidate.name for candidate in recipes], n=3, cutoff=0.5)
+    known = [candidate.name for candidate in (*RECIPES, *DETECTION_RECIPES)]
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`nonlocalnet recipes` lists them"
     raise ValueError(f"there is no recipe {name!r}; {hint}")

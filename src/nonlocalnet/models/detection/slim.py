@@ -163,6 +163,7 @@ def _proposals_and_boxes(num_classes: int) -> dict[str, Any]:
         "rpn_post_nms_top_n_test": 50,
         "rpn_batch_size_per_image": 64,
         "box_batch_size_per_image": 32,
+        "box_positive_fraction": 0.5,
         "box_head": TwoMLPHead(_CHANNELS * _POOLED, _BOX_FEATURES),
         "box_predictor": FastRCNNPredictor(_BOX_FEATURES, num_classes),
     }
