@@ -24,7 +24,7 @@ from torch import Tensor
 from nonlocalnet.models.geometry import Variant
 from nonlocalnet.models.network import paper_preprocessing
 from nonlocalnet.weights.tables import CAFFE2
-from nonlocalnet.zoo.forms import foreign_card, pairwise_of, scale_of
+from nonlocalnet.zoo.forms import foreign_plan, pairwise_of, scale_of
 from nonlocalnet.zoo.plan import Asked, Plan, same_names
 from nonlocalnet.zoo.structure import read_structure
 
@@ -79,22 +79,15 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
     }
     if arguments["nonlocal_blocks"]:
         statements.append(f"pairwise {pairwise}, scale {arguments['scale']}: the release's unless asked for")
-    return Plan(
-        path=path,
-        format=CAFFE2.source,
+    return foreign_plan(
+        path,
         table=CAFFE2,
         tensors=tensors,
-        dropped=dropped,
         architecture=structure.architecture,
         arguments=arguments,
-        card=foreign_card(
-            path,
-            format=CAFFE2.source,
-            architecture=structure.architecture,
-            arguments=arguments,
-            preprocessing=paper_preprocessing(clip, crop=256),
-        ),
-        statements=tuple(statements),
+        preprocessing=paper_preprocessing(clip, crop=256),
+        statements=statements,
+        dropped=dropped,
         zero_filled=zero_filled,
     )
 

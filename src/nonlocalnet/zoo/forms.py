@@ -1,15 +1,18 @@
-"""What the readers of several formats decide alike: the pairwise function and the card."""
+"""What the readers of several formats do alike: the pairwise function, the scale, and the plan with its card."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from torch import Tensor
+
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.blocks import SOFTMAX_FORMS
 from nonlocalnet.models.network import FORMAT
 from nonlocalnet.weights.catalogue import released_file
-from nonlocalnet.zoo.plan import Asked, Scale
+from nonlocalnet.weights.names import NameTable
+from nonlocalnet.zoo.plan import Asked, Plan, Scale
 from nonlocalnet.zoo.structure import Structure
 
 
@@ -63,26 +66,45 @@ def scale_of(pairwise: Pairwise, asked: Asked, *, family: Scale, said: Scale | N
     return said or asked.scale or family
 
 
-def foreign_card(
+def foreign_plan(
     path: str,
     *,
-    format: str,  # noqa: A002  the card's own word
+    table: NameTable,
+    tensors: dict[str, Tensor],
     architecture: str,
     arguments: dict[str, Any],
     preprocessing: dict[str, Any],
+    statements: list[str],
+    dropped: dict[str, str] | None = None,
+    zero_filled: frozenset[str] = frozenset(),
     class_names: list[str] | None = None,
     multi_label: bool = False,
-) -> dict[str, Any]:
-    """The card of a network from another program; a file of the catalogue brings its published results and licence."""
+) -> Plan:
+    """The plan of a file of another program, with its card.
+
+    A file of the catalogue brings its published results and licence.
+    """
     released = released_file(Path(path).name)
-    return {
+    card = {
         "format": FORMAT,
         "model": {"architecture": architecture, "arguments": arguments},
         "recipe": None,
         "class_names": class_names,
         "multi_label": multi_label,
         "preprocessing": preprocessing,
-        "source": {"format": format, "file": Path(path).name},
+        "source": {"format": table.source, "file": Path(path).name},
         "results": None if released is None else {"measured": {}, "published": released.published},
         "licence": None if released is None else released.licence,
     }
+    return Plan(
+        path=path,
+        format=table.source,
+        table=table,
+        tensors=tensors,
+        architecture=architecture,
+        arguments=arguments,
+        card=card,
+        dropped=dropped or {},
+        statements=tuple(statements),
+        zero_filled=zero_filled,
+    )

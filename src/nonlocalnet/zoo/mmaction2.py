@@ -19,7 +19,7 @@ from torch import Tensor
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.geometry import FAMILIES, Variant
 from nonlocalnet.weights.tables import MMACTION2, MMACTION2_SUBSAMPLED
-from nonlocalnet.zoo.forms import foreign_card, pairwise_of, scale_of
+from nonlocalnet.zoo.forms import foreign_plan, pairwise_of, scale_of
 from nonlocalnet.zoo.plan import Asked, Plan, Scale, same_names
 from nonlocalnet.zoo.python_settings import parse_python_settings
 from nonlocalnet.zoo.structure import Structure, read_structure
@@ -90,24 +90,17 @@ def plan_mmaction2(path: str, tensors: dict[str, Tensor], meta: Mapping[str, Any
     if blocks:
         how = "after phi and g" if subsampled else "none"
         statements.append(f"pairwise {pairwise}, scale {arguments['scale']}, subsampling {how}")
-    return Plan(
-        path=path,
-        format=table.source,
+    return foreign_plan(
+        path,
         table=table,
         tensors=tensors,
-        dropped=dropped,
         architecture=structure.architecture,
         arguments=arguments,
-        card=foreign_card(
-            path,
-            format=table.source,
-            architecture=structure.architecture,
-            arguments=arguments,
-            preprocessing=settings.preprocessing(clip),
-            class_names=_class_names(meta, num_classes=arguments["num_classes"]),
-        ),
-        statements=tuple(statements),
+        preprocessing=settings.preprocessing(clip),
+        statements=statements,
+        dropped=dropped,
         zero_filled=frozenset(f"{block}_nonlocal.out.bias" for block in blocks if arguments["norm"] == "batch"),
+        class_names=_class_names(meta, num_classes=arguments["num_classes"]),
     )
 
 

@@ -16,7 +16,7 @@ from torch import Tensor
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.geometry import STAGES, Variant, geometry_of
 from nonlocalnet.weights.tables import SLOWFAST, SLOWFAST_FIRST
-from nonlocalnet.zoo.forms import foreign_card, pairwise_of, scale_of
+from nonlocalnet.zoo.forms import foreign_plan, pairwise_of, scale_of
 from nonlocalnet.zoo.plan import Asked, Plan, same_names
 from nonlocalnet.zoo.structure import Structure, read_structure
 
@@ -99,22 +99,15 @@ def plan_slowfast(path: str, tensors: dict[str, Tensor], settings: Mapping[str, 
         statements.append(f"pairwise {pairwise}, scale {arguments['scale']}, subsampling before phi and g")
     if settings is None:
         statements.append("no saved settings: crop, block pooling and groups are the program's defaults")
-    return Plan(
-        path=path,
-        format=table.source,
+    return foreign_plan(
+        path,
         table=table,
         tensors=tensors,
         architecture=structure.architecture,
         arguments=arguments,
-        card=foreign_card(
-            path,
-            format=table.source,
-            architecture=structure.architecture,
-            arguments=arguments,
-            preprocessing=_preprocessing(config, clip),
-            multi_label=config["MODEL.HEAD_ACT"] == "sigmoid",
-        ),
-        statements=tuple(statements),
+        preprocessing=_preprocessing(config, clip),
+        statements=statements,
+        multi_label=config["MODEL.HEAD_ACT"] == "sigmoid",
     )
 
 
