@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from nonlocalnet.cli.main import COMMANDS
-from nonlocalnet.recipes import RECIPES
+from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
 from weights.originals import caffe2
 
 ROOT = Path(__file__).parent.parent
@@ -28,7 +28,7 @@ def test_commands_and_recipes_exist():
         command, *arguments = line.split()
         assert command in COMMANDS
         if command in ("train", "test"):
-            assert arguments[0] in {recipe.name for recipe in RECIPES}
+            assert arguments[0] in {recipe.name for recipe in (*RECIPES, *DETECTION_RECIPES)}
 
 
 def test_links_lead_somewhere():
