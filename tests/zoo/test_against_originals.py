@@ -154,6 +154,15 @@ def test_slowfast_without_settings(tmp_path):
     assert_equal_logits(from_checkpoint(path, pairwise="dot_product"), x, slowfast.logits(state, cfg, x))
 
 
+def test_slowfast_settings_with_the_tuples_of_older_dumps(tmp_path):
+    cfg = slowfast.make_cfg(width=2, num_classes=CLASSES)
+    older = cfg + "EXTRA:\n  EMPTY: !!python/tuple []\n  PAIR: !!python/tuple [1, 2]\n"
+    assert from_checkpoint(slowfast.write_pyth(tmp_path / "x.pyth", slowfast.make_state(cfg), older)).width == 2
+    code = cfg + "EXTRA: !!python/object/apply:os.system ['true']\n"
+    with pytest.raises(ValueError, match="its entry 'cfg' is no YAML"):
+        from_checkpoint(slowfast.write_pyth(tmp_path / "x.pyth", slowfast.make_state(cfg), code))
+
+
 def test_slowfast_first_version_called_the_norm_of_a_block_norm(tmp_path):
     cfg = slowfast.make_cfg(nonlocal_location=slowfast.FIVE_BLOCKS, num_classes=CLASSES)
     state = slowfast.make_state(cfg)

@@ -121,12 +121,19 @@ def parse_settings(saved: object, *, path: object) -> Mapping[str, Any] | None:
         return None
     if isinstance(saved, str):
         try:
-            saved = yaml.safe_load(saved)
+            saved = yaml.load(saved, Loader=_Loader)
         except yaml.YAMLError as error:
             raise ValueError(f"{path}: its entry 'cfg' is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(saved, Mapping):
         raise ValueError(f"{path}: its entry 'cfg' is a {type(saved).__name__}, not the program's configuration")
     return saved
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML, and the tuples of older dumps."""
+
+
+_Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_sequence)
 
 
 class _Settings:
