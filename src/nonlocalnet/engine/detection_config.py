@@ -158,7 +158,7 @@ class DetectionOptimConfig:
         weight_decay: Of every parameter that is not BatchNorm's.
         batch_size: Images of one step over all processes and micro-batches together.
         accumulate: Micro-batches into which every process divides its share of a batch; more takes less memory.
-        lr_factor_blocks: Factor on the learning rate of the non-local blocks.
+        lr_factor_blocks: Factor on the learning rate of the non-local blocks, or of the control's.
         grad_clip: Largest norm of the whole gradient; null for no limit.
     """
 

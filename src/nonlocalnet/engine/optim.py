@@ -11,6 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+from nonlocalnet.models.detection.control import LocalBlock
 
 
 def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
@@ -23,7 +24,8 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
     Returns:
         The factor. During the warm-up it rises linearly from `warmup_factor` at step 0 to 1 at `warmup_steps`.
 
-    >>> from nonlocalnet.engine.config import ScheduleConfig
+    >>> from nonlocalnet.models.detection.control import LocalBlock
+    from nonlocalnet.engine.config import ScheduleConfig
     >>> schedule = ScheduleConfig(steps=10, milestones=(6, 8), gamma=0.5, warmup_steps=4, warmup_factor=0.5)
     >>> [learning_rate_factor(step, schedule) for step in (0, 2, 4, 5, 6, 8)]
     [0.5, 0.75, 1.0, 1.0, 0.5, 0.25]
@@ -100,8 +102,9 @@ def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.SGD:
     return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
 
 
-def _blocks(model: nn.Module) -> Iterator[NonLocalBlock]:
-    return (module for module in model.modules() if isinstance(module, NonLocalBlock))
+def _blocks(model: nn.Module) -> Iterator[nn.Module]:
+    """The non-local blocks, or the local ones in their place."""
+    return (module for module in model.modules() if isinstance(module, (NonLocalBlock, LocalBlock)))
 
 
 def _head_parameters(model: nn.Module) -> Iterator[nn.Parameter]:

@@ -2,7 +2,9 @@
 
 Not in the paper: tasks that a local detector cannot solve (`nonlocalnet.data.generated_images` says why), small enough
 for two CPU cores. Everything but the blocks is equal. Trained from scratch for a few hundred steps, so the blocks take
-part from the first step (`zero_init=False`); blocks that began as the identity had learned nothing by then.
+part from the first step (`zero_init=False`); blocks that began as the identity had learned nothing by then. For the far
+cue they learn four times faster than the rest, those of the control too: without that one seed of two had not found the
+cue after 425 steps.
 """
 
 from __future__ import annotations
@@ -31,12 +33,23 @@ _ROWS: dict[Blocks, str] = {
 
 def farcue(blocks: Literal["none", "control", "nl"]) -> DetectionRecipe:
     """A far cue decides the class: a small Mask R-CNN, plain or with a local or non-local block in the backbone."""
-    return _recipe("farcue", "maskrcnn_slim_fpn", blocks, num_classes=3, sigmas=None, lr=0.02, steps=300)
+    return _recipe(
+        "farcue", "maskrcnn_slim_fpn", blocks, num_classes=3, sigmas=None, lr=0.02, block_factor=4.0, steps=450
+    )
 
 
 def farkeypoint(blocks: Blocks) -> DetectionRecipe:
     """A far keypoint decides where another is: a small Keypoint R-CNN, with blocks in the head and the backbone."""
-    return _recipe("farkeypoint", "keypointrcnn_slim_fpn", blocks, num_classes=2, sigmas=SIGMAS, lr=0.004, steps=300)
+    return _recipe(
+        "farkeypoint",
+        "keypointrcnn_slim_fpn",
+        blocks,
+        num_classes=2,
+        sigmas=SIGMAS,
+        lr=0.004,
+        block_factor=1.0,
+        steps=300,
+    )
 
 
 def _recipe(
@@ -47,6 +60,7 @@ def _recipe(
     num_classes: int,
     sigmas: tuple[float, ...] | None,
     lr: float,
+    block_factor: float,
     steps: int,
 ) -> DetectionRecipe:
     has_keypoints = sigmas is not None
@@ -69,7 +83,7 @@ def _recipe(
             zero_init=False,
         ),
         data=DetectionDataConfig(min_sizes=(96,), max_size=320, flip=0.0, keypoint_sigmas=sigmas, workers=0),
-        optim=DetectionOptimConfig(lr=lr, batch_size=4, grad_clip=10.0),
+        optim=DetectionOptimConfig(lr=lr, batch_size=4, lr_factor_blocks=block_factor, grad_clip=10.0),
         schedule=DetectionScheduleConfig(
             steps=steps, milestones=(round(0.8 * steps),), warmup_steps=25, warmup_factor=0.04
         ),
