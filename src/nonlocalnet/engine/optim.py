@@ -24,8 +24,7 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
     Returns:
         The factor. During the warm-up it rises linearly from `warmup_factor` at step 0 to 1 at `warmup_steps`.
 
-    >>> from nonlocalnet.models.detection.control import LocalBlock
-    from nonlocalnet.engine.config import ScheduleConfig
+    >>> from nonlocalnet.engine.config import ScheduleConfig
     >>> schedule = ScheduleConfig(steps=10, milestones=(6, 8), gamma=0.5, warmup_steps=4, warmup_factor=0.5)
     >>> [learning_rate_factor(step, schedule) for step in (0, 2, 4, 5, 6, 8)]
     [0.5, 0.75, 1.0, 1.0, 0.5, 0.25]
