@@ -11,8 +11,9 @@ from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.recipes.detectors import build_detector
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("task", ["detection", pytest.param("keypoints", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("task", ["detection", "keypoints"])
 def test_demo_writes_results_and_picture_and_prints_both_tables(task, tmp_path, capsys):
     out = tmp_path / "demo"
     assert main(["demo", "--task", task, "--out", str(out), "--smallest"]) == 0

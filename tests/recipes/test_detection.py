@@ -18,7 +18,8 @@ import torch
 
 from make_images import CATEGORIES, small_content, write_split
 from nonlocalnet.data.images import ImageError
-from nonlocalnet.engine.detection import DetectionRecord
+from nonlocalnet.engine.coco_results import to_results
+from nonlocalnet.engine.detection import DetectionRecord, as_input
 from nonlocalnet.engine.detection_config import DetectionRecipe
 from nonlocalnet.engine.detection_run import require_blocks_that_learn
 from nonlocalnet.engine.errors import NonFiniteError, OutputError
@@ -116,6 +117,32 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(root: Path, tmp_path: P
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
 
 
+def test_shares_of_two_processes_come_to_the_figures_of_one(root: Path, run: Path) -> None:
+    """Five images over two: the repeated last one must not count, and the order of the results must not matter."""
+    recipe = tiny_recipe(root)
+    detector, card = open_detector(run / "last.ckpt")
+    evaluation = detection.evaluation_set(recipe, detection.load_images(recipe, "val"), labels_of(card), limit=None)
+
+    def found(world_size: int) -> dict[str, list[dict[str, Any]]]:
+        merged: dict[str, list[dict[str, Any]]] = {}
+        for rank in range(world_size):
+            loader = detection.build_test_loader(recipe, evaluation, rank=rank, world_size=world_size)
+            for batch in loader:
+                with torch.inference_mode():
+                    (detections,) = detector(as_input(batch["image"]))
+                if batch["counted"][0]:
+                    results = to_results(batch["image_id"][0], detections, category_ids=evaluation.category_ids)
+                    for kind, entries in results.items():
+                        merged.setdefault(kind, []).extend(entries)
+        return merged
+
+    one, two = found(1), found(2)
+    assert one["bbox"] != two["bbox"]  # another order
+    # As text, so that figures of nothing (NaN) are equal too.
+    assert str(evaluation.figures(one)) == str(evaluation.figures(two))
+
+
+@pytest.mark.slow
 def test_two_processes_come_to_the_figures_of_one(root: Path, tmp_path: Path) -> None:
     """The same detector, evaluated by one process and by two: 5 images, so that one is repeated and must not count."""
     untrained = change(tiny_recipe(root), "optim", lr=1e-12)

@@ -30,7 +30,7 @@ def test_coco_weights_give_torchvisions_detections(kind: str, monkeypatch: pytes
     source = build(weights=None, weights_backbone=None).state_dict()
     source = {name: tensor for name, tensor in source.items() if "num_batches_tracked" not in name}
     monkeypatch.setattr(enum, "get_state_dict", lambda *_args, **_options: source)
-    small = {"min_size": 64, "max_size": 128, "box_score_thresh": 0.0, "box_detections_per_img": 3}
+    small = {"min_size": 48, "max_size": 72, "box_score_thresh": 0.0, "box_detections_per_img": 3}
     theirs = build(weights="COCO_V1", **small).eval()
     ours = OURS[kind](weights="COCO_V1", **small).eval()
     frozen = [m for m in ours.modules() if isinstance(m, FrozenBatchNorm2d)]
@@ -39,8 +39,8 @@ def test_coco_weights_give_torchvisions_detections(kind: str, monkeypatch: pytes
         p.requires_grad for p in theirs.parameters()
     ]
     for model in (theirs, ours):
-        model.rpn._post_nms_top_n["testing"] = 20
-    batch = images((60, 90), (80, 64))
+        model.rpn._post_nms_top_n["testing"] = 10
+    batch = images((48, 72), (64, 48))
     with torch.no_grad():
         assert same(ours(batch), theirs(batch))
         disturb(ours)  # the control: blocks that are trained change them
