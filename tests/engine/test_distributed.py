@@ -50,7 +50,8 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
         torch.testing.assert_close(others[name], tensor, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 4])
 def test_a_group_killed_in_mid_epoch_ends_bit_identical(tmp_path: Path, kills: int) -> None:
     script = Path(__file__).with_name("kill_group.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
