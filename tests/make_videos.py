@@ -101,6 +101,7 @@ def write_video(
             frame.time_base = Fraction(1, 10) if pts_ms is None else Fraction(1, 1000)
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
+    _ordinary_priority()
     if rotation:
         _write_rotation(path, rotation)
     return path
@@ -152,6 +153,12 @@ def decode_sequentially(path: Path) -> torch.Tensor:
                 pixels = pixels.transpose(1, 0, 2)[::-1]  # a quarter turn counterclockwise
             frames.append(torch.from_numpy(np.ascontiguousarray(pixels)))
     return torch.stack(frames)
+
+
+def _ordinary_priority() -> None:
+    """SVT-AV1, run by root, gives the calling thread real-time priority, and so every process forked from it."""
+    if hasattr(os, "sched_setscheduler") and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 def _encoder_options(codec: str, options: dict[str, str] | None) -> dict[str, str]:
