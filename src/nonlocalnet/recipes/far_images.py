@@ -3,8 +3,8 @@
 Not in the paper: tasks that a local detector cannot solve (`nonlocalnet.data.generated_images` says why), small enough
 for two CPU cores. Everything but the blocks is equal. Trained from scratch for a few hundred steps, so the blocks take
 part from the first step (`zero_init=False`); blocks that began as the identity had learned nothing by then. For the far
-cue they learn four times faster than the rest, those of the control too. One seed of two finds the cue so; LOG.md has what
-was tried.
+cue they learn four times faster than the rest, those of the control too. One seed of two finds the cue so; LOG.md has
+what was tried.
 """
 
 from __future__ import annotations
