@@ -12,7 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from nonlocalnet.cli import test_detection
+from nonlocalnet.cli import detection_testing
 from nonlocalnet.cli.arguments import SECTIONS, make_parser, parse_with_recipe
 from nonlocalnet.cli.asked import add_asked, asked_of
 from nonlocalnet.cli.ensemble import METRICS, metric_cells
@@ -29,7 +29,7 @@ from nonlocalnet.zoo import plan_file
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet test RECIPE --weights FILE --data.root DIR ...`."""
     if argv and argv[0] in {recipe.name for recipe in DETECTION_RECIPES}:
-        return test_detection.main(argv)
+        return detection_testing.main(argv)
     parser = make_parser(
         "test",
         "Test weights on the recipe's test list: scores, summary.json and confusion.png in --out. Where the "

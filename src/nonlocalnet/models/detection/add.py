@@ -64,6 +64,7 @@ def add_nonlocal(
 
     Example:
         >>> from torchvision.models.detection import maskrcnn_resnet50_fpn
+        >>> from nonlocalnet import nonlocal_blocks
         >>> detector = add_nonlocal(maskrcnn_resnet50_fpn(weights_backbone=None))
         >>> list(nonlocal_blocks(detector))
         ['backbone.body.layer3.5_nonlocal_before']
