@@ -23,7 +23,8 @@ Architecture = Literal[
 ]
 
 
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
+def require(condition: bool, name: str, value: object, allowed: str) -> None:
+    """Raise ValueError, naming the field, what is allowed and what was given, unless the condition holds."""
     if not condition:
         raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
@@ -31,12 +32,12 @@ def _require(condition: bool, name: str, value: object, allowed: str) -> None:
 def _require_finite_in(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     inside = math.isfinite(value) and (low < value if open_low else low <= value) and value <= high
     bounds = f"a finite number in {'(' if open_low else '['}{low:g}, {high:g}]"
-    _require(inside, name, value, bounds)
+    require(inside, name, value, bounds)
 
 
 def _require_at_least(name: str, value: int | None, low: int) -> None:
     if value is not None:
-        _require(value >= low, name, value, f"at least {low}")
+        require(value >= low, name, value, f"at least {low}")
 
 
 @dataclass(frozen=True)
@@ -91,7 +92,7 @@ class ModelConfig:
         _require_at_least("model.num_classes", self.num_classes, 1)
         _require_at_least("model.width", self.width, 1)
         _require_at_least("model.crop", self.crop, 32)
-        _require(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
+        require(0 <= self.dropout < 1, "model.dropout", self.dropout, "in [0, 1)")
         _require_at_least("model.inner_channels", self.inner_channels, 1)
         if not isinstance(self.scale, str):
             _require_finite_in("model.scale", self.scale, 0, 1e6, open_low=True)
@@ -170,13 +171,13 @@ class DataConfig:
             _require_at_least(f"data.{name}", getattr(self, name), 1)
         _require_at_least("data.workers", self.workers, 0)
         low = f"at least data.short_side_min = {self.short_side_min}"
-        _require(self.short_side_max >= self.short_side_min, "data.short_side_max", self.short_side_max, low)
+        require(self.short_side_max >= self.short_side_min, "data.short_side_max", self.short_side_max, low)
         if self.crop is not None:
             high = f"at most data.short_side_min = {self.short_side_min}"
-            _require(self.crop <= self.short_side_min, "data.crop", self.crop, high)
+            require(self.crop <= self.short_side_min, "data.crop", self.crop, high)
         if self.test_crops != "full":
             low = f"at least data.test_crop = {self.test_crop}"
-            _require(self.test_short_side >= self.test_crop, "data.test_short_side", self.test_short_side, low)
+            require(self.test_short_side >= self.test_crop, "data.test_short_side", self.test_short_side, low)
         _require_at_least("data.test_short_side", self.test_short_side, 1)
         _require_finite_in("data.flip", self.flip, 0, 1)
         _require_finite_in("data.max_unreadable", self.max_unreadable, 0, 1)
@@ -217,8 +218,8 @@ class OptimConfig:
 
     def __post_init__(self) -> None:
         _require_finite_in("optim.lr", self.lr, 0, 1e6, open_low=True)
-        _require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "in [0, 1)")
-        _require(self.momentum > 0 or not self.nesterov, "optim.momentum", self.momentum, "above 0 with optim.nesterov")
+        require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "in [0, 1)")
+        require(self.momentum > 0 or not self.nesterov, "optim.momentum", self.momentum, "above 0 with optim.nesterov")
         _require_finite_in("optim.weight_decay", self.weight_decay, 0, 1e6)
         _require_finite_in("optim.bn_weight_decay", self.bn_weight_decay, 0, 1e6)
         _require_finite_in("optim.lr_factor_blocks", self.lr_factor_blocks, 0, 1e6)
@@ -252,7 +253,7 @@ class ScheduleConfig:
         object.__setattr__(self, "milestones", tuple(self.milestones))
         _require_at_least("schedule.steps", self.steps, 1)
         rising = all(a < b for a, b in zip((0, *self.milestones), self.milestones, strict=False))
-        _require(rising, "schedule.milestones", self.milestones, "steps above 0 in rising order")
+        require(rising, "schedule.milestones", self.milestones, "steps above 0 in rising order")
         _require_finite_in("schedule.gamma", self.gamma, 0, 1, open_low=True)
         _require_at_least("schedule.warmup_steps", self.warmup_steps, 0)
         _require_finite_in("schedule.warmup_factor", self.warmup_factor, 0, 1, open_low=True)
@@ -294,7 +295,7 @@ class TrainerConfig:
     limit_val_videos: int | None = None
 
     def __post_init__(self) -> None:
-        _require(0 <= self.seed < 2**63, "trainer.seed", self.seed, "in [0, 2**63)")
+        require(0 <= self.seed < 2**63, "trainer.seed", self.seed, "in [0, 2**63)")
         for name in ("devices", "num_nodes", "checkpoint_every", "log_every", "limit_val_videos"):
             _require_at_least(f"trainer.{name}", getattr(self, name), 1)
         _require_at_least("trainer.val_every", self.val_every, 0)
@@ -335,7 +336,7 @@ class Recipe:
     def __post_init__(self) -> None:
         crop = self.data.crop or self.model.crop
         low = f"at least the crop of {crop}"
-        _require(self.data.short_side_min >= crop, "data.short_side_min", self.data.short_side_min, low)
+        require(self.data.short_side_min >= crop, "data.short_side_min", self.data.short_side_min, low)
         _check_input_size(self.model, self.data)
 
 
@@ -346,7 +347,7 @@ def _check_input_size(model: ModelConfig, data: DataConfig) -> None:
     tested = "test_short_side" if data.test_crops == "full" else "test_crop"
     for name, least in (("clip_frames", frames), ("crop", max(sides)), (tested, max(sides))):
         value = getattr(data, name)
-        _require(value is None or value >= least, f"data.{name}", value, f"at least {least} {network}")
+        require(value is None or value >= least, f"data.{name}", value, f"at least {least} {network}")
 
 
 def require_equal_shares(recipe: Recipe) -> None:
@@ -357,4 +358,4 @@ def require_equal_shares(recipe: Recipe) -> None:
     """
     shares = recipe.trainer.devices * recipe.trainer.num_nodes * recipe.optim.accumulate
     divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
-    _require(recipe.optim.batch_size % shares == 0, "optim.batch_size", recipe.optim.batch_size, divisible)
+    require(recipe.optim.batch_size % shares == 0, "optim.batch_size", recipe.optim.batch_size, divisible)

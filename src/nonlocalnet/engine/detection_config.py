@@ -11,7 +11,7 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require
 
 DetectorName = Literal[
     "maskrcnn_resnet50_fpn",
@@ -24,11 +24,6 @@ DetectorName = Literal[
 ]
 _BATCH, _LR = 16, 0.02
 _STEPS: dict[str, tuple[int, tuple[int, int]]] = {"1x": (90_000, (60_000, 80_000)), "2x": (180_000, (120_000, 160_000))}
-
-
-def _require(condition: bool, name: str, value: object, allowed: str) -> None:
-    if not condition:
-        raise ValueError(f"{name} must be {allowed}, got {value!r}")
 
 
 @dataclass(frozen=True)
@@ -80,19 +75,19 @@ class DetectionModelConfig:
     zero_init: bool = True
 
     def __post_init__(self) -> None:
-        _require(self.num_classes >= 2, "model.num_classes", self.num_classes, "at least 2, the background counted")
-        _require(self.num_keypoints >= 1, "model.num_keypoints", self.num_keypoints, "at least 1")
-        _require(0 <= self.bn_eps < 1, "model.bn_eps", self.bn_eps, "in [0, 1)")
+        require(self.num_classes >= 2, "model.num_classes", self.num_classes, "at least 2, the background counted")
+        require(self.num_keypoints >= 1, "model.num_keypoints", self.num_keypoints, "at least 1")
+        require(0 <= self.bn_eps < 1, "model.bn_eps", self.bn_eps, "in [0, 1)")
         layers = self.trainable_backbone_layers
-        _require(0 <= layers <= 5, "model.trainable_backbone_layers", layers, "in [0, 5]")
-        _require(0 <= self.box_score_thresh <= 1, "model.box_score_thresh", self.box_score_thresh, "in [0, 1]")
+        require(0 <= layers <= 5, "model.trainable_backbone_layers", layers, "in [0, 5]")
+        require(0 <= self.box_score_thresh <= 1, "model.box_score_thresh", self.box_score_thresh, "in [0, 1]")
         per_image = self.box_detections_per_img
-        _require(per_image >= 1, "model.box_detections_per_img", per_image, "at least 1")
+        require(per_image >= 1, "model.box_detections_per_img", per_image, "at least 1")
         if self.nonlocal_head:
-            _require(self.has_keypoints, "model.nonlocal_head", True, "false for a detector without keypoints")
+            require(self.has_keypoints, "model.nonlocal_head", True, "false for a detector without keypoints")
         if self.control:
             blocks = self.nonlocal_backbone or self.nonlocal_head
-            _require(blocks, "model.control", True, "false without nonlocal_backbone or nonlocal_head to replace")
+            require(blocks, "model.control", True, "false without nonlocal_backbone or nonlocal_head to replace")
 
     @property
     def has_keypoints(self) -> bool:
@@ -139,13 +134,13 @@ class DetectionDataConfig:
         if self.keypoint_sigmas is not None:
             object.__setattr__(self, "keypoint_sigmas", tuple(self.keypoint_sigmas))
             positive = all(math.isfinite(s) and s > 0 for s in self.keypoint_sigmas)
-            _require(positive, "data.keypoint_sigmas", self.keypoint_sigmas, "positive numbers")
+            require(positive, "data.keypoint_sigmas", self.keypoint_sigmas, "positive numbers")
         sizes = [*self.min_sizes, *([] if self.test_min_size is None else [self.test_min_size])]
         fits = bool(self.min_sizes) and all(1 <= size <= self.max_size for size in sizes)
-        _require(fits, "data.min_sizes and test_min_size", sizes, f"from 1 to data.max_size = {self.max_size}")
-        _require(0 <= self.flip <= 1, "data.flip", self.flip, "in [0, 1]")
-        _require(self.limit is None or self.limit >= 1, "data.limit", self.limit, "at least 1")
-        _require(self.workers >= 0, "data.workers", self.workers, "at least 0")
+        require(fits, "data.min_sizes and test_min_size", sizes, f"from 1 to data.max_size = {self.max_size}")
+        require(0 <= self.flip <= 1, "data.flip", self.flip, "in [0, 1]")
+        require(self.limit is None or self.limit >= 1, "data.limit", self.limit, "at least 1")
+        require(self.workers >= 0, "data.workers", self.workers, "at least 0")
 
 
 @dataclass(frozen=True)
@@ -262,7 +257,7 @@ class DetectionTrainerConfig:
     def __post_init__(self) -> None:
         self.resolved()
         limit = self.limit_val_images
-        _require(limit is None or limit >= 1, "trainer.limit_val_images", limit, "at least 1")
+        require(limit is None or limit >= 1, "trainer.limit_val_images", limit, "at least 1")
 
     def resolved(self) -> TrainerConfig:
         """The settings that the engine takes."""
@@ -310,4 +305,4 @@ class DetectionRecipe:
     def __post_init__(self) -> None:
         shares = self.trainer.devices * self.trainer.num_nodes * self.optim.accumulate
         divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
-        _require(self.optim.batch_size % shares == 0, "optim.batch_size", self.optim.batch_size, divisible)
+        require(self.optim.batch_size % shares == 0, "optim.batch_size", self.optim.batch_size, divisible)
