@@ -16,8 +16,8 @@ from nonlocalnet.demos.far_images import SMALLEST, TASKS, FarDemoSize, Task, run
 from nonlocalnet.demos.far_images_figures import NAMES
 
 _TITLES = {
-    "detection": "Measured here: a bar at the left edge decides the class of discs at the right edge",
-    "keypoints": "Measured here: a flag at one end of a rod decides where its other end is plugged in",
+    "detection": "Measured here: a bar at the left decides the class of discs at the right",
+    "keypoints": "Measured here: a flag at one end of a rod decides about its other end",
 }
 
 
@@ -45,8 +45,8 @@ def main(argv: Sequence[str]) -> int:
 def _show(task: Task, results: dict[str, Any], out: Path, *, seconds: float) -> None:
     console = Console()
     measures = list(TASKS[task].measures)
-    table = Table(title=_TITLES[task], title_justify="left")
-    for column in ("detector", "parameters", "sees from column", *measures):
+    table = Table(title=_TITLES[task], title_justify="left", show_edge=False)
+    for column in ("detector", "params", "sees from\ncolumn", *measures):
         table.add_column(column, justify="left" if column == "detector" else "right")
     for name, row in results["arms"].items():
         cells = [_mean(row[measure]) for measure in measures]
@@ -61,7 +61,9 @@ def _show(task: Task, results: dict[str, Any], out: Path, *, seconds: float) -> 
         f"{size['seeds']} seeds, {size['steps']} steps each, {size['test_images']} test images.",
         highlight=False,
     )
-    published = Table(title="Published by the paper, on COCO val2017 (not run here)", title_justify="left")
+    published = Table(
+        title="Published by the paper, on COCO val2017 (not run here)", title_justify="left", show_edge=False
+    )
     published.add_column("detector")
     kinds = [measure for measure in measures if _key(measure) in results["published_coco"]["baseline"]]
     for kind in kinds:

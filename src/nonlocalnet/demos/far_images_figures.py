@@ -11,6 +11,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from torchvision.ops import nms
 
 from nonlocalnet.demos.arms import Arm
 from nonlocalnet.engine.detect import Detected, detect
@@ -19,15 +20,15 @@ from nonlocalnet.recipes.detectors import labels_of, open_detector
 
 NAMES = {"baseline": "baseline", "control": "local control", "nonlocal": "non-local"}
 _IMAGES = 4
-_MOST = 3
 _MIN_SCORE = 0.3
-_RIGHT, _WRONG = "#2a9d3a", "#d1495b"
+_SAME_OBJECT = 0.5  # intersection over union from which two answers are of one object
+_TRUTH, _RIGHT, _WRONG = "#222222", "#1f7a2e", "#c0263f"
 
 
 def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tuple[int, int]) -> None:
     """Draw the first test images: a column for the truth and one for each arm.
 
-    The surest answers are drawn, green where they are the truth's and red where they are not.
+    Of each object the surest answer is drawn, green where it is the truth's and red where it is not.
 
     Args:
         arms: Finished trainings of one seed.
@@ -42,7 +43,8 @@ def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tu
     truths = [[a for a in content["annotations"] if a["image_id"] == image["id"]] for image in shown]
     paths = [root / "val2017" / image["file_name"] for image in shown]
     columns = {arm.name: _detect(arm, paths) for arm in arms}
-    figure = Figure(figsize=(3.4 * (1 + len(columns)), 1.5 * len(shown)), layout="constrained")
+    height = 3.4 * shown[0]["height"] / shown[0]["width"]
+    figure = Figure(figsize=(3.4 * (1 + len(columns)), 0.3 + (height + 0.1) * len(shown)), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(shown), 1 + len(columns), squeeze=False)
     for row, truth in enumerate(truths):
@@ -50,12 +52,12 @@ def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tu
         _show(grid[row, 0], first, title="truth" if row == 0 else "")
         grid[row, 0].axvspan(*cue, color="black", alpha=0.15, linewidth=0)
         for annotation in truth:
-            _box(grid[row, 0], annotation["bbox"], names[annotation["category_id"]], "white")
-            _points(grid[row, 0], annotation.get("keypoints", []), "white")
+            _box(grid[row, 0], annotation["bbox"], names[annotation["category_id"]], _TRUTH)
+            _points(grid[row, 0], annotation.get("keypoints", []), _TRUTH)
         for column, (name, detected) in enumerate(columns.items(), start=1):
             axes = grid[row, column]
             _show(axes, detected[row], title=NAMES[name] if row == 0 else "")
-            for o in detected[row].objects[:_MOST]:
+            for o in _surest(detected[row].objects):
                 _draw_answer(axes, o, truth)
     figure.savefig(path, dpi=130)
 
@@ -64,6 +66,15 @@ def _detect(arm: Arm[DetectionRecipe], paths: Sequence[Path]) -> list[Detected]:
     detector, card = open_detector(arm.run / "last.ckpt")
     found = detect(detector, paths, labels=labels_of(card), device=torch.device("cpu"), min_score=_MIN_SCORE)
     return list(found)
+
+
+def _surest(objects: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One answer an object: a detector in doubt gives one of each class, on top of each other."""
+    if not objects:
+        return []
+    boxes = torch.tensor([o["box"] for o in objects])
+    kept = nms(boxes, torch.tensor([o["score"] for o in objects]), _SAME_OBJECT)
+    return [objects[i] for i in kept.tolist()]
 
 
 def _draw_answer(axes: Axes, o: dict[str, Any], truth: Sequence[dict[str, Any]]) -> None:
@@ -95,9 +106,12 @@ def _box(axes: Axes, box_xywh: Sequence[float], text: str, colour: str) -> None:
     axes.plot([x, x + width, x + width, x, x], [y, y, y + height, y + height, y], color=colour, linewidth=1.2)
     on_the_left = x < sum(axes.get_xlim()) / 2
     place, side = (x, "left") if on_the_left else (x + width, "right")
-    axes.text(place, y - 2, text, color=colour, fontsize=7, ha=side, va="bottom", clip_on=True)
+    above = y > max(axes.get_ylim()) / 8
+    edge, align = (y, "bottom") if above else (y + height, "top")
+    patch = {"facecolor": colour, "edgecolor": "none", "pad": 1.0}
+    axes.text(place, edge, text, color="white", fontsize=7, ha=side, va=align, bbox=patch, clip_on=True)
 
 
 def _points(axes: Axes, keypoints: Sequence[float], colour: str) -> None:
     if keypoints:
-        axes.plot(keypoints[0::3], keypoints[1::3], "o", color=colour, markersize=5, markeredgecolor="black")
+        axes.plot(keypoints[0::3], keypoints[1::3], "o", color=colour, markersize=5, markeredgecolor="white")
