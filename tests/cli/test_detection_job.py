@@ -36,7 +36,7 @@ def test_training_prints_what_it_left(run, images, capsys):
     assert "2 steps done" in captured.out
     assert "best validation mask AP" in captured.out
     assert main([*again, "--optim.lr", "0.5"]) == 2
-    assert "optim.lr was 0.02 and is 0.5 now" in capsys.readouterr().err
+    assert "optim.lr was 0.005 and is 0.5 now" in capsys.readouterr().err
 
 
 def test_test_prints_all_twelve_figures_and_every_class(run, images, tmp_path, capsys):

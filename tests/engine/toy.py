@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -18,9 +18,10 @@ from nonlocalnet.engine.train import TrainResult, train
 class Toy(nn.Module):
     """Convolution, BatchNorm, dropout, head: everything whose state a resumed run must bring back."""
 
-    def __init__(self, *, dropout: float = 0.5, classes: int = 3) -> None:
+    def __init__(self, *, dropout: float = 0.5, classes: int = 3, frames_of_kernel: Literal[1, 3] = 3) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(3, 8, 3, padding=1)
+        t = frames_of_kernel
+        self.conv = nn.Conv3d(3, 8, (t, 3, 3), padding=(t // 2, 1, 1))
         self.norm = nn.BatchNorm3d(8)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(8, classes)
