@@ -16,10 +16,11 @@ def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.parametrize("kind", ["process", "loader"])
 @pytest.mark.parametrize("watched", [True, False])
-def test_a_worker_ends_with_its_killed_parent(watched: bool) -> None:
+def test_a_worker_ends_with_its_killed_parent(watched: bool, kind: str) -> None:
     script = Path(__file__).with_name("parent_of_worker.py")
-    command = [sys.executable, str(script), "watched" if watched else "unwatched"]
+    command = [sys.executable, str(script), kind, "watched" if watched else "unwatched"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         worker = int(parent.stdout.readline())

@@ -26,6 +26,7 @@ from nonlocalnet.engine.detection_report import write_detection_report
 from nonlocalnet.engine.detection_run import test_detector, train_detector
 from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.loaders import MicroBatches, spread_evenly
+from nonlocalnet.engine.orphans import end_loader_with_parent
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process
 from nonlocalnet.recipes.detectors import (
     build_detector,
@@ -110,7 +111,13 @@ def build_train_loader(
         world_size=world_size,
     )
     batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return DataLoader(dataset, batch_sampler=batches, num_workers=recipe.data.workers, collate_fn=collate)
+    return DataLoader(
+        dataset,
+        batch_sampler=batches,
+        num_workers=recipe.data.workers,
+        collate_fn=collate,
+        worker_init_fn=end_loader_with_parent,
+    )
 
 
 def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, rank: int, world_size: int) -> DataLoader:
@@ -120,7 +127,13 @@ def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, ran
     of processes.
     """
     share = TestImages(evaluation.images, positions=evaluation.positions, rank=rank, world_size=world_size)
-    return DataLoader(share, batch_size=1, num_workers=recipe.data.workers, collate_fn=collate)
+    return DataLoader(
+        share,
+        batch_size=1,
+        num_workers=recipe.data.workers,
+        collate_fn=collate,
+        worker_init_fn=end_loader_with_parent,
+    )
 
 
 def train_detection_recipe(

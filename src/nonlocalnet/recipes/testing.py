@@ -23,6 +23,7 @@ from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.files import prepare_output
 from nonlocalnet.engine.inference import Inference, for_inference, warn_of_slow_bf16
 from nonlocalnet.engine.loaders import spread_evenly
+from nonlocalnet.engine.orphans import end_loader_with_parent
 from nonlocalnet.engine.processes import run_in_processes
 from nonlocalnet.engine.progress import progress_bar
 from nonlocalnet.engine.report import write_report
@@ -177,6 +178,7 @@ class _Share:
                 batch_size=None,
                 num_workers=data.workers,
                 pin_memory=pins_memory(self.recipe),
+                worker_init_fn=end_loader_with_parent,
             ),
             prepare=partial(normalise, **normalisation(self.preprocessing)),
             device=device,
