@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from nonlocalnet.engine.inference import Inference, for_inference, warn_of_slow_bf16
+from nonlocalnet.engine.inference import Inference, for_inference, views_at_once, warn_of_slow_bf16
 from nonlocalnet.engine.summary import measure_movement
 from nonlocalnet.engine.testing import score_videos
 from nonlocalnet.models import VideoResNet, c2d_resnet50_control, i3d_resnet50
@@ -77,6 +77,19 @@ def test_options_move_scores_by_rounding_only(model: VideoResNet, options: Infer
             fast.scores(x, multi_label=multi_label), model.scores(x, multi_label=multi_label), rtol=1e-3, atol=1e-4
         )
     assert fast.num_classes == 3
+
+
+def test_probabilities_in_bf16_are_taken_in_float32(model: VideoResNet) -> None:
+    fast, _ = for_inference(model, Inference(bf16=True))
+    with torch.inference_mode():
+        scores = fast.scores(frames())
+    assert scores.dtype == torch.float32
+    torch.testing.assert_close(scores.sum(dim=-1), torch.ones(len(scores)), rtol=0, atol=1e-6)
+
+
+def test_views_at_once() -> None:
+    assert views_at_once(CPU) == 2
+    assert views_at_once(torch.device("cuda", 1)) == 10
 
 
 def items(count: int) -> list[dict[str, Any]]:

@@ -83,6 +83,19 @@ def test_killed_often_ends_bit_identical(run: Path, videos: Path, tmp_path: Path
     assert_same_weights(run, tmp_path / "out")
 
 
+@pytest.mark.slow
+def test_a_compiled_run_is_the_same_to_rounding(run: Path, videos: Path, tmp_path: Path) -> None:
+    compiled = change(tiny_recipe(videos), "trainer", compile=True)
+    train_recipe(compiled, out=tmp_path / "out", progress=False)
+    losses, expected = ([row.loss for row in read_metrics(out / "metrics.csv")] for out in (tmp_path / "out", run))
+    assert losses == pytest.approx(expected, abs=1e-3)
+    # The checkpoint is an ordinary one: it loads into the network as it is, which gives the same scores.
+    model, other = (zoo.from_checkpoint(out / "last.ckpt").eval() for out in (tmp_path / "out", run))
+    x = torch.rand(1, 3, 4, 32, 32)
+    torch.testing.assert_close(model(x), other(x), rtol=1e-3, atol=1e-3)
+    train_recipe(change(compiled, "schedule", steps=9), out=tmp_path / "out", resume=True, progress=False)
+
+
 def test_resume_refuses_other_settings(run: Path, videos: Path) -> None:
     before = (run / "last.ckpt").read_bytes()
     for section, values, message in (

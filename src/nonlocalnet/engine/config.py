@@ -132,7 +132,8 @@ class DataConfig:
         test_short_side: Short side in pixels when testing (paper: 256).
         test_crop: Side in pixels of the testing crops ([C2]: 256).
         test_pooling: How a video's score comes from those of its views: their "mean" (paper) or "max".
-        test_batch_views: Views that go through the network at once when testing; it changes speed and memory only.
+        test_batch_views: Views that go through the network at once when testing; null for as many as suit the device.
+            It changes speed and memory only.
     """
 
     root: str | None = None
@@ -154,7 +155,7 @@ class DataConfig:
     test_short_side: int = 256
     test_crop: int = 256
     test_pooling: Literal["mean", "max"] = "mean"
-    test_batch_views: int = 10
+    test_batch_views: int | None = None
 
     def __post_init__(self) -> None:
         sizes = (

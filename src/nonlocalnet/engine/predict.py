@@ -57,7 +57,7 @@ def predict(
     multi_label: bool = False,
     inference: Inference | None = None,
     device: torch.device,
-    batch_views: int = 10,
+    batch_views: int | None = None,
     top: int = 5,
     progress: bool = True,
 ) -> list[Prediction]:
@@ -74,7 +74,7 @@ def predict(
         multi_label: Whether a video may have several classes: their probabilities do not sum to 1 then.
         inference: The arithmetic; None for `Inference()`. How far bfloat16 moves the scores is logged.
         device: Where the network runs.
-        batch_views: Views that go through the network at once.
+        batch_views: Views that go through the network at once; None for as many as suit the device.
         top: Classes named per video.
         progress: Show a progress bar on standard error.
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from nonlocalnet.engine.errors import NonFiniteError
-from nonlocalnet.engine.inference import Scorer
+from nonlocalnet.engine.inference import Scorer, views_at_once
 from nonlocalnet.engine.progress import progress_bar
 
 Pooling = Literal["mean", "max"]
@@ -51,7 +51,7 @@ def score_videos(
     *,
     prepare: Callable[[torch.Tensor], torch.Tensor],
     device: torch.device,
-    batch_views: int,
+    batch_views: int | None = None,
     multi_label: bool = False,
     float32_model: Scorer | None = None,
     compared: Collection[int] = (),
@@ -67,7 +67,7 @@ def score_videos(
         loader: Gives single videos {"views": uint8 (V, T, H, W, 3), "label", "index", "error"}, not batches of them.
         prepare: Turns views into the network's input.
         device: Where the network runs.
-        batch_views: Views of one video that go through the network at once, at least 1.
+        batch_views: Views of one video that go through the network at once, at least 1; None for `views_at_once`.
         multi_label: A sigmoid of each class in place of the softmax.
         float32_model: The same network in float32, for the videos in `compared`.
         compared: Indices of videos that it scores too.
@@ -84,7 +84,7 @@ def score_videos(
     """
 
     def score(network: Scorer, views: torch.Tensor) -> torch.Tensor:
-        chunks = views.split(batch_views)
+        chunks = views.split(batch_views or views_at_once(device))
         inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in chunks)
         return torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from nonlocalnet.functional.precision import sum_dtype
 from nonlocalnet.models.bottleneck import Bottleneck, conv3d
 from nonlocalnet.models.geometry import (
     CONV1_FRAMES_C2D,
@@ -178,7 +179,7 @@ class VideoTrunk(nn.Module):
             multi_label: Sigmoid of each class in place of the softmax over classes (Charades).
 
         Returns:
-            (B, num_classes), each in [0, 1].
+            (B, num_classes), each in [0, 1]; float32 for half precision.
         """
         feature_map = self.feature_map(x)
         frames, height, width = feature_map.shape[2:]
@@ -186,6 +187,7 @@ class VideoTrunk(nn.Module):
         rows, columns = (height, width) if window is None else (min(window, height), min(window, width))
         pooled = F.avg_pool3d(feature_map, (frames, rows, columns), stride=1)
         logits = self.head.projection(pooled.movedim(1, -1))
+        logits = logits.to(sum_dtype(logits.dtype))
         probabilities = logits.sigmoid() if multi_label else logits.softmax(dim=-1)
         return probabilities.mean(dim=(1, 2, 3))
 
