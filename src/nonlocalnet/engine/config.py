@@ -268,7 +268,7 @@ class TrainerConfig:
         seed: Of the initial weights, the order of the videos, every augmentation and dropout; at least 0.
         precision: Arithmetic of the network; the "mixed" forms keep float32 weights.
         channels_last: Keep weights and features in channels-last memory order; changes speed and rounding only.
-        compile: Train with `torch.compile`; changes speed and rounding only.
+        compile: Train with `torch.compile`; changes speed, rounding, and which features dropout leaves out.
         recompute: Keep only the input of every residual and non-local block and compute it again in the backward pass
             (activation checkpointing): less memory, about a third more time, the same numbers.
         device: "auto" takes a GPU where there is one.
