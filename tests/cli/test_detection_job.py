@@ -63,7 +63,7 @@ def test_detect_draws_and_prints_json_alone(run, images, tmp_path, capsys):
     grey = tmp_path / "000000000001.png"  # another image of the same name
     Image.open(first).convert("L").save(grey)
     out = tmp_path / "drawings"
-    options = ["--weights", str(run / "last.ckpt"), "-o", str(out), "--min_score", "0", "--json", "--device", "cpu"]
+    options = ["--weights", str(run / "last.ckpt"), "-o", str(out), "--min-score", "0", "--json", "--device", "cpu"]
     assert main(["detect", str(first), str(grey), str(broken), *options]) == 1
     captured = capsys.readouterr()
     assert "broken.png cannot be read as an image" in captured.err
@@ -92,7 +92,7 @@ def test_detect_draws_keypoints_and_shows_a_table(tmp_path, capsys):
     assert main(["train", "farkeypoint_nl", "--data.root", str(images), "--out", str(run), *tiny]) == 0
     assert "best validation keypoint AP" in capsys.readouterr().out
     picture = str(images / "val2017" / "000000000001.png")
-    options = ["--weights", str(run / "last.ckpt"), "-o", str(tmp_path / "out"), "--min_score", "0", "--device", "cpu"]
+    options = ["--weights", str(run / "last.ckpt"), "-o", str(tmp_path / "out"), "--min-score", "0", "--device", "cpu"]
     assert main(["detect", picture, *options]) == 0
     shown = capsys.readouterr().out
     assert "rod" in shown
@@ -128,7 +128,7 @@ def test_recipes_of_table_6_alone(capsys):
         (["train", "coco_mask_r50_nl", "--data.min_sizes", "[0]"], "data.min_sizes"),
         (["train", "coco_mask_r5"], "there is no recipe 'coco_mask_r5'; did you mean coco_mask_r50"),
         (["detect", "a.png", "--weights", "/no/such.ckpt"], "/no/such.ckpt"),
-        (["detect", "a.png", "--weights", "w", "--min_score", "2"], "--min_score must be in [0, 1], got 2"),
+        (["detect", "a.png", "--weights", "w", "--min-score", "2"], "--min-score must be in [0, 1], got 2"),
         (["demo", "--task", "segmentation"], "--task must be one of videos, detection, keypoints, got 'segmentation'"),
         (["demo", "--task", "detection", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],

@@ -227,6 +227,15 @@ def state_of(run: Path) -> dict[str, torch.Tensor]:
     return {name.removeprefix("model."): tensor for name, tensor in state(run).items()}
 
 
+@pytest.mark.parametrize("frozen", [True, False])
+def test_fixed_norms_over_random_weights_are_warned_of(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, frozen: bool
+) -> None:
+    recipe = change(change(tiny_recipe(root), "model", frozen_bn=frozen), "schedule", steps=1)
+    train_detection_recipe(recipe, out=tmp_path, progress=False)
+    assert ("set model.frozen_bn to false" in caplog.text) is frozen
+
+
 def test_initial_weights_are_a_function_of_the_seed(root: Path) -> None:
     one, same, other = (
         build_detector(tiny_recipe(root, seed=seed), pretrained=False).backbone.body.conv1.weight for seed in (0, 0, 1)

@@ -28,19 +28,19 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("images", nargs="+", help="image files")
     parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
     parser.add_argument("-o", "--out", help="new or empty folder for the drawings, one PNG an image")
-    parser.add_argument("--min_score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
-    parser.add_argument("--min_size", type=int, help="short side in pixels; default: what the weights were trained on")
+    parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
+    parser.add_argument("--min-size", type=int, help="short side in pixels; default: what the weights were trained on")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     add_device(parser)
     parsed = parse(parser, argv)
     if not 0 <= parsed.min_score <= 1:
-        raise ValueError(f"--min_score must be in [0, 1], got {parsed.min_score}")
+        raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
     device = choose_device(parsed.device)
     detector, card = open_detector(parsed.weights)
     data = saved_recipe(card).data
     side = parsed.min_size or data.test_min_size or data.min_sizes[-1]
     if not 1 <= side <= data.max_size:
-        raise ValueError(f"--min_size must be from 1 to {data.max_size}, got {side}")
+        raise ValueError(f"--min-size must be from 1 to {data.max_size}, got {side}")
     set_sizes(detector, (side,), max_size=data.max_size)
     out = None if parsed.out is None else Path(parsed.out)
     if out is not None:

@@ -176,6 +176,11 @@ def train_detection_recipe(
     detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
     if start_step == 0 and init is not None:
         initialise_detector(detector, init)
+    elif start_step == 0 and recipe.model.frozen_bn and not (recipe.model.weights or recipe.model.weights_backbone):
+        log.warning(
+            "the trunk's weights are random and its BatchNorms fixed, so its features grow from block to block and the "
+            "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
+        )
     if is_first_process():
         prepare_output(out, resume=resume)
         write_atomically(out / "recipe.json", json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")

@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--root", help="folder that the videos are in; without it the list's own")
     parser.add_argument("--out", help="write the list without missing and broken videos to this file")
     parser.add_argument("--classes", help="file of class names, in place of the classes.txt beside the list")
-    parser.add_argument("--multi_label", action="store_true", help="a text list or csv with several labels a video")
+    parser.add_argument("--multi-label", action="store_true", help="a text list or csv with several labels a video")
     parser.add_argument("--format", choices=get_args(AnnotationFormat), help="the list's format, if not recognised")
     parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")
     parser.add_argument("--all", action="store_true", help="show every class and every reason")
