@@ -36,6 +36,8 @@ def test_version(capsys):
         (["train", "--out", "x", "c2d_r50"], "the recipe's name must come first"),
         (["train", "c2d_r50", "--model.widht", "3"], "did you mean --model.width?"),
         (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
+        (["train", "c2d_r50", "--data.test-clips=0"], "data.test_clips must be at least 1, got 0"),
+        (["demo", "--train-videos", "0"], "train_videos must be at least 1, got 0"),
         (["train", "c2d_r50", "--model.width", "wide"], 'Parser key "model.width"'),
         (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
         (

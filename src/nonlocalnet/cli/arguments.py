@@ -31,19 +31,32 @@ def make_parser(command: str, description: str, *, usage: str | None = None) -> 
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
-    """Parse `argv`.
+    """Parse `argv`. In an option's name hyphens and underscores are the same.
 
     Raises:
         ValueError: With the parser's message and, for a misspelt option, the nearest one that exists.
     """
     try:
-        return parser.parse_args(list(argv))
+        return parser.parse_args([_as_spelt(parser, argument) for argument in argv])
     except ArgumentError as error:
         raise ValueError(f"{' '.join(str(error).split())}{_nearest_option(parser, argv)}") from None
 
 
+def _options(parser: ArgumentParser) -> list[str]:
+    return [option for action in parser._actions for option in action.option_strings]
+
+
+def _as_spelt(parser: ArgumentParser, argument: str) -> str:
+    """An option with the hyphens and underscores that the parser knows it by; anything else as it is."""
+    name, sign, value = argument.partition("=")
+    if not name.startswith("--"):
+        return argument
+    spelt = {option.replace("_", "-"): option for option in _options(parser)}
+    return spelt.get(name.replace("_", "-"), name) + sign + value
+
+
 def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:
-    known = [option for action in parser._actions for option in action.option_strings]
+    known = _options(parser)
     for argument in argv:
         option = argument.split("=")[0]
         if option.startswith("--") and option not in known:
