@@ -69,7 +69,7 @@ On one GPU the same step is made in parts, with BatchNorm over the clips of a pa
 
     nonlocalnet train ROW --data.root kinetics --init FROM --optim.accumulate 8
 
-With another batch size, learning rate and schedule follow by the linear rule (`--no-rescale` keeps them). `--dry-run`
+With another batch size (`--batch-size`), learning rate and schedule follow by the linear rule (`--no-rescale` keeps them). `--dry-run`
 prints the resolved configuration, the network, and memory and time of a step, and touches nothing.
 `--trainer.precision bf16-mixed`, `--trainer.channels_last true`, `--trainer.compile true` make a step faster on recent
 GPUs and change its rounding, compilation also what dropout leaves out; `--trainer.recompute true` takes less memory and changes nothing.

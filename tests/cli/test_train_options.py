@@ -36,6 +36,8 @@ def test_another_batch_size_scales_rate_and_schedule_and_says_so(caplog):
     _, scaled = resolve(["longrange_nl_c2d", "--optim.batch_size", "8"])
     assert (scaled.optim.lr, scaled.schedule.steps, scaled.schedule.milestones) == (0.025, 880, (720,))
     assert "by the linear rule optim.lr 0.1 -> 0.025" in caplog.text
+    _, short = resolve(["longrange_nl_c2d", "--batch-size", "8"])
+    assert short == scaled
     caplog.clear()
     _, kept = resolve(["longrange_nl_c2d", "--optim.batch_size", "8", "--no-rescale"])
     _, own = resolve(["longrange_nl_c2d", "--optim.batch_size", "32"])

@@ -72,6 +72,11 @@ def add_device(parser: ArgumentParser) -> None:
     )
 
 
+def add_batch_size(parser: ArgumentParser) -> None:
+    """Add the short form of `--optim.batch_size`, which `parse_with_recipe` reads, for the commands that train."""
+    parser.add_argument("--batch-size", type=int, help="short for --optim.batch_size")
+
+
 def parse_with_recipe(
     parser: ArgumentParser, argv: Sequence[str], *, find: Callable[[str], _Recipe]
 ) -> tuple[Namespace, _Recipe]:
@@ -110,8 +115,9 @@ def parse_with_recipe(
     parsed = parse(parser, argv)
     if base is None:
         raise ValueError(f"the recipe's name must come first: {parser.prog} RECIPE [options], got {' '.join(argv)!r}")
-    for section, short in (("trainer", "device"), ("trainer", "devices"), ("data", "limit")):
-        if parsed[short] is not None:
+    shorts = (("trainer", "device"), ("trainer", "devices"), ("optim", "batch_size"), ("data", "limit"))
+    for section, short in shorts:
+        if parsed.get(short) is not None:
             parsed[section][short] = parsed[short]
     sections = {section: kind(**parsed[section].as_dict()) for section, kind in kinds.items()}
     return parsed, dataclasses.replace(base, **sections)

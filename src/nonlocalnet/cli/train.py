@@ -11,7 +11,7 @@ from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 from rich.console import Console
 
 from nonlocalnet.cli import train_detection
-from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
+from nonlocalnet.cli.arguments import add_batch_size, make_parser, parse_with_recipe
 from nonlocalnet.cli.dry_run import show_plan
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.train import is_first_process
@@ -68,7 +68,7 @@ def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Names
     parser = make_parser(
         "train",
         "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
-        "torchrun or SLURM start it on several machines. With another optim.batch_size, the learning rate and the "
+        "torchrun or SLURM start it on several machines. With another batch size, the learning rate and the "
         "schedule follow by the linear rule, but for what is given.",
         usage="nonlocalnet train RECIPE --data.root DIR [options]",
     )
@@ -83,6 +83,7 @@ def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Names
         default="average",
         help="a 2-D kernel in time: copies divided by their number, or once at the centre",
     )
+    add_batch_size(parser)
     parser.add_argument("--no-rescale", action="store_true", help="keep lr and schedule with another optim.batch_size")
     parser.add_argument(
         "--dry-run",

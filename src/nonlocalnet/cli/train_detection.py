@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from rich.console import Console
 
-from nonlocalnet.cli.arguments import make_parser, parse_with_recipe
+from nonlocalnet.cli.arguments import add_batch_size, make_parser, parse_with_recipe
 from nonlocalnet.engine.detection_config import DetectionRecipe
 from nonlocalnet.engine.train import is_first_process
 from nonlocalnet.models.detection import DetectorCost, detector_cost
@@ -24,7 +24,7 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser(
         "train",
         "Train a detection recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
-        "torchrun or SLURM start it on several machines. With another optim.batch_size, the learning rate and the "
+        "torchrun or SLURM start it on several machines. With another batch size, the learning rate and the "
         "schedule follow by the linear rule, but for what is given.",
         usage="nonlocalnet train RECIPE --data.root DIR [options]",
     )
@@ -33,6 +33,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument(
         "--init", help="a detector's weights whose matching tensors start it, or a 2-D ResNet's for its trunk"
     )
+    add_batch_size(parser)
     parser.add_argument(
         "--dry-run", action="store_true", help="show what an image and the blocks cost; read and write nothing"
     )
