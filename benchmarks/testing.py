@@ -102,7 +102,7 @@ def lively(model: VideoResNet) -> VideoResNet:
     return model.eval()
 
 
-def compare(path: Path, case: Recipe, console: Console, *, repeats: int, bf16: bool) -> None:
+def compare(path: Path, case: Recipe, console: Console, *, repeats: int, bf16: bool, compiled: bool) -> None:
     """Print the table of one video."""
     device = choose_device("auto")
     model = lively(build_model(case)).to(device)
@@ -118,7 +118,7 @@ def compare(path: Path, case: Recipe, console: Console, *, repeats: int, bf16: b
         base = seconds(lambda: plain(path, case, model, device), repeats=repeats)
         table.add_row("decoded once a view, default memory order", f"{base:.2f}", "1.00")
         for name, options in WAYS.items():
-            if options.bf16 and not bf16:
+            if (options.bf16 and not bf16) or (options.compile and not compiled):
                 continue
             fast, _ = for_inference(lively(build_model(case)).to(device), options)
             started = time.perf_counter()
@@ -135,7 +135,7 @@ def main() -> None:
     """Parse the options and print the tables."""
     parser = argparse.ArgumentParser(description="30-view testing, decoding and network together.")
     parser.add_argument("--network", default="nl_i3d_r50_5block", help="a recipe")
-    parser.add_argument("--quick", action="store_true", help="a narrow network and few views")
+    parser.add_argument("--quick", action="store_true", help="a narrow network and few views, without compiling")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads(), help="torch threads")
     parser.add_argument("--repeats", type=int, default=2, help="timed calls of each way; the fastest counts")
     parser.add_argument("--bf16", action="store_true", help="bfloat16 even where the processor only emulates it")
@@ -151,12 +151,13 @@ def main() -> None:
     has_bf16 = torch.cuda.is_available() or torch.ops.mkldnn._is_mkldnn_bf16_supported()
     if not has_bf16:
         console.print("this processor has no bfloat16 arithmetic; " + ("emulated" if options.bf16 else "left out"))
+    bf16 = has_bf16 or options.bf16
     sizes = ((256, 340),) if options.quick else ((256, 340), (720, 1280))
     with tempfile.TemporaryDirectory() as folder:
         for height, width in sizes:
             path = Path(folder) / f"{width}x{height}.mp4"
             write_moving_scene(path, height=height, width=width, gop=250)
-            compare(path, case, console, repeats=options.repeats, bf16=has_bf16 or options.bf16)
+            compare(path, case, console, repeats=options.repeats, bf16=bf16, compiled=not options.quick)
 
 
 if __name__ == "__main__":

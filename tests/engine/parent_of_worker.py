@@ -11,12 +11,15 @@ import multiprocessing
 import os
 import sys
 import time
+from functools import partial
 from multiprocessing.connection import Connection
+from typing import Any
 
 from torch.utils.data import DataLoader
 from torch.utils.data._utils import worker
 
-from nonlocalnet.engine.orphans import end_loader_with_parent, end_with_parent
+from nonlocalnet.engine.loaders import make_loader
+from nonlocalnet.engine.orphans import end_with_parent
 
 
 class MissedParent:
@@ -47,8 +50,9 @@ def start_process(watched: bool) -> None:
 
 def start_loader(watched: bool) -> None:
     worker.ManagerWatchdog = MissedParent  # pyright: ignore[reportAttributeAccessIssue]
-    watch = end_loader_with_parent if watched else None
-    for pid in DataLoader(range(100), num_workers=1, collate_fn=own_pid, worker_init_fn=watch):  # pyright: ignore[reportArgumentType]
+    numbers: Any = range(100)
+    ours, plain = partial(make_loader, workers=1), partial(DataLoader, num_workers=1)
+    for pid in (ours if watched else plain)(numbers, collate_fn=own_pid):
         print(pid, flush=True)
         time.sleep(60)
 

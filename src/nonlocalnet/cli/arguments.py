@@ -37,7 +37,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         ValueError: With the parser's message and, for a misspelt option, the nearest one that exists.
     """
     try:
-        return parser.parse_args([_as_spelt(parser, argument) for argument in argv])
+        return parser.parse_args(_as_spelt(_options(parser), argv))
     except ArgumentError as error:
         raise ValueError(f"{' '.join(str(error).split())}{_nearest_option(parser, argv)}") from None
 
@@ -46,13 +46,16 @@ def _options(parser: ArgumentParser) -> list[str]:
     return [option for action in parser._actions for option in action.option_strings]
 
 
-def _as_spelt(parser: ArgumentParser, argument: str) -> str:
-    """An option with the hyphens and underscores that the parser knows it by; anything else as it is."""
-    name, sign, value = argument.partition("=")
-    if not name.startswith("--"):
-        return argument
-    spelt = {option.replace("_", "-"): option for option in _options(parser)}
-    return spelt.get(name.replace("_", "-"), name) + sign + value
+def _as_spelt(known: Sequence[str], argv: Sequence[str]) -> list[str]:
+    """`argv` with the hyphens and underscores that the options are known by; anything else as it is."""
+    spelt = {option.replace("_", "-"): option for option in known}
+
+    def one(argument: str) -> str:
+        name, sign, value = argument.partition("=")
+        found = spelt.get(name.replace("_", "-"), name) if name.startswith("--") else name
+        return found + sign + value
+
+    return [one(argument) for argument in argv]
 
 
 def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:

@@ -104,8 +104,8 @@ def for_inference(model: nn.Module, options: Inference) -> tuple[InferenceModel,
 def views_at_once(device: torch.device) -> int:
     """Views to score together: 10 on a GPU, which one view does not fill; on a CPU 2, since more leave its caches.
 
-    Measured on two cores, NL I3D-50 on 32x256x256: 1.11 times faster by twos than by tens (docs/benchmarks.md); the
-    number for GPUs is a guess.
+    Measured on two cores, NL I3D-50 on 32x256x256: by twos a tenth faster than by tens (docs/benchmarks.md); the number
+    for GPUs is a guess.
     """
     return 2 if device.type == "cpu" else 10
 

@@ -1,11 +1,31 @@
-"""Between the datasets and the training: micro-batches, and a validation that every process can share."""
+"""Between the datasets and the training: loaders, micro-batches, and a validation that every process can share."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, Protocol
 
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
+
+from nonlocalnet.engine.orphans import end_with_parent
+
+
+def make_loader(dataset: Dataset[Any], *, workers: int, **options: Any) -> DataLoader[Any]:
+    """A loader whose workers end with the process that started them, however it ended.
+
+    PyTorch's own watch takes for the parent whoever it finds when it begins. Where the parent was killed just before,
+    that is the process that adopted the worker, and the worker waits for ever with the dead one's output held open.
+
+    Args:
+        dataset: What is loaded.
+        workers: Worker processes; 0 for none.
+        options: The further arguments of DataLoader.
+    """
+    return DataLoader(dataset, num_workers=workers, worker_init_fn=_begin_worker, **options)
+
+
+def _begin_worker(_worker: int) -> None:
+    end_with_parent()
 
 
 class BatchSampler(Protocol):

@@ -18,15 +18,6 @@ def end_with_parent() -> None:
     threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
 
 
-def end_loader_with_parent(_worker: int) -> None:
-    """`worker_init_fn` of a DataLoader whose workers end as `end_with_parent` says.
-
-    PyTorch's own watch takes for the parent whoever it finds when it begins. Where the parent was killed just before,
-    that is the process that adopted the worker, and the worker waits for ever with the dead one's output held open.
-    """
-    end_with_parent()
-
-
 def _watch(sentinel: int) -> None:
     wait([sentinel])
     # At once: no clean-up makes sense any more, and other threads may hang on pipes that nobody reads.

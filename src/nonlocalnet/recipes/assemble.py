@@ -23,8 +23,7 @@ from nonlocalnet.data.transforms import normalise
 from nonlocalnet.engine.config import Recipe, require_equal_shares
 from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.initialise import initialise
-from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
-from nonlocalnet.engine.orphans import end_loader_with_parent
+from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, make_loader, spread_evenly
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.recipes.resuming import start_step_of
@@ -177,13 +176,7 @@ def build_train_loader(
         world_size=world_size,
     )
     batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=recipe.data.workers,
-        pin_memory=pins_memory(recipe),
-        worker_init_fn=end_loader_with_parent,
-    )
+    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, pin_memory=pins_memory(recipe))
 
 
 def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
@@ -205,13 +198,7 @@ def build_val_loader(recipe: Recipe, videos: VideoList, *, rank: int = 0, world_
     )
     processes = recipe.trainer.devices * recipe.trainer.num_nodes
     size = recipe.optim.batch_size // (processes * recipe.optim.accumulate)
-    return DataLoader(
-        share,
-        batch_size=size,
-        num_workers=recipe.data.workers,
-        pin_memory=pins_memory(recipe),
-        worker_init_fn=end_loader_with_parent,
-    )
+    return make_loader(share, workers=recipe.data.workers, batch_size=size, pin_memory=pins_memory(recipe))
 
 
 def train_recipe(

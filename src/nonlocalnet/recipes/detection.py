@@ -25,8 +25,7 @@ from nonlocalnet.engine.detection_config import DetectionModelConfig, DetectionR
 from nonlocalnet.engine.detection_report import write_detection_report
 from nonlocalnet.engine.detection_run import test_detector, train_detector
 from nonlocalnet.engine.files import prepare_output, write_atomically
-from nonlocalnet.engine.loaders import MicroBatches, spread_evenly
-from nonlocalnet.engine.orphans import end_loader_with_parent
+from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process
 from nonlocalnet.recipes.detectors import (
     build_detector,
@@ -111,13 +110,7 @@ def build_train_loader(
         world_size=world_size,
     )
     batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return DataLoader(
-        dataset,
-        batch_sampler=batches,
-        num_workers=recipe.data.workers,
-        collate_fn=collate,
-        worker_init_fn=end_loader_with_parent,
-    )
+    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, collate_fn=collate)
 
 
 def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, rank: int, world_size: int) -> DataLoader:
@@ -127,13 +120,7 @@ def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, ran
     of processes.
     """
     share = TestImages(evaluation.images, positions=evaluation.positions, rank=rank, world_size=world_size)
-    return DataLoader(
-        share,
-        batch_size=1,
-        num_workers=recipe.data.workers,
-        collate_fn=collate,
-        worker_init_fn=end_loader_with_parent,
-    )
+    return make_loader(share, workers=recipe.data.workers, batch_size=1, collate_fn=collate)
 
 
 def train_detection_recipe(

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import Subset
 
 from nonlocalnet import zoo
 from nonlocalnet.data.annotations import VideoList
@@ -22,8 +22,7 @@ from nonlocalnet.data.transforms import normalisation, normalise
 from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.files import prepare_output
 from nonlocalnet.engine.inference import Inference, for_inference, warn_of_slow_bf16
-from nonlocalnet.engine.loaders import spread_evenly
-from nonlocalnet.engine.orphans import end_loader_with_parent
+from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.engine.processes import run_in_processes
 from nonlocalnet.engine.progress import progress_bar
 from nonlocalnet.engine.report import write_report
@@ -173,12 +172,11 @@ class _Share:
         dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
         return score_videos(
             fast,
-            DataLoader(
+            make_loader(
                 Subset(dataset, range(rank, len(dataset), processes)),
                 batch_size=None,
-                num_workers=data.workers,
+                workers=data.workers,
                 pin_memory=pins_memory(self.recipe),
-                worker_init_fn=end_loader_with_parent,
             ),
             prepare=partial(normalise, **normalisation(self.preprocessing)),
             device=device,
