@@ -24,7 +24,7 @@ from nonlocalnet.engine.optim import freeze
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.recipes import recipe
-from nonlocalnet.recipes.assemble import build_model, clip_geometry
+from nonlocalnet.runs.video.train import build_model, clip_geometry
 
 
 def build(name: str, *, quick: bool) -> tuple[VideoResNet, tuple[int, ...]]:

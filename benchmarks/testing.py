@@ -26,16 +26,16 @@ from rich.table import Table
 from torch import nn
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
-from nonlocalnet.data.decode import count_frames, read_frames
-from nonlocalnet.data.sampling import evenly_spaced_clips
-from nonlocalnet.data.transforms import cut_views, normalise
+from nonlocalnet.data.clips.sampling import evenly_spaced_clips
+from nonlocalnet.data.clips.transforms import cut_views, normalise
+from nonlocalnet.data.video.reader import count_frames, read_frames
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.inference import Inference, InferenceModel, for_inference, views_at_once
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.recipes import recipe
-from nonlocalnet.recipes.assemble import build_model, clip_geometry
-from nonlocalnet.recipes.testing import build_test_videos
+from nonlocalnet.runs.video.inference import Inference, InferenceModel, for_inference, views_at_once
+from nonlocalnet.runs.video.test import build_test_videos
+from nonlocalnet.runs.video.train import build_model, clip_geometry
 
 # What is tried, in order; the first is the plain way.
 WAYS: dict[str, Inference] = {

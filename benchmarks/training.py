@@ -32,7 +32,7 @@ from nonlocalnet.engine.optim import build_optimizer, freeze
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import summarise
 from nonlocalnet.recipes import recipe
-from nonlocalnet.recipes.assemble import build_model, clip_geometry
+from nonlocalnet.runs.video.train import build_model, clip_geometry
 
 NETWORKS = ("c2d_r50", "nl_c2d_r50_5block", "nl_i3d_r50_5block")
 WAYS = {

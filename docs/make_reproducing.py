@@ -14,7 +14,7 @@ from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.optim import freeze
 from nonlocalnet.recipes import RECIPES
-from nonlocalnet.recipes.assemble import build_model, clip_geometry
+from nonlocalnet.runs.video.train import build_model, clip_geometry
 
 PAGE = Path(__file__).with_name("reproducing.md")
 

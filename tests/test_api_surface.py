@@ -7,12 +7,12 @@ import pytest
 SURFACE = {
     "nonlocalnet": [
         "NonLocalBlock",
+        "formats",
         "from_checkpoint",
         "functional",
         "insert_nonlocal",
         "models",
         "nonlocal_blocks",
-        "weights",
     ],
     "nonlocalnet.functional": [
         "PAIRWISE",
@@ -48,7 +48,7 @@ SURFACE = {
         "maskrcnn_slim_fpn",
         "receptive_field",
     ],
-    "nonlocalnet.explain": ["Look", "draw_look", "look"],
+    "nonlocalnet.explanation": ["Look", "draw_look", "look"],
 }
 
 

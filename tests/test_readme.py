@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from nonlocalnet.cli.main import COMMANDS
+from formats.originals import caffe2
+from nonlocalnet.commands.main import COMMANDS
 from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
-from weights.originals import caffe2
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import pytest
 
-from nonlocalnet.cli.main import COMMANDS
+from nonlocalnet.commands.main import COMMANDS
 from nonlocalnet.recipes import RECIPES, recipe
 
 DOCS = Path(__file__).parents[1] / "docs"

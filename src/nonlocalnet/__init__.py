@@ -10,17 +10,17 @@
 True
 """
 
-from nonlocalnet import functional, models, weights
+from nonlocalnet import formats, functional, models
 from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.formats import from_checkpoint
 from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
-from nonlocalnet.zoo import from_checkpoint
 
 __all__ = [
     "NonLocalBlock",
+    "formats",
     "from_checkpoint",
     "functional",
     "insert_nonlocal",
     "models",
     "nonlocal_blocks",
-    "weights",
 ]

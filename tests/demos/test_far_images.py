@@ -4,11 +4,11 @@ import json
 
 import pytest
 
-from nonlocalnet.cli.main import main
+from nonlocalnet.commands.main import main
 from nonlocalnet.demos.far_images import TASKS, FarDemoSize
 from nonlocalnet.models.detection import receptive_field
 from nonlocalnet.recipes import detection_recipe
-from nonlocalnet.recipes.detectors import build_detector
+from nonlocalnet.runs.detection.network import build_detector
 
 
 @pytest.mark.slow

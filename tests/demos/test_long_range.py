@@ -5,7 +5,7 @@ import statistics
 
 import pytest
 
-from nonlocalnet.cli.main import main
+from nonlocalnet.commands.main import main
 from nonlocalnet.demos.long_range import DemoSize
 
 

@@ -23,8 +23,8 @@ import torch.utils.tensorboard
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.toy import toy_run
-from nonlocalnet.recipes import assemble
-from recipes.tiny import tiny_recipe
+from nonlocalnet.runs.video import train as assemble
+from runs.video.tiny import tiny_recipe
 
 
 def last_step(out: Path) -> int:

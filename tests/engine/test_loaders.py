@@ -4,7 +4,7 @@ import pytest
 from torch.utils.data import DataLoader
 
 from engine.toy import ToyVideos
-from nonlocalnet.data.sampler import StepBatchSampler
+from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
 
 

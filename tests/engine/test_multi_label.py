@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from engine.toy import Toy, ToyClips, ToyVideos, channels_first, toy_train
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.metrics import mean_average_precision
 from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.runs.video.metrics import mean_average_precision
 
 
 def multi_label_run(out: Path, **settings: Any) -> Any:

@@ -10,8 +10,8 @@ from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.optim import build_optimizer, freeze, learning_rate_factor, parameter_groups
 from nonlocalnet.engine.runlog import read_metrics
-from nonlocalnet.engine.task import ClassifierTask
 from nonlocalnet.models import VideoResNet, c2d_resnet50
+from nonlocalnet.runs.video.task import ClassifierTask
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,8 @@ from nonlocalnet.engine.config import ScheduleConfig
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.engine.runlog import read_metrics
 from nonlocalnet.models import VideoResNet, i3d_resnet50
-from nonlocalnet.recipes.assemble import train_recipe
-from recipes.tiny import tiny_recipe, tiny_videos
+from nonlocalnet.runs.video.train import train_recipe
+from runs.video.tiny import tiny_recipe, tiny_videos
 
 
 @pytest.fixture(params=[False, True], ids=["trained norms", "frozen norms"])

@@ -16,10 +16,10 @@ import torch
 
 from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
-from nonlocalnet.engine.errors import NonFiniteError, OutputError
-from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.engine.runlog import read_metrics
 from nonlocalnet.engine.train import choose_device, training_device
+from nonlocalnet.system.errors import NonFiniteError, OutputError
+from nonlocalnet.system.files import prepare_output, write_atomically
 
 
 class At(pl.Callback):

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from nonlocalnet.data.sampler import StepBatchSampler
+from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare
 from nonlocalnet.engine.train import TrainResult, train

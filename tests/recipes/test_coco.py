@@ -9,16 +9,16 @@ import pytest
 import torch
 from torchvision.ops import FrozenBatchNorm2d
 
-from nonlocalnet.engine.detection_config import (
+from nonlocalnet.insert import nonlocal_blocks
+from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES, any_recipe, detection_recipe
+from nonlocalnet.runs.detection.config import (
     DetectionDataConfig,
     DetectionModelConfig,
     DetectionOptimConfig,
     DetectionRecipe,
     DetectionScheduleConfig,
 )
-from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES, any_recipe, detection_recipe
-from nonlocalnet.recipes.detectors import build_detector
+from nonlocalnet.runs.detection.network import build_detector
 
 # Box AP, AP50, AP75 and mask AP, AP50, AP75; keypoint AP, AP50, AP75: as the paper prints them.
 PUBLISHED = {

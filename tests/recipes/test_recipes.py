@@ -6,9 +6,9 @@ import pytest
 
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import Recipe, ScheduleConfig
+from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
 from nonlocalnet.recipes import RECIPES, recipe
-from nonlocalnet.recipes.assemble import build_model, make_card
-from nonlocalnet.recipes.scaling import describe_scaling, scale_to_batch_size
+from nonlocalnet.runs.video.train import build_model, make_card
 
 # Top-1 and top-5 by table, as the paper prints them.
 PUBLISHED = {

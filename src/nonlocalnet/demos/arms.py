@@ -25,12 +25,12 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.detection_config import DetectionRecipe
-from nonlocalnet.engine.orphans import end_with_parent
 from nonlocalnet.engine.steps import StepTask
-from nonlocalnet.recipes.assemble import train_recipe
-from nonlocalnet.recipes.detection import test_detection_recipe, train_detection_recipe
-from nonlocalnet.recipes.testing import test_recipe
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.test import test_detection_recipe, train_detection_recipe
+from nonlocalnet.runs.video.test import test_recipe
+from nonlocalnet.runs.video.train import train_recipe
+from nonlocalnet.system.orphans import end_with_parent
 
 _Recipe = TypeVar("_Recipe", Recipe, DetectionRecipe)
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from nonlocalnet.data.generated_images import (
+from nonlocalnet.data.generated.images import (
     CUE_COLUMNS,
     FAR_CUE_SIZE,
     FAR_KEYPOINT_SIZE,
@@ -25,11 +25,11 @@ from nonlocalnet.data.generated_images import (
 )
 from nonlocalnet.demos.arms import Arm, arms_progress, run_arms
 from nonlocalnet.demos.far_images_figures import draw_detections
-from nonlocalnet.engine.detection_config import DetectionRecipe
-from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.models.detection import receptive_field
 from nonlocalnet.recipes import detection_recipe
-from nonlocalnet.recipes.detectors import build_detector
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.network import build_detector
+from nonlocalnet.system.files import prepare_output, write_atomically
 
 Task = Literal["detection", "keypoints"]
 

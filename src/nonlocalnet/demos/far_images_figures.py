@@ -14,9 +14,9 @@ from matplotlib.figure import Figure
 from torchvision.ops import nms
 
 from nonlocalnet.demos.arms import Arm
-from nonlocalnet.engine.detect import Detected, detect
-from nonlocalnet.engine.detection_config import DetectionRecipe
-from nonlocalnet.recipes.detectors import labels_of, open_detector
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.network import labels_of, open_detector
+from nonlocalnet.runs.detection.predict import Detected, detect
 
 NAMES = {"baseline": "baseline", "control": "local control", "nonlocal": "non-local"}
 _IMAGES = 4

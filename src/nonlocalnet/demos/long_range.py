@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from nonlocalnet.data.generated import write_long_range_videos
+from nonlocalnet.data.generated.videos import write_long_range_videos
 from nonlocalnet.demos.arms import Arm, arms_progress, run_arms
 from nonlocalnet.demos.long_range_figures import draw_curves, draw_where_it_looks
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.files import prepare_output, write_atomically
 from nonlocalnet.models import summarise
 from nonlocalnet.recipes import recipe
-from nonlocalnet.recipes.assemble import build_model, clip_geometry
+from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.system.files import prepare_output, write_atomically
 
 ARMS = {"c2d": "longrange_c2d", "nl_c2d": "longrange_nl_c2d"}
 # Table 2c of the paper, Kinetics-400 validation: what the published counterparts of the two networks reached.

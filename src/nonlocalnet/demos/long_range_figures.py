@@ -10,16 +10,16 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nonlocalnet.data.annotations import load_video_list
-from nonlocalnet.data.decode import probe, read_frames
-from nonlocalnet.data.sampling import evenly_spaced_clips
-from nonlocalnet.data.transforms import normalise
+from nonlocalnet.data.clips.sampling import evenly_spaced_clips
+from nonlocalnet.data.clips.transforms import normalise
+from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.demos.arms import Arm
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.runlog import read_metrics
-from nonlocalnet.explain import Look, draw_look, look
+from nonlocalnet.explanation import Look, draw_look, look
+from nonlocalnet.formats import from_checkpoint
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.recipes.assemble import clip_geometry
-from nonlocalnet.zoo import from_checkpoint
+from nonlocalnet.runs.video.train import clip_geometry
 
 NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
 _COLOURS = {"c2d": "#6b7280", "nl_c2d": "#d1495b"}

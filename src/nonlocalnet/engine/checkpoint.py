@@ -17,9 +17,9 @@ import torch
 from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from typing_extensions import override
 
-from nonlocalnet.engine.errors import NonFiniteError
-from nonlocalnet.engine.files import write_atomically
 from nonlocalnet.engine.steps import StepTask
+from nonlocalnet.system.errors import NonFiniteError
+from nonlocalnet.system.files import write_atomically
 
 
 class AtomicCheckpointIO(CheckpointIO):

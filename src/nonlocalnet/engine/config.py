@@ -10,8 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
-from nonlocalnet.models.geometry import Depth, geometry_of, minimum_input
-from nonlocalnet.models.placement import nonlocal_paths
+from nonlocalnet.models.video.geometry import Depth, geometry_of, minimum_input
+from nonlocalnet.models.video.placement import nonlocal_paths
 
 Architecture = Literal[
     "c2d_resnet50",
@@ -195,7 +195,7 @@ class OptimConfig:
         weight_decay: Of every parameter that is not BatchNorm's (paper: 1e-4).
         bn_weight_decay: Of BatchNorm's scales and shifts ([C2]: 0).
         batch_size: Clips of one step over all processes and micro-batches together (paper: 64). The command line scales
-            lr and the schedule along with it (`nonlocalnet.recipes.scaling`) unless they are given or --no-rescale is.
+            lr and the schedule along with it (`nonlocalnet.engine.scaling`) unless they are given or --no-rescale is.
         accumulate: Micro-batches into which every process divides its share of a batch; more takes less memory.
         trainable: "all", "blocks_and_head" or "head"; what is left out keeps its BatchNorm statistics too.
         lr_factor_blocks: Factor on the learning rate of the non-local blocks.

@@ -13,10 +13,10 @@ from typing import Any, TypeVar, cast
 import lightning.pytorch as pl
 from typing_extensions import override
 
-from nonlocalnet.engine.counts import Record
-from nonlocalnet.engine.errors import OutputError
-from nonlocalnet.engine.files import write_atomically
 from nonlocalnet.engine.steps import StepRecord, StepTask
+from nonlocalnet.runs.video.counts import Record
+from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import write_atomically
 
 _Kind = TypeVar("_Kind", bound=StepRecord)
 

@@ -17,8 +17,8 @@ from torch import nn
 from typing_extensions import Self, override
 
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
-from nonlocalnet.engine.errors import NonFiniteError
 from nonlocalnet.engine.optim import build_optimizer, freeze, learning_rate_factor
+from nonlocalnet.system.errors import NonFiniteError
 
 # Odd constants that keep the seeds of neighbouring (seed, step, micro-batch, rank) apart; torch hashes the sum again.
 _MIX = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9, 0x27D4EB2F165667C5)

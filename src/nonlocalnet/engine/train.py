@@ -27,17 +27,17 @@ from torch import nn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from nonlocalnet.data.decode import VideoError
-from nonlocalnet.data.images import ImageError
+from nonlocalnet.data.read_image import ImageError
+from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.engine.adapt import adapt_network
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.counts import Record
 from nonlocalnet.engine.file_notes import FileNotes
-from nonlocalnet.engine.progress import StepProgress
 from nonlocalnet.engine.runlog import RunLog, read_records
+from nonlocalnet.engine.step_progress import StepProgress
 from nonlocalnet.engine.steps import StepRecord, StepTask
-from nonlocalnet.engine.task import ClassifierTask
+from nonlocalnet.runs.video.counts import Record
+from nonlocalnet.runs.video.task import ClassifierTask
 
 log = logging.getLogger(__name__)
 

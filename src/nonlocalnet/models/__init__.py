@@ -1,7 +1,7 @@
 """The video networks of the paper, C2D and I3D on ResNet-50 and ResNet-101, and its detectors (`models.detection`)."""
 
 from nonlocalnet.models import detection
-from nonlocalnet.models.factories import (
+from nonlocalnet.models.video.factories import (
     c2d_resnet50,
     c2d_resnet50_control,
     c2d_resnet101,
@@ -9,8 +9,8 @@ from nonlocalnet.models.factories import (
     i3d_resnet50,
     i3d_resnet101,
 )
-from nonlocalnet.models.network import VideoResNet
-from nonlocalnet.models.summary import ModelSummary, summarise
+from nonlocalnet.models.video.network import VideoResNet
+from nonlocalnet.models.video.summary import ModelSummary, summarise
 
 __all__ = [
     "ModelSummary",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.detection_config import DetectionRecipe
 from nonlocalnet.recipes import charades, coco, far_images, kinetics, longrange, release
+from nonlocalnet.runs.detection.config import DetectionRecipe
 
 _Recipe = TypeVar("_Recipe", bound=Recipe | DetectionRecipe)
 

@@ -1,7 +1,7 @@
 """The rows of the paper's Tables 5 and 6: Mask R-CNN and keypoints on COCO, with and without non-local blocks.
 
 Published numbers are AP, AP50 and AP75 on val2017, in percent, from arXiv 1711.07971v3. The paper says that its
-detectors start from ImageNet weights and are trained end to end as Mask R-CNN is; `nonlocalnet.engine.detection_config`
+detectors start from ImageNet weights and are trained end to end as Mask R-CNN is; `nonlocalnet.runs.detection.config`
 says what that means here. It does not say for how long: the schedule is "1x", and "2x" is a setting.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nonlocalnet.engine.detection_config import DetectionModelConfig, DetectionRecipe, DetectorName
+from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe, DetectorName
 
 Trunk = Literal["r50", "r101", "x152"]
 _TRUNKS: dict[Trunk, tuple[str, DetectorName]] = {

@@ -1,6 +1,6 @@
 """The generated images in which one edge decides about the other: a small detector without and with blocks.
 
-Not in the paper: tasks that a local detector cannot solve (`nonlocalnet.data.generated_images` says why), small enough
+Not in the paper: tasks that a local detector cannot solve (`nonlocalnet.data.generated.images` says why), small enough
 for two CPU cores. Everything but the blocks is equal. Trained from scratch for a few hundred steps, so the blocks take
 part from the first step (`zero_init=False`); blocks that began as the identity had learned nothing by then. A higher
 rate, or for the far cue a shorter warm-up, left some seeds at the coin toss; LOG.md has what was tried.
@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nonlocalnet.data.generated_images import SIGMAS
-from nonlocalnet.engine.detection_config import (
+from nonlocalnet.data.generated.images import SIGMAS
+from nonlocalnet.runs.detection.config import (
     DetectionDataConfig,
     DetectionModelConfig,
     DetectionOptimConfig,

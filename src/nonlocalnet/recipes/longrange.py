@@ -1,7 +1,7 @@
 """The generated long-range videos: the same small network without and with non-local blocks.
 
-Not in the paper: a task that a local network cannot solve (`nonlocalnet.data.generated` says why), small enough for two
-CPU cores. Everything but the blocks is equal.
+Not in the paper: a task that a local network cannot solve (`nonlocalnet.data.generated.videos` says why), small enough
+for two CPU cores. Everything but the blocks is equal.
 """
 
 from __future__ import annotations

@@ -1,0 +1,50 @@
+"""`nonlocalnet convert IN OUT --to FORMAT`: weights from one program's file into another's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from nonlocalnet.commands.options.asked import add_asked, asked_of
+from nonlocalnet.commands.options.parsing import make_parser, parse
+from nonlocalnet.commands.recipes import Result, read_result
+from nonlocalnet.formats import Target, card_of, encode, load, plan_file
+from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import write_atomically
+
+SUFFIXES = {"nonlocalnet": ".safetensors", "slowfast": ".pyth", "mmaction2": ".pth", "caffe2": ".pkl"}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet convert IN OUT --to FORMAT`."""
+    parser = make_parser(
+        "convert",
+        "Write weights in another program's format. Refused, with the difference, where that program would build "
+        "another graph from them.",
+    )
+    parser.add_argument("source", metavar="IN", help="anything that `nonlocalnet inspect` opens")
+    parser.add_argument("target", metavar="OUT", help="the file to write; it must not exist")
+    endings = ", ".join(f"{name} {suffix}" for name, suffix in SUFFIXES.items())
+    parser.add_argument("--to", choices=get_args(Target), required=True, help=f"the format (usual endings: {endings})")
+    parser.add_argument("--results", help="summary.json of a test, whose figures go into the card as measured")
+    add_asked(parser)
+    parsed = parse(parser, argv)
+    target = Path(parsed.target)
+    if target.exists():
+        raise OutputError(f"{target} exists; it is not overwritten: name another file")
+    if not target.parent.is_dir():
+        raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
+    model, _ = load(plan_file(parsed.source, asked_of(parsed)), strict=True)
+    if parsed.results is not None:
+        model.card = with_measured(card_of(model), read_result(parsed.results))
+    write_atomically(target, encode(model, to=parsed.to))
+    print(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes")
+    return 0
+
+
+def with_measured(card: dict[str, Any], result: Result) -> dict[str, Any]:
+    """The card with what a test here measured; what was published stays what it was."""
+    published = (card.get("results") or {}).get("published") or (card["recipe"] or {}).get("published") or {}
+    measured = {**result.metrics, "videos": result.videos, "protocol": result.recipe}
+    return {**card, "results": {"measured": measured, "published": published}}

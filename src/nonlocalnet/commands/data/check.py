@@ -1,0 +1,106 @@
+"""`nonlocalnet data check LIST --root DIR`: which videos of a list are there, which are broken, what others had."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import get_args
+
+from rich.console import Console
+from rich.table import Table
+
+from nonlocalnet.commands.options.parsing import make_parser, parse
+from nonlocalnet.data.annotations import AnnotationFormat, load_video_list
+from nonlocalnet.data.video.check import CheckReport, Counts, check_videos, classes_lost, clean_list
+from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.progress import counted
+
+_HEADINGS = ("listed", "readable", "missing", "broken", "lost")
+_CLASSES_SHOWN = 20
+_REASONS_SHOWN = 10
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet data check ...`: 0 if every video can be read or a clean list was asked for, else 1."""
+    parser = make_parser("data check", "Read every video's header and one frame, and count what is missing or broken.")
+    parser.add_argument("annotations", help="the list, in any format that training takes, or a folder of class folders")
+    parser.add_argument("--root", help="folder that the videos are in; without it the list's own")
+    parser.add_argument("--out", help="write the list without missing and broken videos to this file")
+    parser.add_argument("--classes", help="file of class names, in place of the classes.txt beside the list")
+    parser.add_argument("--multi-label", action="store_true", help="a text list or csv with several labels a video")
+    parser.add_argument("--format", choices=get_args(AnnotationFormat), help="the list's format, if not recognised")
+    parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")
+    parser.add_argument("--all", action="store_true", help="show every class and every reason")
+    arguments = parse(parser, argv)
+    videos = load_video_list(
+        arguments.annotations,
+        root=arguments.root,
+        classes=arguments.classes,
+        multi_label=arguments.multi_label or None,
+        format=arguments.format,
+        check_files=False,
+    )
+    with counted("checking videos", len(videos.entries)) as advance:
+        report = check_videos(videos, workers=arguments.workers, on_video=advance)
+    _show(report, Console(), everything=arguments.all)
+    if arguments.out is not None:
+        write_atomically(Path(arguments.out), clean_list(report))
+        _say(Console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
+        return 0
+    return int(report.total.readable < report.total.listed)
+
+
+def _show(report: CheckReport, console: Console, *, everything: bool) -> None:
+    table = Table("class", *_HEADINGS, title=f"{report.videos.source} ({report.videos.format})", title_justify="left")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    lacking = {name: counts for name, counts in report.by_class.items() if counts.readable < counts.listed}
+    shown = report.by_class if everything else dict(sorted(lacking.items(), key=_loss)[:_CLASSES_SHOWN])
+    for name, counts in shown.items():
+        table.add_row(name, *_cells(counts))
+    table.add_section()
+    table.add_row(f"{len(report.by_class)} classes", *_cells(report.total))
+    console.print(table, markup=False)
+    if len(shown) < len(lacking):
+        _say(console, f"... {len(lacking) - len(shown)} more classes lack videos (--all shows them)")
+    _show_copies(report, console)
+    reasons = [finding.reason for finding in report.findings if finding.state == "broken"]
+    for reason in reasons if everything else reasons[:_REASONS_SHOWN]:
+        _say(console, f"broken: {reason}")
+    if len(reasons) > _REASONS_SHOWN and not everything:
+        _say(console, f"... {len(reasons) - _REASONS_SHOWN} more are broken (--all shows them)")
+    lost = classes_lost(report)
+    if lost:
+        named = ", ".join(lost[:_REASONS_SHOWN]) + (", ..." if len(lost) > _REASONS_SHOWN else "")
+        _say(
+            console,
+            f"No video is left of {len(lost)} classes: {named}. A clean list that numbers its own class names would "
+            "number those after them anew: keep a classes.txt of all beside it.",
+        )
+
+
+def _cells(counts: Counts) -> list[str]:
+    lost = 100 * (1 - counts.readable / counts.listed) if counts.listed else 0.0
+    return [*(f"{count:,}" for count in counts), f"{lost:.1f}%"]
+
+
+def _loss(row: tuple[str, Counts]) -> tuple[float, str]:
+    return row[1].readable / row[1].listed, row[0]
+
+
+def _show_copies(report: CheckReport, console: Console) -> None:
+    if not report.copies:
+        return
+    table = Table("copy", "videos", "of the published list", title="Missing videos explain most gaps between results")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    published = report.copies[0].videos
+    for copy in report.copies:
+        table.add_row(f"{copy.dataset}: {copy.owner}", f"{copy.videos:,}", f"{100 * copy.videos / published:.1f}%")
+    mine = report.total.readable
+    table.add_row("yours, readable", f"{mine:,}", f"{100 * mine / published:.1f}%", style="bold")
+    console.print(table)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, highlight=False, soft_wrap=True)

@@ -1,0 +1,104 @@
+"""`nonlocalnet detect IMAGE... --weights FILE -o DIR`: objects, masks and keypoints, drawn."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+
+from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.engine.train import choose_device
+from nonlocalnet.runs.detection.network import labels_of, open_detector, saved_recipe, set_sizes
+from nonlocalnet.runs.detection.predict import Detected, detect, draw
+from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.progress import counted
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet detect IMAGE... --weights FILE [-o DIR] [--json]`; 1 if an image could not be read."""
+    parser = make_parser("detect", "Find objects, masks and keypoints in images, and draw them.")
+    parser.add_argument("images", nargs="+", help="image files")
+    parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
+    parser.add_argument("-o", "--out", help="new or empty folder for the drawings, one PNG an image")
+    parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
+    parser.add_argument("--min-size", type=int, help="short side in pixels; default: what the weights were trained on")
+    parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+    add_device(parser)
+    parsed = parse(parser, argv)
+    if not 0 <= parsed.min_score <= 1:
+        raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
+    device = choose_device(parsed.device)
+    detector, card = open_detector(parsed.weights)
+    data = saved_recipe(card).data
+    side = parsed.min_size or data.test_min_size or data.min_sizes[-1]
+    if not 1 <= side <= data.max_size:
+        raise ValueError(f"--min-size must be from 1 to {data.max_size}, got {side}")
+    set_sizes(detector, (side,), max_size=data.max_size)
+    out = None if parsed.out is None else Path(parsed.out)
+    if out is not None:
+        prepare_output(out, resume=False)
+    found = detect(detector, parsed.images, labels=labels_of(card), device=device, min_score=parsed.min_score)
+    skeleton = [(a, b) for a, b in card["skeleton"]]
+    entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(parsed.images))]
+    if parsed.json:
+        print(json.dumps(entries, indent=2))
+    else:
+        _show(entries)
+    for entry in entries:
+        if entry["error"]:
+            print(f"nonlocalnet: error: {entry['error']}", file=sys.stderr)
+    return int(any(entry["error"] for entry in entries))
+
+
+def _with_progress(found: Iterator[Detected], total: int) -> Iterator[Detected]:
+    with counted("detecting", total) as advance:
+        for detected in found:
+            yield detected
+            advance()
+
+
+def _drawn(detected: Detected, out: Path | None, skeleton: list[tuple[int, int]]) -> dict[str, Any]:
+    drawing = ""
+    if out is not None and detected.image is not None:
+        path = _free_name(out, Path(detected.path).stem)
+        write_atomically(path, _png(draw(detected, skeleton=skeleton)))
+        drawing = str(path)
+    return {"path": detected.path, "objects": detected.objects, "drawing": drawing, "error": detected.error}
+
+
+def _png(image: Tensor) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def _free_name(out: Path, stem: str) -> Path:
+    """Images of one name in several folders get numbers."""
+    path, number = out / f"{stem}.png", 2
+    while path.exists():
+        path, number = out / f"{stem}_{number}.png", number + 1
+    return path
+
+
+def _show(entries: Sequence[dict[str, Any]]) -> None:
+    console = Console()
+    for entry in entries:
+        if entry["error"]:
+            continue
+        table = Table(title=entry["path"], title_justify="left")
+        table.add_column("class")
+        table.add_column("score", justify="right")
+        table.add_column("box x1, y1, x2, y2", justify="right")
+        for o in entry["objects"]:
+            table.add_row(o["class"], f"{o['score']:.3f}", ", ".join(f"{side:.0f}" for side in o["box"]))
+        console.print(table)
+        if entry["drawing"]:
+            console.print(entry["drawing"], markup=False, highlight=False)

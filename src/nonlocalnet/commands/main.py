@@ -1,0 +1,103 @@
+"""`nonlocalnet COMMAND ...`: finds the command, and turns a user's error into one clear line."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import logging
+import sys
+from collections.abc import Sequence
+
+# Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
+COMMANDS = {
+    "demo": "train the network with and without non-local blocks on generated videos, in minutes",
+    "recipes": "list the recipes with their published results",
+    "train": "train a recipe",
+    "test": "test weights on a list of videos",
+    "ensemble": "average the scores of several tests of the same videos",
+    "predict": "name the classes of videos",
+    "detect": "find objects, masks and keypoints in images, and draw them",
+    "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
+    "convert": "write weights in another program's format",
+    "weights": "list or fetch the weights that the paper's authors released",
+    "data": "generate, check and prepare videos",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        argv: Arguments after the program's name; None for those of the process.
+
+    Returns:
+        The process's exit code: 0 for success, 1 for a run that failed, 2 for an error in what the user gave.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_help())
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"nonlocalnet {version('nonlocalnet')}")
+        return 0
+    name, *rest = arguments
+    if name not in COMMANDS:
+        near = difflib.get_close_matches(name, COMMANDS, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else ""
+        return _fail(f"unknown command {name!r}{hint} (`nonlocalnet --help` lists the commands)", code=2)
+    return _run(name, rest)
+
+
+def _run(name: str, arguments: list[str]) -> int:
+    _log_to_stderr()
+    command = importlib.import_module(f"nonlocalnet.commands.{name}")
+    try:
+        return command.main(arguments)
+    except KeyboardInterrupt:
+        return _fail("interrupted", code=130)
+    except (ValueError, OSError) as error:
+        return _fail(_describe(error), code=2)
+    except RuntimeError as error:
+        # Ours only: a run that failed, such as by a loss that is not finite. Others are bugs and keep their traceback.
+        if type(error).__module__.startswith("nonlocalnet."):
+            return _fail(str(error), code=1)
+        raise
+
+
+def _describe(error: ValueError | OSError) -> str:
+    if isinstance(error, OSError) and error.strerror and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _fail(message: str, *, code: int) -> int:
+    print(f"nonlocalnet: error: {message}", file=sys.stderr)
+    return code
+
+
+def _log_to_stderr() -> None:
+    # What our own rooms say (blocks inserted, tensors loaded, videos replaced) goes to stderr; stdout is for results.
+    logger = logging.getLogger("nonlocalnet")
+    # A new handler each time: sys.stderr may have changed since an earlier command of the same process.
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+def _help() -> str:
+    width = max(map(len, COMMANDS))
+    rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in COMMANDS.items())
+    return (
+        "usage: nonlocalnet COMMAND ...\n\n"
+        "Non-local Neural Networks (Wang, Girshick, Gupta, He; CVPR 2018).\n\n"
+        f"commands:\n{rows}\n\n"
+        "`nonlocalnet COMMAND --help` shows what a command takes."
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

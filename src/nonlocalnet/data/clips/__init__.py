@@ -1,0 +1,1 @@
+"""From a video to clips: which frames, which crops, and the data sets of both."""

@@ -1,0 +1,1 @@
+"""Images with annotations in COCO's format, as samples for detectors."""

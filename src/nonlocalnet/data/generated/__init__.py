@@ -1,0 +1,1 @@
+"""Generated videos and images whose labels need a relation far apart."""

@@ -1,0 +1,1 @@
+"""From a video file to frames: which lie where, which are decoded, which are believed."""

@@ -1,0 +1,1 @@
+"""Single non-local blocks of other libraries."""

@@ -1,0 +1,110 @@
+"""What the readers of several formats do alike: the pairwise function, the scale, and the plan with its card."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nonlocalnet.formats.catalogue import released_file
+from nonlocalnet.formats.names import NameTable
+from nonlocalnet.formats.plan import Asked, Plan, Scale
+from nonlocalnet.formats.structure import Structure
+from nonlocalnet.functional import Pairwise
+from nonlocalnet.models.video.blocks import SOFTMAX_FORMS
+from nonlocalnet.models.video.network import FORMAT
+
+
+def pairwise_of(
+    structure: Structure, asked: Asked, *, said: Pairwise | None, usual: Pairwise | None, path: object
+) -> Pairwise:
+    """The pairwise function of a file's blocks.
+
+    Args:
+        structure: Names tell the Gaussian (no theta) and the concatenation (w_f) from the other two.
+        asked: What the caller says.
+        said: What the file's own settings say.
+        usual: What every known file of the format is; None where there are several, and the caller must say.
+        path: The file, for the errors.
+
+    Raises:
+        ValueError: If nothing decides it, or two sources contradict each other.
+    """
+    if not structure.arguments["nonlocal_blocks"]:
+        return "embedded_gaussian"
+    if structure.concatenated:
+        possible: tuple[Pairwise, ...] = ("concatenation",)
+    elif structure.embedded:
+        possible = ("embedded_gaussian", "dot_product")
+    else:
+        possible = ("gaussian",)
+    for source, pairwise in (("its settings say", said), ("it is asked to be", asked.pairwise)):
+        if pairwise is not None and pairwise not in possible:
+            raise ValueError(f"{path}: {source} {pairwise}, but its tensors are those of {' or '.join(possible)}")
+    if said is not None and asked.pairwise not in (None, said):
+        raise ValueError(f"{path}: its settings say {said}, it cannot be loaded as pairwise={asked.pairwise!r}")
+    chosen = said or asked.pairwise or (possible[0] if len(possible) == 1 else usual)
+    if chosen is None:
+        raise ValueError(
+            f"{path}: its tensors fit the embedded Gaussian and the dot product alike, and it has no settings that say "
+            "which it is: give pairwise='embedded_gaussian' or pairwise='dot_product'"
+        )
+    return chosen
+
+
+def scale_of(pairwise: Pairwise, asked: Asked, *, family: Scale, said: Scale | None = None, path: object) -> Scale:
+    """The factor on the logits: the settings' or the caller's, else the program's; 1.0 where there is no softmax.
+
+    Raises:
+        ValueError: If the settings and the caller contradict each other.
+    """
+    if pairwise not in SOFTMAX_FORMS:
+        return 1.0
+    if said is not None and asked.scale not in (None, said):
+        raise ValueError(f"{path}: its settings say scale={said!r}, it cannot be loaded with scale={asked.scale!r}")
+    return said or asked.scale or family
+
+
+def foreign_plan(
+    path: str,
+    *,
+    table: NameTable,
+    tensors: dict[str, Tensor],
+    architecture: str,
+    arguments: dict[str, Any],
+    preprocessing: dict[str, Any],
+    statements: list[str],
+    dropped: dict[str, str] | None = None,
+    zero_filled: frozenset[str] = frozenset(),
+    class_names: list[str] | None = None,
+    multi_label: bool = False,
+) -> Plan:
+    """The plan of a file of another program, with its card.
+
+    A file of the catalogue brings its published results and licence.
+    """
+    released = released_file(Path(path).name)
+    card = {
+        "format": FORMAT,
+        "model": {"architecture": architecture, "arguments": arguments},
+        "recipe": None,
+        "class_names": class_names,
+        "multi_label": multi_label,
+        "preprocessing": preprocessing,
+        "source": {"format": table.source, "file": Path(path).name},
+        "results": None if released is None else {"measured": {}, "published": released.published},
+        "licence": None if released is None else released.licence,
+    }
+    return Plan(
+        path=path,
+        format=table.source,
+        table=table,
+        tensors=tensors,
+        architecture=architecture,
+        arguments=arguments,
+        card=card,
+        dropped=dropped or {},
+        statements=tuple(statements),
+        zero_filled=zero_filled,
+    )

@@ -1,0 +1,1 @@
+"""Runs on images: training, testing and use of detectors."""

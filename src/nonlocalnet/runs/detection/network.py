@@ -1,0 +1,142 @@
+"""From a detection recipe, or the checkpoint of one, to a detector."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from nonlocalnet import formats
+from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.formats.initialise import InitReport, initialise
+from nonlocalnet.models import detection
+from nonlocalnet.models.detection.assemble import set_frozen_bn_eps
+from nonlocalnet.models.detection.control import add_local_control
+from nonlocalnet.runs.detection.config import (
+    DetectionDataConfig,
+    DetectionModelConfig,
+    DetectionOptimConfig,
+    DetectionRecipe,
+    DetectionScheduleConfig,
+    DetectionTrainerConfig,
+)
+
+log = logging.getLogger(__name__)
+
+_TRUNK = "backbone.body."
+_BLOCK_OPTIONS = ("inner_channels", "pairwise", "scale", "subsample", "subsample_first", "norm", "zero_init")
+
+
+def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedRCNN:
+    """Build the recipe's detector; its initial weights are a function of `trainer.seed`.
+
+    Args:
+        recipe: The run.
+        pretrained: Load the weights that it starts from; False where others follow.
+    """
+    model = recipe.model
+    slim = "slim" in model.architecture
+    options: dict[str, Any] = {name: getattr(model, name) for name in _BLOCK_OPTIONS}
+    options |= {
+        "num_classes": model.num_classes,
+        "min_size": recipe.data.min_sizes,
+        "max_size": recipe.data.max_size,
+        "frozen_bn": model.frozen_bn,
+        "box_score_thresh": model.box_score_thresh,
+        "box_detections_per_img": model.box_detections_per_img,
+        "nonlocal_backbone": model.nonlocal_backbone and not model.control,
+    }
+    if model.has_keypoints:
+        options |= {
+            "num_keypoints": model.num_keypoints,
+            "nonlocal_head": model.nonlocal_head and not model.control,
+        }
+    if not slim:
+        options["trainable_backbone_layers"] = model.trainable_backbone_layers
+        if pretrained:
+            options |= {"weights": model.weights, "weights_backbone": model.weights_backbone}
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.trainer.seed)
+        detector: GeneralizedRCNN = getattr(detection, model.architecture)(**options)
+        if model.control:
+            places = {"nonlocal_backbone": model.nonlocal_backbone, "nonlocal_head": model.nonlocal_head}
+            add_local_control(detector, **places, norm=model.norm, zero_init=model.zero_init)
+    # torchvision's COCO_V1 weights were trained without an eps; a checkpoint of their fine-tuning keeps that.
+    set_frozen_bn_eps(detector, 0.0 if model.weights == "COCO_V1" else model.bn_eps)
+    return detector
+
+
+def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, dict[str, Any]]:
+    """Rebuild the detector of a detection run's checkpoint.
+
+    Args:
+        path: File such as `best.ckpt` of a run.
+
+    Returns:
+        The detector on the CPU in eval mode, and the checkpoint's card.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, no checkpoint of this library, or none of a detector.
+    """
+    checkpoint = formats.read_checkpoint(path)
+    card = checkpoint[formats.CARD_KEY]
+    if "labels" not in card:
+        found = card.get("model", {}).get("architecture", "another network")
+        raise ValueError(
+            f"{path} holds {found}, which classifies videos and detects nothing: use `nonlocalnet predict`"
+        )
+    try:
+        detector = build_detector(saved_recipe(card), pretrained=False)
+        prefix = "model."
+        tensors = checkpoint["state_dict"]
+        detector.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: the detector does not fit the checkpoint's own card: {reason}") from error
+    return detector.eval(), card
+
+
+def saved_recipe(card: dict[str, Any]) -> DetectionRecipe:
+    """The recipe that a checkpoint was trained by."""
+    saved = card["recipe"]
+    kinds = {
+        "model": DetectionModelConfig,
+        "data": DetectionDataConfig,
+        "optim": DetectionOptimConfig,
+        "schedule": DetectionScheduleConfig,
+        "trainer": DetectionTrainerConfig,
+    }
+    return DetectionRecipe(**{**saved, **{section: kind(**saved[section]) for section, kind in kinds.items()}})
+
+
+def labels_of(card: dict[str, Any]) -> Labels:
+    """The classes that a checkpoint's detector knows."""
+    return Labels.from_plain(card["labels"])
+
+
+def initialise_detector(detector: GeneralizedRCNN, path: str | Path) -> InitReport:
+    """Copy the tensors of a file that match by name and shape into the detector.
+
+    Args:
+        detector: Changed in place.
+        path: A checkpoint of a detection run, a detector's state dict in torchvision's names, or a 2-D ResNet's, which
+            goes into the trunk.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If no tensor fits.
+    """
+    tensors = formats.read_tensors(path)
+    if "conv1.weight" in tensors:
+        tensors = {_TRUNK + name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
+    return initialise(detector, tensors, source=str(path))
+
+
+def set_sizes(detector: GeneralizedRCNN, min_sizes: tuple[int, ...], *, max_size: int) -> None:
+    """Set what images are resized to; of several short sides the last is taken in eval mode."""
+    transform: Any = detector.transform
+    transform.min_size, transform.max_size = min_sizes, max_size

@@ -1,0 +1,145 @@
+"""Finding objects in pictures, and drawing what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from matplotlib import colormaps, font_manager
+from torch import Tensor, nn
+from torchvision.utils import draw_bounding_boxes, draw_keypoints, draw_segmentation_masks
+
+from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.data.read_image import ImageError, read_image
+from nonlocalnet.runs.detection.coco_results import MASK_THRESHOLD, encode_mask
+from nonlocalnet.runs.detection.task import as_input
+
+_Rgb = tuple[int, int, int]
+
+
+def _palette() -> list[_Rgb]:
+    shades = (colormaps["tab20"](i, bytes=True) for i in range(20))
+    return [(int(red), int(green), int(blue)) for red, green, blue, _ in shades]
+
+
+_COLOURS = _palette()
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What was found in one picture.
+
+    Attributes:
+        path: The picture.
+        image: uint8 (3, H, W); None where it could not be read.
+        objects: Most certain first: {"category_id", "class", "score", "box" [x1, y1, x2, y2] in pixels, and "mask" as
+            COCO's run lengths or "keypoints" [[x, y, score], ...]}.
+        masks: bool (N, H, W); None without masks.
+        error: Why the picture could not be read; empty if it was.
+    """
+
+    path: str
+    image: Tensor | None
+    objects: list[dict[str, Any]]
+    masks: Tensor | None
+    error: str
+
+
+def detect(
+    model: nn.Module, paths: Sequence[str | Path], *, labels: Labels, device: torch.device, min_score: float
+) -> Iterator[Detected]:
+    """Find objects in pictures, one by one.
+
+    Args:
+        model: A detector; moved to `device` and put in eval mode.
+        paths: Pictures, shown as a viewer shows them (EXIF rotation applied).
+        labels: The detector's.
+        device: Where it runs.
+        min_score: Lowest score of an object that is kept.
+
+    Yields:
+        What was found, in order.
+    """
+    model.to(device).eval()
+    for path in paths:
+        try:
+            image = read_image(Path(path))
+        except (ImageError, FileNotFoundError) as error:
+            yield Detected(str(path), None, [], None, str(error))
+            continue
+        with torch.inference_mode():
+            (found,) = model(as_input([image.to(device)]))
+        yield _detected(str(path), image, {name: value.cpu() for name, value in found.items()}, labels, min_score)
+
+
+def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = None) -> Tensor:
+    """Draw boxes with class and score, masks and keypoints.
+
+    Args:
+        detected: Of a picture that could be read.
+        skeleton: Pairs of keypoints to join, counted from 0.
+
+    Returns:
+        uint8 (3, H, W).
+    """
+    assert detected.image is not None
+    picture, objects = detected.image, detected.objects
+    if not objects:
+        return picture
+    # One colour a class; where there is one class only, one an object.
+    by_class = len({o["class"] for o in objects}) > 1
+    numbers = [o["category_id"] if by_class else i for i, o in enumerate(objects)]
+    colours: list[str | _Rgb] = [_COLOURS[number % len(_COLOURS)] for number in numbers]
+    if detected.masks is not None:
+        picture = draw_segmentation_masks(picture, detected.masks, alpha=0.5, colors=colours)
+    if "keypoints" in objects[0]:
+        for o, colour in zip(objects, colours, strict=True):
+            places = torch.tensor([[point[:2] for point in o["keypoints"]]])
+            joined = list(skeleton) if skeleton else None
+            # The scores are logits: at 0 a place is as likely as not.
+            visible = torch.tensor([[point[2] > 0 for point in o["keypoints"]]])
+            picture = draw_keypoints(
+                picture, places, connectivity=joined, colors=colour, radius=3, width=2, visibility=visible
+            )
+    side = max(picture.shape[-2:])
+    return draw_bounding_boxes(
+        picture,
+        torch.tensor([o["box"] for o in objects]),
+        labels=[f"{o['class']} {o['score']:.2f}" for o in objects],
+        colors=colours,
+        width=max(1, side // 300),
+        font=font_manager.findfont("DejaVu Sans"),
+        font_size=max(10, side // 50),
+        fill_labels=True,
+    )
+
+
+def _detected(path: str, image: Tensor, found: dict[str, Tensor], labels: Labels, min_score: float) -> Detected:
+    kept = [
+        i
+        for i, (label, score) in enumerate(zip(found["labels"].tolist(), found["scores"].tolist(), strict=True))
+        if score >= min_score and label in labels.category_ids
+    ]
+    masks = found["masks"][kept, 0] >= MASK_THRESHOLD if "masks" in found else None
+    objects = []
+    for place, i in enumerate(kept):
+        label = int(found["labels"][i])
+        entry: dict[str, Any] = {
+            "category_id": labels.category_ids[label],
+            "class": labels.names[label],
+            "score": float(found["scores"][i]),
+            "box": found["boxes"][i].tolist(),
+        }
+        if masks is not None:
+            entry["mask"] = encode_mask(np.asarray(masks[place]))
+        if "keypoints" in found:
+            scores = found["keypoints_scores"][i].tolist()
+            entry["keypoints"] = [
+                [x, y, score] for (x, y, _), score in zip(found["keypoints"][i].tolist(), scores, strict=True)
+            ]
+        objects.append(entry)
+    return Detected(path, image, objects, masks, "")

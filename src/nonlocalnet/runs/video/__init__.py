@@ -1,0 +1,1 @@
+"""Runs on videos: training, testing and prediction of networks that classify clips."""

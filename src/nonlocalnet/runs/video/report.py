@@ -1,0 +1,120 @@
+"""What a test leaves on disk, each file whole or absent.
+
+out/
+    scores.safetensors  every video's scores (`nonlocalnet.runs.video.scores`)
+    scores.csv          the same to read: path, label, predicted class, mean score of each class
+    confusion.png       where a video has one class
+    summary.json        the metrics, over all videos and by class, and what was tested
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from nonlocalnet.runs.video.score_videos import VideoScores
+from nonlocalnet.runs.video.scores import SCORES_FILE, ScoredVideos, pack_scores
+from nonlocalnet.runs.video.summary import TestSummary
+from nonlocalnet.system.files import write_atomically
+
+# Above it the names of classes and the numbers in the cells would overlap.
+_MAX_NAMED_CLASSES = 40
+_MAX_WRITTEN_CELLS = 12
+
+
+def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
+    """Write the files of a test; summary.json comes last, so that where it stands the others stand.
+
+    Args:
+        out: Existing folder.
+        scored: Scores of each video.
+        summary: Of them all.
+
+    Raises:
+        OutputError: If a file cannot be written.
+    """
+    results, paths, class_names = scored.results, scored.paths, scored.class_names
+    write_atomically(out / SCORES_FILE, pack_scores(scored))
+    write_atomically(out / "scores.csv", _scores_csv(results, paths=paths, class_names=class_names))
+    if summary.confusion is not None:
+        write_atomically(out / "confusion.png", confusion_png(summary.confusion, class_names=class_names))
+    content = {
+        **summary.metrics,
+        **({} if summary.map_by_pooling is None else {"map_by_pooling": summary.map_by_pooling}),
+        "videos": summary.videos,
+        "unreadable": [
+            {"path": path, "reason": result.error} for path, result in zip(paths, results, strict=True) if result.error
+        ],
+        **({} if summary.arithmetic is None else {"bfloat16": dataclasses.asdict(summary.arithmetic)}),
+        "per_class": _per_class(summary, class_names),
+        **scored.about,
+    }
+    write_atomically(out / "summary.json", json.dumps(content, indent=2) + "\n")
+
+
+def _per_class(summary: TestSummary, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    if summary.class_ap is not None:
+        rows = zip(class_names, summary.class_videos, summary.class_ap, strict=True)
+        return [{"class": name, "videos": videos, "ap": ap} for name, videos, ap in rows]
+    rows = zip(class_names, summary.class_videos, summary.class_correct, strict=True)
+    return [
+        {"class": name, "videos": videos, "top1": 100 * correct / videos if videos else None}
+        for name, videos, correct in rows
+    ]
+
+
+def confusion_png(confusion: torch.Tensor, *, class_names: Sequence[str]) -> bytes:
+    """Draw a confusion matrix: each row is the share in percent of one true class's videos over the predicted classes.
+
+    Args:
+        confusion: (classes, classes) counts, row the true class.
+        class_names: One name per class; shown for up to 40 classes.
+
+    Returns:
+        A PNG file's content.
+    """
+    classes = len(class_names)
+    percent = 100 * confusion.double() / confusion.sum(dim=1, keepdim=True).clamp(min=1)
+    side = min(4 + 0.3 * classes, 14)
+    figure = Figure(figsize=(side + 1, side), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    image = axes.imshow(percent.numpy(), cmap="Blues", vmin=0, vmax=100)
+    figure.colorbar(image, ax=axes, label="percent of the true class's videos", shrink=0.8)
+    axes.set(xlabel="predicted class", ylabel="true class")
+    if classes <= _MAX_NAMED_CLASSES:
+        axes.set_xticks(range(classes), class_names, rotation=45, ha="right", rotation_mode="anchor")
+        axes.set_yticks(range(classes), class_names)
+    if classes <= _MAX_WRITTEN_CELLS:
+        for row in range(classes):
+            for column in range(classes):
+                share = percent[row, column].item()
+                axes.text(
+                    column, row, f"{share:.0f}", ha="center", va="center", color="white" if share > 50 else "black"
+                )
+    buffer = io.BytesIO()
+    canvas.print_png(buffer)
+    return buffer.getvalue()
+
+
+def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_names: Sequence[str]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(["path", "label", "predicted", "correct", "error", *(f"score:{name}" for name in class_names)])
+    for path, result in zip(paths, results, strict=True):
+        predicted = result.predicted
+        scores = [""] * len(class_names) if result.error else [f"{score:.8g}" for score in result.mean.tolist()]
+        true = [result.label] if isinstance(result.label, int) else result.label.nonzero().flatten().tolist()
+        shown = "" if predicted is None else predicted
+        label = " ".join(map(str, true))
+        writer.writerow([path, label, shown, int(predicted in true), result.error, *scores])
+    return buffer.getvalue()

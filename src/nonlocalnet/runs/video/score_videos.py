@@ -1,0 +1,130 @@
+"""Testing: the class scores of whole videos, pooled over their views."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+
+from nonlocalnet.engine.step_progress import progress_bar
+from nonlocalnet.runs.video.inference import Scorer, views_at_once
+from nonlocalnet.system.errors import NonFiniteError
+
+Pooling = Literal["mean", "max"]
+
+
+@dataclass(frozen=True)
+class VideoScores:
+    """What a network says about one video.
+
+    Attributes:
+        index: Position in the list of videos.
+        label: True class, -1 where unknown; or (classes,) of 0 and 1, where a video may have several.
+        mean: (classes,) float64 probabilities on the CPU, averaged over the views; all 0 for an unreadable video.
+        highest: The same, the maximum over the views.
+        error: Why the video could not be read; empty if it was.
+        float32_mean: `mean` of a network in float32, for the videos on which bfloat16 is compared with it.
+    """
+
+    index: int
+    label: int | torch.Tensor
+    mean: torch.Tensor
+    highest: torch.Tensor
+    error: str
+    float32_mean: torch.Tensor | None = None
+
+    @property
+    def predicted(self) -> int | None:
+        """The class with the highest mean (the lowest index of equals); None for an unreadable video."""
+        return None if self.error else int(self.mean.argmax())
+
+    def pooled(self, pooling: Pooling) -> torch.Tensor:
+        """(classes,) the views' mean or maximum."""
+        return self.mean if pooling == "mean" else self.highest
+
+
+def score_videos(
+    model: Scorer,
+    loader: Iterable[dict[str, Any]],
+    *,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    device: torch.device,
+    batch_views: int | None = None,
+    multi_label: bool = False,
+    float32_model: Scorer | None = None,
+    compared: Collection[int] = (),
+    total: int | None = None,
+    progress: bool = True,
+    describe: str = "test",
+    on_video: Callable[[], object] = lambda: None,
+) -> list[VideoScores]:
+    """Score each video of a loader by the network's class probabilities of its views.
+
+    Args:
+        model: Moved to `device` and put in eval mode.
+        loader: Gives single videos {"views": uint8 (V, T, H, W, 3), "label", "index", "error"}, not batches of them.
+        prepare: Turns views into the network's input.
+        device: Where the network runs.
+        batch_views: Views of one video that go through the network at once, at least 1; None for `views_at_once`.
+        multi_label: A sigmoid of each class in place of the softmax.
+        float32_model: The same network in float32, for the videos in `compared`.
+        compared: Indices of videos that it scores too.
+        total: Number of videos, for the progress bar.
+        progress: Show a progress bar on standard error.
+        describe: Its label.
+        on_video: Called after each video.
+
+    Returns:
+        One entry per video, in the loader's order.
+
+    Raises:
+        NonFiniteError: If a score is NaN or infinite, naming the video's position.
+    """
+
+    def score(network: Scorer, views: torch.Tensor) -> torch.Tensor:
+        chunks = views.split(batch_views or views_at_once(device))
+        inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in chunks)
+        return torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
+
+    for network in (model, float32_model):
+        if network is not None:
+            network.to(device)
+            network.eval()
+    results = []
+    bar = progress_bar()
+    with bar if progress else _Silent(), torch.inference_mode():
+        task = bar.add_task(describe, total=total, note="")
+        for item in loader:
+            result = _score_video(item, partial_score=lambda views: score(model, views), classes=model.num_classes)
+            if float32_model is not None and result.index in compared and not result.error:
+                exact = score(float32_model, item["views"]).mean(dim=0)
+                result = VideoScores(**{**vars(result), "float32_mean": exact})
+            results.append(result)
+            bar.advance(task)
+            on_video()
+    return results
+
+
+class _Silent:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _score_video(
+    item: dict[str, Any], *, partial_score: Callable[[torch.Tensor], torch.Tensor], classes: int
+) -> VideoScores:
+    index, error = int(item["index"]), str(item["error"])
+    several = isinstance(item["label"], torch.Tensor) and item["label"].ndim == 1
+    label = item["label"] if several else int(item["label"])
+    if error:
+        nothing = torch.zeros(classes, dtype=torch.float64)
+        return VideoScores(index, label, nothing, nothing, error)
+    views = item["views"]
+    scores_VK = partial_score(views)
+    if not torch.isfinite(scores_VK).all():
+        cause = "the frames hold NaN or infinity" if not torch.isfinite(views).all() else "the weights may be broken"
+        raise NonFiniteError(f"the scores of video {index} are not finite: {cause}")
+    return VideoScores(index, label, scores_VK.mean(dim=0), scores_VK.amax(dim=0), "")

@@ -1,0 +1,240 @@
+"""A recipe's protocol on a list of videos: on one process or several, in the arithmetic asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch.utils.data import Subset
+
+from nonlocalnet import formats
+from nonlocalnet.data.annotations import VideoList
+from nonlocalnet.data.clips.datasets import TestVideos
+from nonlocalnet.data.clips.sampling import ClipGeometry
+from nonlocalnet.data.clips.transforms import normalisation, normalise
+from nonlocalnet.engine.config import ModelConfig, Recipe
+from nonlocalnet.engine.loaders import make_loader, spread_evenly
+from nonlocalnet.engine.step_progress import progress_bar
+from nonlocalnet.engine.train import choose_device
+from nonlocalnet.models import VideoResNet
+from nonlocalnet.runs.video.inference import Inference, for_inference, warn_of_slow_bf16
+from nonlocalnet.runs.video.report import write_report
+from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_videos
+from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
+from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
+from nonlocalnet.runs.video.train import clip_geometry, load_videos, pins_memory
+from nonlocalnet.system.files import prepare_output
+from nonlocalnet.system.processes import run_in_processes
+
+log = logging.getLogger(__name__)
+
+
+def test_recipe(
+    recipe: Recipe,
+    *,
+    weights: str | Path,
+    out: str | Path,
+    asked: formats.Asked | None = None,  # noqa: PT028  not a test
+    inference: Inference | None = None,  # noqa: PT028
+    progress: bool = True,  # noqa: PT028
+) -> TestSummary:
+    """Test a checkpoint by the recipe's protocol and write the files of `nonlocalnet.runs.video.report`.
+
+    Args:
+        recipe: Its `data` says which videos and views, `trainer.devices` on how many processes; the network comes from
+            the checkpoint. Every video is scored by one process, and the result is that of one process alone.
+        weights: Anything that `from_checkpoint` opens.
+        out: Folder for the files; new or empty.
+        asked: What the file of weights leaves open.
+        inference: The arithmetic; None for `Inference()`.
+        progress: Show a progress bar on standard error.
+
+    Returns:
+        What the test comes to.
+
+    Raises:
+        ValueError: A setting, list or file is wrong, or the checkpoint's classes are not the list's.
+        FileNotFoundError: A list, video or file does not exist.
+        OutputError: `out` cannot be used or written.
+        NonFiniteError: A score is not finite.
+        ProcessError: A process died.
+    """
+    out = Path(out)
+    inference = inference or Inference()
+    device = choose_device(recipe.trainer.device)
+    _check_devices(device, recipe.trainer.devices)
+    plan = formats.plan_file(weights, asked or formats.Asked())
+    model, _ = formats.load(plan, strict=True)
+    card = formats.card_of(model)
+    recipe = _for_weights(recipe, card, num_classes=model.num_classes)
+    videos = load_videos(recipe, "test", class_names=card["class_names"])
+    prepare_output(out, resume=False)
+    if inference.bf16:
+        warn_of_slow_bf16(device)
+    share = _Share(
+        recipe=recipe,
+        clip=_clip(recipe, card, least=model.min_input_size[0]),
+        plan=plan,
+        videos=videos,
+        preprocessing=card["preprocessing"],
+        inference=inference,
+        device=device.type,
+        threads=max(1, torch.get_num_threads() // recipe.trainer.devices),
+    )
+    results = _score(share, model, progress=progress)
+    names = card["class_names"] or videos.class_names or [str(i) for i in range(model.num_classes)]
+    about = {
+        "weights": str(weights),
+        "recipe": dataclasses.asdict(recipe),
+        "clip": f"{share.clip.frames}x{share.clip.stride}",
+        "inference": dataclasses.asdict(inference),
+    }
+    paths = [str(entry.path) for entry in videos.entries]
+    scored = ScoredVideos(results, paths, list(names), about)
+    summary = summarise_scores(results, num_classes=model.num_classes, pooling=recipe.data.test_pooling)
+    write_report(out, scored, summary)
+    return summary
+
+
+def _for_weights(recipe: Recipe, card: dict[str, Any], *, num_classes: int) -> Recipe:
+    """The recipe with the network of the weights: of their training here, or of another program."""
+    if card["recipe"] is not None:
+        return dataclasses.replace(recipe, model=ModelConfig(**card["recipe"]["model"]))
+    model = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card["multi_label"])
+    return dataclasses.replace(recipe, model=model)
+
+
+def _clip(recipe: Recipe, card: dict[str, Any], *, least: int) -> ClipGeometry:
+    """The recipe's clip; that of the weights where they come from another program and `data` does not set it."""
+    if card["recipe"] is not None:
+        return clip_geometry(recipe)
+    own, data = card["preprocessing"], recipe.data
+    clip = ClipGeometry(data.clip_frames or own["clip_frames"], data.frame_stride or own["frame_stride"])
+    if clip.frames < least:
+        raise ValueError(f"data.clip_frames must be at least {least} for the strides of the weights, got {clip.frames}")
+    return clip
+
+
+def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Pooling = "mean") -> TestSummary:
+    """Average the scores of several tests of the same videos, and write the report of the result.
+
+    Args:
+        folders: The output folders of the tests, at least one; one alone has its metrics computed again.
+        out: Folder for the files; new or empty.
+        pooling: Which of each video's pooled scores count.
+
+    Raises:
+        FileNotFoundError: A folder holds no scores.
+        ValueError: They are not of the same videos, labels and classes.
+        OutputError: `out` cannot be used or written.
+    """
+    parts = [load_scores(folder) for folder in folders]
+    averaged = average_scores(parts, sources=[str(folder) for folder in folders])
+    summary = summarise_scores(averaged.results, num_classes=len(averaged.class_names), pooling=pooling)
+    prepare_output(Path(out), resume=False)
+    write_report(Path(out), averaged, summary)
+    return summary
+
+
+@dataclass(frozen=True)
+class _Share:
+    """Scores the videos rank, rank + devices, rank + 2 devices, ... of a list; picklable."""
+
+    recipe: Recipe
+    clip: ClipGeometry
+    plan: formats.Plan
+    videos: VideoList
+    preprocessing: dict[str, Any]
+    inference: Inference
+    device: str
+    threads: int
+
+    def __call__(self, rank: int, *, on_item: Callable[[], object]) -> _Packed:
+        """In a process of its own."""
+        torch.set_num_threads(self.threads)
+        logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
+        model, _ = formats.load(self.plan, strict=True)
+        return _pack(self.score(model, rank, processes=self.recipe.trainer.devices, on_item=on_item))
+
+    def score(
+        self, model: VideoResNet, rank: int, *, processes: int, on_item: Callable[[], object]
+    ) -> list[VideoScores]:
+        data = self.recipe.data
+        device = torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device)
+        fast, exact = for_inference(model, self.inference)
+        dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
+        return score_videos(
+            fast,
+            make_loader(
+                Subset(dataset, range(rank, len(dataset), processes)),
+                batch_size=None,
+                workers=data.workers,
+                pin_memory=pins_memory(self.recipe),
+            ),
+            prepare=partial(normalise, **normalisation(self.preprocessing)),
+            device=device,
+            batch_views=data.test_batch_views,
+            multi_label=self.recipe.model.multi_label,
+            float32_model=exact,
+            compared=frozenset(spread_evenly(len(dataset), self.inference.compared)),
+            progress=False,
+            on_video=on_item,
+        )
+
+
+def build_test_videos(recipe: Recipe, videos: VideoList, *, clip: ClipGeometry | None = None) -> TestVideos:
+    """Videos with all the views of the recipe's protocol; `clip` None is the recipe's."""
+    data = recipe.data
+    return TestVideos(
+        videos,
+        clip or clip_geometry(recipe),
+        num_clips=data.test_clips,
+        positions=data.test_positions,
+        crops=data.test_crops,
+        short_side=data.test_short_side,
+        crop=data.test_crop,
+    )
+
+
+def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:
+    processes = share.recipe.trainer.devices
+    bar = progress_bar()
+    bar.disable = not progress
+    with bar:
+        task = bar.add_task("test", total=len(share.videos.entries), note="")
+        on_item = partial(bar.advance, task)
+        if processes == 1:
+            return share.score(model, 0, processes=1, on_item=on_item)
+        parts = run_in_processes(share, processes=processes, on_item=on_item)
+    return sorted((result for part in parts for result in _unpack(part)), key=lambda result: result.index)
+
+
+# What goes from one process to another: arrays, since a tensor each would take a file descriptor each.
+_Packed = list[dict[str, Any]]
+
+
+def _pack(results: list[VideoScores]) -> _Packed:
+    def plain(value: Any) -> Any:
+        return value.numpy() if isinstance(value, torch.Tensor) else value
+
+    return [{name: plain(value) for name, value in vars(result).items()} for result in results]
+
+
+def _unpack(packed: _Packed) -> list[VideoScores]:
+    def tensor(value: Any) -> Any:
+        return torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+
+    return [VideoScores(**{name: tensor(value) for name, value in row.items()}) for row in packed]
+
+
+def _check_devices(device: torch.device, wanted: int) -> None:
+    found = torch.cuda.device_count()
+    if device.type == "cuda" and wanted > found:
+        raise ValueError(f"trainer.devices must be at most {found}, the CUDA devices here, got {wanted}")

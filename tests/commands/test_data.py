@@ -1,0 +1,107 @@
+"""`nonlocalnet data check` and `prepare`, on real encoded videos."""
+
+from pathlib import Path
+
+import pytest
+
+from make_videos import cut_off, write_video
+from nonlocalnet.commands.main import main
+
+
+@pytest.fixture
+def videos(tmp_path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for name in ("a.avi", "b.mp4"):
+        write_video(folder / name, num_frames=4, height=64, width=96)
+    cut_off(write_video(folder / "broken.mp4", num_frames=4), 0.4)
+    (folder / "list.txt").write_text("a.avi 0\nbroken.mp4 1\nb.mp4 1\ngone.mp4 0\n")
+    return folder
+
+
+def run(capsys, *argv: object) -> tuple[int, str, str]:
+    code = main([str(argument) for argument in argv])
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+def test_check_counts_by_class_and_fails(videos, capsys):
+    code, out, _ = run(capsys, "data", "check", videos / "list.txt", "--workers", 1)
+    assert code == 1
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if "│" in line]
+    assert rows == [
+        ["0", "2", "1", "1", "0", "50.0%"],
+        ["1", "2", "1", "0", "1", "50.0%"],
+        ["2 classes", "4", "2", "1", "1", "50.0%"],
+    ]
+    assert f"broken: {videos}/broken.mp4: " in out
+
+
+def test_check_writes_a_list_that_loads(videos, capsys, tmp_path):
+    clean = tmp_path / "clean.txt"
+    code, out, _ = run(capsys, "data", "check", videos / "list.txt", "--root", videos, "--out", clean, "--workers", 1)
+    assert code == 0
+    assert f"2 of 4 videos in {clean}" in out
+    assert clean.read_text() == "a.avi 0\nb.mp4 1\n"
+    assert run(capsys, "data", "check", clean, "--root", videos, "--workers", 1)[0] == 0
+
+
+def test_check_of_a_wrong_root_writes_nothing(videos, capsys, tmp_path):
+    code, _, err = run(
+        capsys, "data", "check", videos / "list.txt", "--root", tmp_path, "--out", tmp_path / "c", "--workers", 1
+    )
+    assert code == 2
+    assert "none of 4 videos can be read; is root right?" in err
+    assert not (tmp_path / "c").exists()
+
+
+def test_check_names_classes_that_vanish(videos, capsys, tmp_path):
+    (videos / "classes.txt").write_text("walk\nrun\nsit\n")
+    (videos / "list.txt").write_text("a.avi 0\nbroken.mp4 1\n")
+    code, out, _ = run(capsys, "data", "check", videos / "list.txt", "--workers", 1, "--all")
+    assert code == 1
+    assert "No video is left of 1 classes: run." in out
+    assert "walk" in out
+
+
+def test_check_compares_kinetics_with_the_copies_of_others(capsys, tmp_path):
+    names = [f"class {i:03d}" for i in range(400)]
+    rows = "".join(f"{names[i % 400]},{i:011d},0,10,val,0\n" for i in range(19906))
+    (tmp_path / "val.csv").write_text("label,youtube_id,time_start,time_end,split,is_cc\n" + rows)
+    code, out, _ = run(capsys, "data", "check", tmp_path / "val.csv", "--workers", 1)
+    assert code == 1
+    for text in ("19,906", "19,761", "19,796", "video-nonlocal-net", "yours, readable", "380 more classes lack videos"):
+        assert text in out
+    assert "234,643" not in out
+
+
+def test_prepare_writes_keeps_and_names_what_is_broken(videos, capsys, tmp_path):
+    out_folder = tmp_path / "out"
+    command = ("data", "prepare", videos, out_folder, "--short_side", 32, "--preset", "veryfast", "--workers", 1)
+    code, out, _ = run(capsys, *command)
+    assert code == 1
+    assert f"broken, left out: {videos}/broken.mp4: " in out
+    assert f"2 videos written to {out_folder}, 0 kept from before, 1 broken" in out
+    (videos / "broken.mp4").unlink()
+    code, out, _ = run(capsys, *command)
+    assert code == 0
+    assert f"0 videos written to {out_folder}, 2 kept from before, 0 broken" in out
+    code, _, err = run(capsys, *command[:4], "--short_side", 64)
+    assert code == 2
+    assert "was prepared with other settings" in err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (("check", "/no/such/list.csv"), "no such folder or list of videos: /no/such/list.csv"),
+        (("check", "x", "--formt", "kinetics"), "did you mean --format?"),
+        (("prepare", "/no/such/folder", "/tmp/out"), "no such folder of videos: /no/such/folder"),
+        (("prepare", "a", "b", "--short_side", "31"), "short_side must be even and at least 16, got 31"),
+    ],
+)
+def test_errors_are_one_line(capsys, argv, message):
+    code, out, err = run(capsys, "data", *argv)
+    assert (code, out) == (2, "")
+    assert err.startswith("nonlocalnet: error: ")
+    assert message in err

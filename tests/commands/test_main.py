@@ -1,0 +1,114 @@
+"""What every command shares: the list of commands, errors in one line, exit codes."""
+
+import pytest
+
+from nonlocalnet.commands.main import COMMANDS, main
+
+
+def run(capsys, *argv: str) -> tuple[int, str, str]:
+    code = main(argv)
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",)])
+def test_help_lists_every_command(capsys, argv):
+    code, out, _ = run(capsys, *argv)
+    assert code == 0
+    for name, text in COMMANDS.items():
+        assert name in out
+        assert text in out
+
+
+def test_version(capsys):
+    code, out, _ = run(capsys, "--version")
+    assert code == 0
+    assert out.startswith("nonlocalnet ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["trian"], "unknown command 'trian'; did you mean 'train'?"),
+        (["recipes", "--jsn"], "did you mean --json?"),
+        (["train"], "required: recipe"),
+        (["train", "c2d_r5"], "there is no recipe 'c2d_r5'; did you mean c2d_r50"),
+        (["train", "--out", "x", "c2d_r50"], "the recipe's name must come first"),
+        (["train", "c2d_r50", "--model.widht", "3"], "did you mean --model.width?"),
+        (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
+        (["train", "c2d_r50", "--data.test-clips=0"], "data.test_clips must be at least 1, got 0"),
+        (["demo", "--train-videos", "0"], "train_videos must be at least 1, got 0"),
+        (["train", "c2d_r50", "--model.width", "wide"], 'Parser key "model.width"'),
+        (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
+        (
+            ["train", "c2d_r50", "--device", "cpu", "--trainer.precision", "16-mixed"],
+            "trainer.precision '16-mixed' needs a CUDA device",
+        ),
+        (["train", "c2d_r50"], "data.root is not set"),
+        (["train", "c2d_r50", "--data.root", "/no/such/folder"], "/no/such/folder"),
+        (["predict", "video.mp4", "--weights", "/no/such/file.ckpt"], "/no/such/file.ckpt"),
+        (["predict", "video.mp4", "--weights", "w.ckpt", "--views", "10y3"], "--views must be clips x crops"),
+        (["predict", "video.mp4", "--weights", "w.ckpt", "--clip", "32"], "clip must be FRAMESxSTRIDE"),
+        (["train", "c2d_r50", "--data.clip_frames", "6"], "data.clip_frames must be at least 7 for the strides"),
+        (["train", "c2d_r50", "--model.nonlocal_blocks", "[res4.9]"], "model.nonlocal_blocks names 'res4.9'"),
+        (["inspect", "c2d_resnet51"], "neither a file nor a network"),
+        (["inspect", "--input", "8x32x32", "c2d_resnet50"], "must come first"),
+        (["train", "c2d_r50", "--model.scale", "-1"], "model.scale must be a finite number in (0, 1e+06], got -1"),
+        (["inspect", "missing.ckpt"], "missing.ckpt: there is no such file"),
+        (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
+        (["data", "generat"], "unknown action 'generat'"),
+        (["data", "generate", "/tmp/x", "--num_train", "0"], "num_train must be at least 1, got 0"),
+        (["demo", "--seeds", "0"], "seeds must be at least 1, got 0"),
+    ],
+)
+def test_a_users_error_is_one_line_and_code_2(capsys, argv, message):
+    code, out, err = run(capsys, *argv)
+    assert code == 2
+    assert out == ""
+    assert message in err
+    assert err.startswith("nonlocalnet: error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("data:\n  clip_framse: 4\n", "there is no field data.clip_framse; did you mean data.clip_frames?"),
+        ("optmi:\n  lr: 0.1\n", "there is no field optmi.lr; did you mean optim.lr?"),
+        ("optmi: {}\n", "there is no field optmi; did you mean optim?"),
+        ("model:\n  lr: 0.1\n", "there is no field model.lr; did you mean optim.lr?"),
+        ("lr: 0.1\n", "there is no field lr; did you mean optim.lr?"),
+        ("1: 2\n", "there is no field 1"),
+        ("optim: 3\n", "optim is a section and must hold fields by name, got 3"),
+        ("optim: [1\n", "is not YAML: while parsing a flow sequence"),
+        ("- optim\n", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds a list"),
+        ("", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds nothing"),
+        ("optim:\n  lr: -1\n", "optim.lr must be a finite number in (0, 1e+06], got -1"),
+        ("optim:\n  lr: fast\n", "optim.lr"),
+    ],
+)
+def test_a_wrong_config_file_is_named_with_the_nearest_field(capsys, tmp_path, text, message):
+    config = tmp_path / "mine.yaml"
+    config.write_text(text)
+    code, _, err = run(capsys, "train", "c2d_r50", "--config", str(config))
+    assert code == 2
+    assert err.startswith("nonlocalnet: error: ")
+    assert message in err
+    # The values are checked when all sources are merged: their field is named, not the file.
+    assert (str(config) in err) != ("optim:\n" in text)
+    assert "Traceback" not in err
+
+
+def test_a_missing_config_file(capsys):
+    code, _, err = run(capsys, "train", "c2d_r50", "--config", "/no/such/mine.yaml")
+    assert code == 2
+    assert "/no/such/mine.yaml: No such file or directory" in err
+
+
+def test_an_output_folder_that_holds_something_is_refused_and_left_alone(capsys, tmp_path):
+    (tmp_path / "thesis.txt").write_text("precious")
+    for command in (["demo", "--out"], ["data", "generate"]):
+        code, _, err = run(capsys, *command, str(tmp_path))
+        assert code == 2
+        assert "not empty" in err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]

@@ -1,0 +1,76 @@
+"""`nonlocalnet train`: another batch size, and looking before starting."""
+
+import dataclasses
+import logging
+
+from nonlocalnet.commands.main import main
+from nonlocalnet.commands.train import resolve
+from nonlocalnet.recipes import recipe
+
+SMALL = ["--model.width", "4", "--device", "cpu"]
+
+
+def test_a_dry_run_shows_everything_and_writes_nothing(capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    options = ["--optim.accumulate", "4", "--data.root", "nowhere", "--trainer.recompute", "true"]
+    assert main(["train", "longrange_nl_c2d", "--dry-run", *SMALL, *options]) == 0
+    assert list(tmp_path.iterdir()) == []
+    out = capsys.readouterr().out
+    rows = [line.split("│") for line in out.splitlines() if line.count("│") == 4]
+    fields = {row[1].strip(): (row[2].strip(), row[3].strip()) for row in rows}
+    assert fields["model.width"] == ("4", "8")
+    assert fields["optim.accumulate"] == ("4", "1")
+    assert fields["data.root"] == ("nowhere", "null")
+    assert fields["schedule.milestones"] == ("[180]", "")
+    for text in (
+        *("res3.1_nonlocal", "1 processes x 4 micro-batches x 8 clips", "features kept for the backward pass"),
+        *("(inputs of all blocks, and the largest block)", "memory of a process, estimated"),
+        *("estimated: a smaller clip was measured on this CPU", "dry run: nothing was read or written"),
+    ):
+        assert text in out
+
+
+def test_another_batch_size_scales_rate_and_schedule_and_says_so(caplog):
+    caplog.set_level(logging.INFO, "nonlocalnet")
+    _, scaled = resolve(["longrange_nl_c2d", "--optim.batch_size", "8"])
+    assert (scaled.optim.lr, scaled.schedule.steps, scaled.schedule.milestones) == (0.025, 880, (720,))
+    assert "by the linear rule optim.lr 0.1 -> 0.025" in caplog.text
+    _, short = resolve(["longrange_nl_c2d", "--batch-size", "8"])
+    assert short == scaled
+    caplog.clear()
+    _, kept = resolve(["longrange_nl_c2d", "--optim.batch_size", "8", "--no-rescale"])
+    _, own = resolve(["longrange_nl_c2d", "--optim.batch_size", "32"])
+    assert (kept.optim.lr, kept.schedule.steps, kept.optim.batch_size) == (0.1, 220, 8)
+    assert own == recipe("longrange_nl_c2d")
+    assert not caplog.records
+
+
+def test_what_the_user_gives_wins_over_the_rule_even_the_recipes_own_value(tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("optim:\n  batch_size: 8\n  lr: 0.1\n")
+    for options in (["--optim.batch_size", "8", "--optim.lr", "0.1"], ["--config", str(config)]):
+        _, resolved = resolve(["longrange_nl_c2d", *options])
+        assert (resolved.optim.lr, resolved.optim.batch_size, resolved.schedule.steps) == (0.1, 8, 880)
+
+
+def test_any_recipe_fits_one_gpu_by_accumulation(tmp_path):
+    """64 clips a step as 8 micro-batches of the paper's 8: nothing else of the recipe changes."""
+    _, resolved = resolve(["nl_i3d_r101_5block", "--optim.accumulate", "8"])
+    base = recipe("nl_i3d_r101_5block")
+    assert dataclasses.replace(resolved, optim=base.optim) == base
+    assert dataclasses.replace(resolved.optim, accumulate=1) == base.optim
+
+
+def test_batches_that_cannot_be_divided_are_refused_before_anything(capsys, tmp_path):
+    for command in (["--dry-run"], ["--data.root", str(tmp_path), "--out", str(tmp_path / "run")]):
+        assert main(["train", "longrange_nl_c2d", *command, "--optim.accumulate", "3"]) == 2
+        assert "optim.batch_size must be a multiple of" in capsys.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_unknown_recipe_has_one_line(capsys):
+    assert main(["train", "longrange_nl", "--dry-run"]) == 2
+    err = capsys.readouterr().err
+    assert "did you mean longrange_nl_c2d" in err
+    assert err.count("\n") == 1

@@ -1,0 +1,200 @@
+"""What a detector trains on: targets, masks of every form, flips, and batches of one orientation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools import mask as coco_mask
+
+from make_images import PERSON, person, rectangle, small_content, small_people, write_split
+from nonlocalnet.data.coco.annotation_file import CocoSet, load_coco
+from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
+from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
+from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.data.coco.targets import decode_mask, flip, flip_partners
+from nonlocalnet.data.read_image import ImageError
+
+
+def written(root: Path, content: dict[str, Any], kind: Any = "masks") -> CocoSet:
+    name = "instances" if kind == "masks" else "person_keypoints"
+    path = write_split(root, "train2017", content, kind=name)
+    return load_coco(path, images=root / "train2017", kind=kind)
+
+
+def train_images(images: CocoSet, *, flip: float = 0.0, num_classes: int = 91, seed: int = 0) -> TrainImages:
+    labels = Labels.of_categories(images.categories, num_classes=num_classes, source=images.source)
+    return TrainImages(images, labels, flip=flip, seed=seed)
+
+
+def test_a_target_is_torchvisions(tmp_path: Path) -> None:
+    item = train_images(written(tmp_path, small_content()))[0, 2]
+    assert item["image"].shape == (3, 48, 64)
+    assert item["image_id"] == 3
+    target = item["target"]
+    assert target["boxes"].tolist() == [[8, 10, 38, 34]]
+    assert target["labels"].tolist() == [18]
+    expected = torch.zeros(48, 64)
+    expected[10:34, 8:38] = 1
+    assert torch.equal(target["masks"][0].float(), expected)
+
+
+def test_crowds_boxes_without_area_and_images_without_objects_are_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    content = small_content(images=3)
+    runs = {"size": [48, 64], "counts": [0, 48 * 64]}
+    content["annotations"] += [
+        {**rectangle(10, 1, (0, 0, 64, 48)), "iscrowd": 1, "segmentation": runs},
+        rectangle(11, 1, (5, 5, 0, 10)),
+        rectangle(12, 1, (70, 5, 10, 10)),  # outside
+        rectangle(13, 1, (50, 30, 30, 30)),  # reaches over the edge: clipped
+    ]
+    content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 2]
+    content["annotations"].append({**rectangle(14, 2, (0, 0, 9, 9)), "iscrowd": 1, "segmentation": runs})
+    images = written(tmp_path, content)
+    data = train_images(images)
+    assert [data[0, i]["image_id"] for i in range(len(data))] == [1, 3]
+    assert data[0, 0]["target"]["boxes"].tolist() == [[8, 10, 38, 34], [50, 30, 64, 48]]
+    assert "1 images without an object are left out of training" in caplog.text
+    assert len(TestImages(images, positions=[0, 1, 2])) == 3  # but all are evaluated
+    with pytest.raises(ValueError, match="none of its 1 images has an object to train on"):
+        train_images(CocoSet(images.source, "masks", images.images[1:2], images.content))
+
+
+def test_persons_without_a_visible_keypoint_make_no_image_to_train_on(tmp_path: Path) -> None:
+    content = small_people(images=2)
+    content["annotations"][0] = person(1, 1, (8, 10, 30, 24), [0] * 9)
+    data = train_images(written(tmp_path, content, "keypoints"), num_classes=2)
+    assert len(data) == 1
+    assert data[0, 0]["target"]["keypoints"].tolist() == [[[20, 20, 2], [14, 15, 2], [26, 15, 1]]]
+
+
+def test_masks_of_every_form_are_the_same() -> None:
+    bitmap = np.zeros((20, 30), dtype=np.uint8)
+    bitmap[4:10, 6:15] = 1
+    compressed: Any = coco_mask.encode(np.asfortranarray(bitmap))
+    lengths, run, value = [], 0, 0
+    for pixel in bitmap.flatten(order="F"):
+        if pixel != value:
+            lengths.append(run)
+            run, value = 0, pixel
+        run += 1
+    polygon = [[6, 4, 15, 4, 15, 10, 6, 10]]
+    forms = [
+        polygon,
+        {"size": [20, 30], "counts": [*lengths, run]},
+        compressed,
+        {"size": [20, 30], "counts": compressed["counts"].decode()},
+        [[6, 4, 10, 4, 10, 10, 6, 10], [10, 4, 15, 4, 15, 10, 10, 10]],
+    ]
+    for form in forms:
+        assert np.array_equal(decode_mask(form, height=20, width=30), bitmap)
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "message"),
+    [
+        ([[1, 2, 3, 4]], "polygons with at least 3 points each"),
+        ("text", "must be a list of polygons"),
+        ({"counts": [3]}, "must be a list of polygons"),
+        ({"size": [5, 5], "counts": [25]}, r"a mask of size \[5, 5\] does not fit its image of \[20, 30\]"),
+    ],
+)
+def test_masks_of_no_form(segmentation: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        decode_mask(segmentation, height=20, width=30)
+
+
+def test_a_bad_mask_names_its_image(tmp_path: Path) -> None:
+    content = small_content()
+    content["annotations"][0]["segmentation"] = [[1, 2]]
+    with pytest.raises(ImageError, match=r"000000000001.png: a segmentation must be a list of polygons"):
+        train_images(written(tmp_path, content))[0, 0]
+
+
+def test_flipping_mirrors_everything_and_swaps_left_and_right() -> None:
+    image = torch.arange(3 * 4 * 10).reshape(3, 4, 10)
+    masks = torch.zeros(1, 4, 10, dtype=torch.uint8)
+    masks[0, 1:3, 2:5] = 1
+    target = {
+        "boxes": torch.tensor([[2.0, 1.0, 5.0, 3.0]]),
+        "labels": torch.tensor([1]),
+        "masks": masks,
+        "keypoints": torch.tensor([[[3.0, 1, 2], [2, 1, 2], [0, 0, 0]]]),
+    }
+    partners = flip_partners(PERSON["keypoints"])
+    mirrored_image, mirrored = flip(image, target, partners=partners)
+    assert torch.equal(mirrored_image, image.flip(-1))
+    assert mirrored["boxes"].tolist() == [[5.0, 1.0, 8.0, 3.0]]
+    assert mirrored["masks"][0].nonzero()[:, 1].unique().tolist() == [5, 6, 7]
+    # The nose at pixel 3 is at 10 - 1 - 3; the left eye's mark is the right one's; what is not marked stays zero.
+    assert mirrored["keypoints"].tolist() == [[[6.0, 1, 2], [0, 0, 0], [7, 1, 2]]]
+    again = flip(mirrored_image, mirrored, partners=partners)
+    assert torch.equal(again[0], image)
+    assert all(torch.equal(again[1][name], target[name]) for name in target)
+
+
+def test_flip_partners_of_coco() -> None:
+    names = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"]
+    assert flip_partners(names) == [0, 2, 1, 4, 3, 6, 5]
+    assert flip_partners(["left", "top"]) == [0, 1]  # without a partner it is its own
+
+
+def test_items_are_a_function_of_seed_epoch_and_index(tmp_path: Path) -> None:
+    images = written(tmp_path, small_content())
+    data = train_images(images, flip=0.5)
+    keys = [(epoch, index) for epoch in range(8) for index in range(4)]
+    flipped = [data[key]["target"]["boxes"][0, 0] != 8 for key in keys]
+    assert 6 < sum(flipped) < 26
+    assert flipped == [train_images(images, flip=0.5)[key]["target"]["boxes"][0, 0] != 8 for key in keys]
+    assert flipped != [train_images(images, flip=0.5, seed=1)[key]["target"]["boxes"][0, 0] != 8 for key in keys]
+    assert not any(train_images(images)[key]["target"]["boxes"][0, 0] != 8 for key in keys)
+
+
+def test_shares_of_an_evaluation_hold_every_image_once(tmp_path: Path) -> None:
+    images = written(tmp_path, small_content(images=5))
+    for world_size in (1, 2, 3):
+        shares = [
+            TestImages(images, positions=list(range(5)), rank=r, world_size=world_size) for r in range(world_size)
+        ]
+        assert len({len(share) for share in shares}) == 1
+        items = [share[i] for share in shares for i in range(len(share))]
+        assert sorted(item["image_id"] for item in items if item["counted"]) == [1, 2, 3, 4, 5]
+    batch = collate([items[0], items[1]])
+    assert [image.shape for image in batch["image"]] == [item["image"].shape for item in items[:2]]
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    wide=st.lists(st.booleans(), min_size=1, max_size=20),
+    size=st.sampled_from([2, 4]),
+    start=st.integers(0, 6),
+    seed=st.integers(0, 3),
+)
+def test_batches_are_of_one_orientation_resume_anywhere_and_lose_no_image(
+    wide: list[bool], size: int, start: int, seed: int
+) -> None:
+    def batches(**where: int) -> list[list[tuple[int, int]]]:
+        return list(AspectRatioBatchSampler(wide, global_batch_size=size, total_steps=12, seed=seed, **where))
+
+    whole = batches()
+    assert len(whole) == 12
+    assert all(len(batch) == size and len({wide[index] for _, index in batch}) == 1 for batch in whole)
+    assert batches(start_step=start) == whole[start:]
+    halves = [batches(rank=rank, world_size=2) for rank in range(2)]
+    assert [one + other for one, other in zip(*halves, strict=True)] == whole
+    drawn = [key for batch in whole for key in batch]
+    assert len(set(drawn)) == len(drawn)
+    # At most one unfinished batch of each orientation waits: no image falls behind by more than that.
+    for group in (True, False):
+        members = [i for i, w in enumerate(wide) if w is group]
+        keys = [key for key in drawn if key[1] in members]
+        epochs = [epoch for epoch, _ in keys]
+        assert epochs == sorted(epochs)

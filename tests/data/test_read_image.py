@@ -1,0 +1,81 @@
+"""Pictures of every kind become RGB, the right way up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from make_images import picture
+from nonlocalnet.data.read_image import ImageError, read_image
+
+
+def save(path: Path, image: Image.Image, *, orientation: int | None = None) -> Path:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    image.save(path, exif=exif)
+    return path
+
+
+def test_an_rgb_picture_is_itself(tmp_path: Path) -> None:
+    pixels = picture(20, 30)
+    found = read_image(save(tmp_path / "a.png", Image.fromarray(pixels)))
+    assert torch.equal(found, torch.from_numpy(pixels).permute(2, 0, 1))
+
+
+def test_other_modes_become_rgb(tmp_path: Path) -> None:
+    grey = picture(20, 30)[..., 0]
+    found = read_image(save(tmp_path / "grey.png", Image.fromarray(grey)))
+    assert torch.equal(found, torch.from_numpy(grey).expand(3, 20, 30))
+    deep = grey.astype(np.uint16) * 257  # 16 bits: 65535 is white
+    assert torch.equal(read_image(save(tmp_path / "deep.png", Image.fromarray(deep))), found)
+    colours = Image.new("RGB", (30, 20), (200, 30, 60))
+    for mode, name in (("CMYK", "cmyk.jpg"), ("P", "palette.png"), ("RGBA", "clear.png"), ("L", "grey.jpg")):
+        path = save(tmp_path / name, colours.convert(mode))
+        expected = torch.tensor([200, 30, 60] if mode != "L" else [84, 84, 84])
+        assert (read_image(path).float().mean((1, 2)) - expected).abs().max() < 4, mode
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_rotation_is_applied_unless_the_annotations_are_of_the_stored_picture(
+    tmp_path: Path, orientation: int
+) -> None:
+    pixels = picture(20, 30)
+    path = save(tmp_path / "turned.png", Image.fromarray(pixels), orientation=orientation)
+    stored = torch.from_numpy(pixels).permute(2, 0, 1)
+    turned = orientation >= 5
+    # The first row of the shown picture is, in order of the orientations, this edge of the stored one.
+    first_row = [
+        stored[:, 0],
+        stored[:, 0].flip(1),
+        stored[:, -1].flip(1),
+        stored[:, -1],
+        stored[:, :, 0],
+        stored[:, :, 0].flip(1),
+        stored[:, :, -1].flip(1),
+        stored[:, :, -1],
+    ][orientation - 1]
+    for size in (None, (30, 20) if turned else (20, 30)):
+        assert torch.equal(read_image(path, size=size)[:, 0], first_row)
+    if turned:
+        assert torch.equal(read_image(path, size=(20, 30)), stored)
+
+
+def test_errors_name_the_file(tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", Image.fromarray(picture(20, 30)), orientation=6)
+    with pytest.raises(
+        ImageError, match=r"a.png is 30 x 20 pixels, 20 x 30 by its EXIF rotation, but its annotations are of 40 x 40"
+    ):
+        read_image(path, size=(40, 40))
+    with pytest.raises(FileNotFoundError, match=r"no\.png: there is no such image"):
+        read_image(tmp_path / "no.png")
+    path.write_bytes(path.read_bytes()[:500])
+    with pytest.raises(ImageError, match=r"a\.png cannot be read as an image: .*truncated"):
+        read_image(path)
+    path.write_bytes(b"not a picture")
+    with pytest.raises(ImageError, match=r"a\.png cannot be read as an image"):
+        read_image(path)

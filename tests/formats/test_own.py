@@ -1,0 +1,160 @@
+"""Our checkpoints as networks, and every kind of file that is not one."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nonlocalnet import formats
+from nonlocalnet.models import c2d_resnet50
+from nonlocalnet.runs.video.train import build_model, make_card
+from runs.video.tiny import tiny_recipe
+
+
+@pytest.fixture(scope="module")
+def checkpoint() -> dict[str, Any]:
+    recipe = tiny_recipe(Path("videos"))
+    model = build_model(recipe)
+    names = ["red", "green", "blue", "yellow"]
+    tensors = {
+        f"model.{name}": torch.randn_like(t) if t.is_floating_point() else t for name, t in model.state_dict().items()
+    }
+    return {"state_dict": tensors, "global_step": 8, formats.CARD_KEY: make_card(recipe, class_names=names)}
+
+
+def save(tmp_path: Path, content: Any) -> Path:
+    path = tmp_path / "file.ckpt"
+    torch.save(content, path)
+    return path
+
+
+def test_a_checkpoint_becomes_the_same_network(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    model = formats.from_checkpoint(save(tmp_path, checkpoint))
+    assert not model.training
+    for name, tensor in model.state_dict().items():
+        assert torch.equal(tensor, checkpoint["state_dict"][f"model.{name}"]), name
+    card = formats.card_of(model)
+    assert card["class_names"] == ["red", "green", "blue", "yellow"]
+    assert card["recipe"]["name"] == "tiny"
+    assert card["recipe"]["optim"]["lr"] == 0.02
+    assert card["preprocessing"] == {
+        "mean": 114.75,
+        "std": 57.375,
+        "colour_order": "RGB",
+        "clip_frames": 4,
+        "frame_stride": 1,
+        "short_side": 32,
+        "crop": 32,
+    }
+    assert formats.card_of(copy.deepcopy(model)) == card
+
+
+def test_a_network_without_a_card() -> None:
+    with pytest.raises(ValueError, match="the network has no card"):
+        formats.card_of(c2d_resnet50(width=4))
+
+
+@pytest.mark.parametrize("kept", [1, 100, 0.5, 0.999])
+def test_truncated(checkpoint: dict[str, Any], tmp_path: Path, kept: float) -> None:
+    path = save(tmp_path, checkpoint)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else int(kept)])
+    with pytest.raises(ValueError, match=r"file\.ckpt (cannot be read|is not a file of plain tensors).*beginn?"):
+        formats.from_checkpoint(path)
+
+
+def test_half_a_checkpoint_is_called_truncated(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    path = save(tmp_path, checkpoint)
+    path.write_bytes(path.read_bytes()[:50_000])
+    with pytest.raises(ValueError, match=r"a zip archive that is truncated or not PyTorch's \(50000 bytes"):
+        formats.from_checkpoint(path)
+
+
+def test_empty_missing_and_folder(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"none\.ckpt"):
+        formats.from_checkpoint(tmp_path / "none.ckpt")
+    with pytest.raises(ValueError, match="is a folder; name a checkpoint file"):
+        formats.from_checkpoint(tmp_path)
+    (tmp_path / "empty.ckpt").touch()
+    with pytest.raises(ValueError, match=r"empty\.ckpt is empty \(0 bytes\)"):
+        formats.from_checkpoint(tmp_path / "empty.ckpt")
+
+
+def test_other_files_say_what_was_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.ckpt"
+    page.write_text("<!DOCTYPE html><html>404</html>")
+    with pytest.raises(ValueError, match=r"page\.ckpt .*<!DOCTYPE html>"):
+        formats.from_checkpoint(page)
+    archive = tmp_path / "archive.ckpt"
+    with zipfile.ZipFile(archive, "w") as file:
+        file.writestr("readme.txt", "hello")
+    with pytest.raises(ValueError, match="a zip archive that is truncated or not PyTorch's"):
+        formats.from_checkpoint(archive)
+    with pytest.raises(ValueError, match=r"not a checkpoint of nonlocalnet: it holds a dictionary with the keys conv1"):
+        formats.from_checkpoint(save(tmp_path, {"conv1.weight": torch.ones(1)}))
+    with pytest.raises(ValueError, match="it holds a Tensor, and no card"):
+        formats.from_checkpoint(save(tmp_path, torch.ones(3)))
+
+
+def test_a_whole_pickled_module_is_named_without_pytorchs_advice(tmp_path: Path) -> None:
+    path = save(tmp_path, torch.nn.Linear(2, 2))
+    for read in (formats.read_tensors, formats.from_checkpoint):
+        with pytest.raises(ValueError, match=r"it asks to load torch\.nn\.modules\.linear\.Linear") as caught:
+            read(path)
+        assert "weights_only" not in str(caught.value)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+class Hostile:
+    ran = False
+
+    def __reduce__(self) -> Any:
+        return (setattr, (Hostile, "ran", True))
+
+
+def test_code_in_a_file_is_not_run(tmp_path: Path) -> None:
+    path = save(tmp_path, {"state_dict": {}, "x": Hostile()})
+    with pytest.raises(ValueError, match="is not a file of plain tensors"):
+        formats.from_checkpoint(path)
+    path.write_bytes(pickle.dumps(Hostile()))
+    with pytest.raises(ValueError, match=r"file\.ckpt"):
+        formats.read_tensors(path)
+    assert not Hostile.ran
+
+
+def test_newer_format(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    content = {**checkpoint, formats.CARD_KEY: {**checkpoint[formats.CARD_KEY], "format": 2}}
+    with pytest.raises(ValueError, match="has checkpoint format 2, this version reads 1; update nonlocalnet"):
+        formats.from_checkpoint(save(tmp_path, content))
+
+
+@pytest.mark.parametrize("fault", ["tensor", "architecture", "argument"])
+def test_a_card_that_does_not_fit(checkpoint: dict[str, Any], tmp_path: Path, fault: str) -> None:
+    content = copy.deepcopy(checkpoint)
+    card = content[formats.CARD_KEY]["model"]
+    if fault == "tensor":
+        del content["state_dict"]["model.head.projection.bias"]
+    elif fault == "architecture":
+        card["architecture"] = "vit"
+    else:
+        card["arguments"]["depth"] = 50
+    with pytest.raises(ValueError, match=r"does not fit the checkpoint's own card: .*(projection\.bias|vit|depth)"):
+        formats.from_checkpoint(save(tmp_path, content))
+
+
+def test_read_tensors(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    names = {name.removeprefix("model.") for name in checkpoint["state_dict"]}
+    assert set(formats.read_tensors(save(tmp_path, checkpoint))) == names
+    plain = {"conv1.weight": torch.ones(2)}
+    for content in (plain, {"state_dict": plain}, {"model": plain, "epoch": 3}, {"model_state": plain}):
+        assert list(formats.read_tensors(save(tmp_path, content))) == ["conv1.weight"]
+    with pytest.raises(ValueError, match="holds no tensors by name but a dictionary with the keys epoch"):
+        formats.read_tensors(save(tmp_path, {"epoch": 3}))
+    with pytest.raises(ValueError, match="holds no state dict but a list"):
+        formats.read_tensors(save(tmp_path, [torch.ones(1)]))

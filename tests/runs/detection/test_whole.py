@@ -1,0 +1,286 @@
+"""Detection runs: trained, stopped, resumed, tested, on one process and on two."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import pytest
+import torch
+
+from make_images import CATEGORIES, small_content, write_split
+from nonlocalnet.data.read_image import ImageError
+from nonlocalnet.engine.runlog import read_records
+from nonlocalnet.insert import nonlocal_blocks
+from nonlocalnet.models.detection import maskrcnn_slim_fpn
+from nonlocalnet.runs.detection import test as detection
+from nonlocalnet.runs.detection.coco_results import to_results
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.network import build_detector, initialise_detector, labels_of, open_detector
+from nonlocalnet.runs.detection.task import DetectionRecord, as_input
+from nonlocalnet.runs.detection.test import train_detection_recipe
+from nonlocalnet.runs.detection.train import require_blocks_that_learn
+from nonlocalnet.system.errors import NonFiniteError, OutputError
+from runs.detection.tiny import tiny_coco, tiny_recipe
+
+
+def change(recipe: DetectionRecipe, section: str, **values: Any) -> DetectionRecipe:
+    return dataclasses.replace(recipe, **{section: dataclasses.replace(getattr(recipe, section), **values)})
+
+
+def records(out: Path) -> list[DetectionRecord]:
+    return read_records(out / "metrics.csv", DetectionRecord)
+
+
+def state(out: Path, name: str = "last.ckpt") -> dict[str, torch.Tensor]:
+    return torch.load(out / name, weights_only=True)["state_dict"]
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_coco(tmp_path_factory.mktemp("coco"))
+
+
+@pytest.fixture(scope="module")
+def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("runs") / "masks"
+    train_detection_recipe(tiny_recipe(root), out=out, progress=False)
+    return out
+
+
+class DiedError(Exception):
+    pass
+
+
+class At(pl.Callback):
+    """Does something before a step."""
+
+    def __init__(self, step: int, action: Any) -> None:
+        self.step, self.action = step, action
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        if pl_module.steps_done == self.step:
+            self.action(pl_module.model)
+
+
+def die(_model: Any) -> None:
+    raise DiedError
+
+
+def test_training_leaves_checkpoints_logs_and_all_losses(run: Path) -> None:
+    assert {"best.ckpt", "last.ckpt", "metrics.csv", "recipe.json"} <= {path.name for path in run.iterdir()}
+    rows = records(run)
+    assert [(row.step, row.split) for row in rows] == [
+        *((1, "train"), (2, "train"), (3, "train"), (3, "val")),
+        *((4, "train"), (5, "train"), (5, "val")),
+    ]
+    for row in rows:
+        parts = [row.loss_classifier, row.loss_box_reg, row.loss_mask, row.loss_objectness, row.loss_rpn_box_reg]
+        if row.split == "train":
+            assert row.loss == pytest.approx(sum(parts))
+            assert math.isnan(row.loss_keypoint)
+        else:
+            assert row.box_ap >= 0
+            assert row.mask_ap == row.quality
+            assert math.isnan(row.loss)
+
+
+def test_a_run_that_died_is_resumed_to_the_same_end(root: Path, run: Path, tmp_path: Path) -> None:
+    recipe = tiny_recipe(root)
+    with pytest.raises(DiedError):
+        train_detection_recipe(recipe, out=tmp_path, progress=False, callbacks=(At(2, die),))
+    train_detection_recipe(change(recipe, "data", workers=1), out=tmp_path, resume=True, progress=False)
+    whole, resumed = state(run), state(tmp_path)
+    assert whole.keys() == resumed.keys()
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+    assert (run / "metrics.csv").read_text() == (tmp_path / "metrics.csv").read_text()
+    with pytest.raises(ValueError, match=r"cannot resume .*: data\.flip was 0\.5 and is 0\.0 now"):
+        train_detection_recipe(change(recipe, "data", flip=0.0), out=tmp_path, resume=True, progress=False)
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_step(root: Path, tmp_path: Path) -> None:
+    def spoil(model: torch.nn.Module) -> None:
+        with torch.no_grad():
+            model.get_submodule("roi_heads.box_predictor.cls_score").weight[0, 0] = torch.nan
+
+    with pytest.raises(NonFiniteError, match=r"loss became nan at step 3 .*last good checkpoint: .*last\.ckpt"):
+        train_detection_recipe(tiny_recipe(root), out=tmp_path, progress=False, callbacks=(At(2, spoil),))
+    assert all(torch.isfinite(tensor).all() for tensor in state(tmp_path).values() if tensor.is_floating_point())
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
+
+
+def test_shares_of_two_processes_come_to_the_figures_of_one(root: Path, run: Path) -> None:
+    """Five images over two: the repeated last one must not count, and the order of the results must not matter."""
+    recipe = tiny_recipe(root)
+    detector, card = open_detector(run / "last.ckpt")
+    evaluation = detection.evaluation_set(recipe, detection.load_images(recipe, "val"), labels_of(card), limit=None)
+
+    def found(world_size: int) -> dict[str, list[dict[str, Any]]]:
+        merged: dict[str, list[dict[str, Any]]] = {}
+        for rank in range(world_size):
+            loader = detection.build_test_loader(recipe, evaluation, rank=rank, world_size=world_size)
+            for batch in loader:
+                with torch.inference_mode():
+                    (detections,) = detector(as_input(batch["image"]))
+                if batch["counted"][0]:
+                    results = to_results(batch["image_id"][0], detections, category_ids=evaluation.category_ids)
+                    for kind, entries in results.items():
+                        merged.setdefault(kind, []).extend(entries)
+        return merged
+
+    one, two = found(1), found(2)
+    assert one["bbox"] != two["bbox"]  # another order
+    # As text, so that figures of nothing (NaN) are equal too.
+    assert str(evaluation.figures(one)) == str(evaluation.figures(two))
+
+
+@pytest.mark.slow
+def test_two_processes_come_to_the_figures_of_one(root: Path, tmp_path: Path) -> None:
+    """The same detector, evaluated by one process and by two: 5 images, so that one is repeated and must not count."""
+    untrained = change(tiny_recipe(root), "optim", lr=1e-12)
+    one, two = tmp_path / "one", tmp_path / "two"
+    train_detection_recipe(untrained, out=one, progress=False)
+    script = Path(__file__).with_name("tiny.py")
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, str(script), str(root), str(two)]
+    finished = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=240)
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    results = []
+    for devices, weights in ((1, two / "last.ckpt"), (1, one / "last.ckpt")):
+        out = tmp_path / f"test{len(results)}"
+        figures, _ = detection.test_detection_recipe(
+            change(tiny_recipe(root), "trainer", devices=devices), weights=weights, out=out, progress=False
+        )
+        results.append(figures)
+    last = [row for row in records(two) if row.split == "val"][-1]
+    # What two processes wrote while training is what one finds with the same weights.
+    assert last.box_ap == pytest.approx(results[0]["bbox"].figures["AP"])
+    assert last.mask_ap == pytest.approx(results[0]["segm"].figures["AP"])
+    assert [row.step for row in records(two)] == [row.step for row in records(one)]
+
+
+def test_testing_writes_cocos_results(root: Path, run: Path, tmp_path: Path) -> None:
+    figures, labels = detection.test_detection_recipe(
+        tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test", progress=False
+    )
+    assert labels.names == {1: "cat", 18: "dog"}
+    boxes, masks = (json.loads((tmp_path / "test" / f"{kind}.json").read_text()) for kind in ("bbox", "segm"))
+    assert len(boxes) == len(masks) > 0
+    assert {result["category_id"] for result in boxes} <= {1, 18}
+    summary = json.loads((tmp_path / "test" / "summary.json").read_text())
+    assert summary["images"] == 5
+    assert len(summary["bbox"]) == len(summary["segm"]) == 12
+    assert summary["segm"]["AP"] == figures["segm"].figures["AP"]
+    lines = (tmp_path / "test" / "per_class.csv").read_text().splitlines()
+    assert lines[0] == "category_id,class,bbox_AP,segm_AP"
+    assert [line.split(",")[:2] for line in lines[1:]] == [["1", "cat"], ["18", "dog"]]
+    with pytest.raises(OutputError, match="exists and is not empty"):
+        detection.test_detection_recipe(tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test")
+
+
+def test_keypoints_train_and_have_their_ten_figures(root: Path, tmp_path: Path) -> None:
+    recipe = change(tiny_recipe(root, kind="keypoints"), "schedule", steps=2, milestones=())
+    train_detection_recipe(recipe, out=tmp_path / "run", progress=False)
+    rows = records(tmp_path / "run")
+    assert rows[0].loss_keypoint > 0
+    assert not math.isnan(rows[-1].keypoint_ap)
+    figures, _ = detection.test_detection_recipe(
+        recipe, weights=tmp_path / "run" / "last.ckpt", out=tmp_path / "test", progress=False
+    )
+    assert len(figures["keypoints"].figures) == 10
+    _, card = open_detector(tmp_path / "run" / "last.ckpt")
+    assert card["keypoint_names"] == ["nose", "left_eye", "right_eye"]
+    assert card["skeleton"] == [[0, 1]]
+    with pytest.raises(ValueError, match=r"has 3 keypoints, but the detector 17: set model\.num_keypoints"):
+        train_detection_recipe(change(recipe, "model", num_keypoints=17), out=tmp_path / "no", progress=False)
+    assert not (tmp_path / "no").exists()
+
+
+def test_a_checkpoint_becomes_its_detector(run: Path, root: Path) -> None:
+    detector, card = open_detector(run / "best.ckpt")
+    assert not detector.training
+    assert list(nonlocal_blocks(detector)) == ["backbone.body.layer3.1_nonlocal_before"]
+    assert labels_of(card).category_ids == {1: 1, 18: 18}
+    tensors = state(run, "best.ckpt")
+    assert all(torch.equal(tensor, tensors[f"model.{name}"]) for name, tensor in detector.state_dict().items())
+
+
+def test_init_takes_a_detector_or_a_trunk(run: Path, root: Path, tmp_path: Path) -> None:
+    fresh = build_detector(tiny_recipe(root), pretrained=False)
+    trunk = {name.removeprefix("backbone.body."): t for name, t in state_of(run).items() if "body" in name}
+    torch.save(trunk, tmp_path / "resnet.pth")
+    report = initialise_detector(fresh, tmp_path / "resnet.pth")
+    assert set(report.loaded) == {f"backbone.body.{name}" for name in trunk}
+    report = initialise_detector(fresh, run / "last.ckpt")
+    assert report.fresh == ()
+
+
+def state_of(run: Path) -> dict[str, torch.Tensor]:
+    return {name.removeprefix("model."): tensor for name, tensor in state(run).items()}
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_fixed_norms_over_random_weights_are_warned_of(
+    root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, frozen: bool
+) -> None:
+    recipe = change(change(tiny_recipe(root), "model", frozen_bn=frozen), "schedule", steps=1)
+    train_detection_recipe(recipe, out=tmp_path, progress=False)
+    assert ("set model.frozen_bn to false" in caplog.text) is frozen
+
+
+def test_initial_weights_are_a_function_of_the_seed(root: Path) -> None:
+    one, same, other = (
+        build_detector(tiny_recipe(root, seed=seed), pretrained=False).backbone.body.conv1.weight for seed in (0, 0, 1)
+    )
+    assert torch.equal(one, same)
+    assert not torch.equal(one, other)
+
+
+def test_what_a_run_is_refused_for(root: Path, run: Path, tmp_path: Path) -> None:
+    recipe, out = tiny_recipe(root), tmp_path / "out"
+    with pytest.raises(ValueError, match=r"data\.root is not set: .*--data\.root DIR"):
+        train_detection_recipe(change(recipe, "data", root=None), out=out, progress=False)
+    bad = change(recipe, "data", train_annotations="annotations/person_keypoints_train2018.json")
+    with pytest.raises(FileNotFoundError, match="person_keypoints_train2018"):
+        train_detection_recipe(bad, out=out, progress=False)
+    other = tmp_path / "coco"
+    shutil.copytree(root, other)
+    write_split(other, "val2017", {**small_content(), "categories": [*CATEGORIES, {"id": 20, "name": "sheep"}]})
+    with pytest.raises(ValueError, match=r"category 20 \(sheep\) is none of those that the detector knows"):
+        train_detection_recipe(tiny_recipe(other), out=out, progress=False)
+    with pytest.raises(ValueError, match=r"category 20 \(sheep\) is none of those"):
+        detection.test_detection_recipe(tiny_recipe(other), weights=run / "last.ckpt", out=out, progress=False)
+    assert not out.exists()
+    torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
+    with pytest.raises(ValueError, match="is not a checkpoint of nonlocalnet"):
+        open_detector(tmp_path / "foreign.pth")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_broken_image_is_one_line(root: Path, tmp_path: Path, workers: int) -> None:
+    broken = tmp_path / "coco"
+    shutil.copytree(root, broken)
+    for path in (broken / "train2017").iterdir():
+        path.write_bytes(path.read_bytes()[:300])
+    recipe = change(tiny_recipe(broken), "data", workers=workers)
+    with pytest.raises(ImageError, match=r"^[^\n]*\.png cannot be read as an image: [^\n]*$"):
+        train_detection_recipe(recipe, out=tmp_path / "out", progress=False)
+
+
+def test_a_block_that_could_never_learn_is_refused() -> None:
+    detector = maskrcnn_slim_fpn(norm="batch")
+    require_blocks_that_learn(detector)
+    (block,) = nonlocal_blocks(detector).values()
+    block.norm.weight.requires_grad_(requires_grad=False)
+    with pytest.raises(ValueError, match=r"the norm of .*1_nonlocal_before is fixed at a scale of zero"):
+        require_blocks_that_learn(detector)
+    block.norm.weight.data.fill_(1.0)
+    require_blocks_that_learn(detector)
