@@ -27,7 +27,7 @@ def originals():
 
     def write_own(folder, tensors):
         path = folder / "own.safetensors"
-        path.write_bytes(models.network.to_bytes(tensors, models.network.fresh_card(network)))
+        path.write_bytes(models.video.network.to_bytes(tensors, models.video.network.fresh_card(network)))
         return path
 
     return {
