@@ -17,6 +17,7 @@ SURFACE = {
     "nonlocalnet.functional": [
         "PAIRWISE",
         "Pairwise",
+        "PairwiseFunction",
         "affinity",
         "concatenation",
         "dot_product",

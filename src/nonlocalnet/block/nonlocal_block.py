@@ -26,6 +26,7 @@ from torch import Tensor, nn
 from nonlocalnet import functional
 from nonlocalnet.block.options import AXES, Domain, Norm, check_domain, checked_scale, one_of, pool_kernel, positive
 from nonlocalnet.functional import PAIRWISE, Pairwise
+from nonlocalnet.functional.pairwise import row_of
 
 _INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
 _CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -128,14 +129,13 @@ class NonLocalBlock(nn.Module):
         one_of("zero_init", zero_init, (True, False))
         check_domain(self.domain, ndim, self.pool_kernel, self.temporal_group_frames)
 
-        convolution, inner = _CONVOLUTION[ndim], self.inner_channels
-        embedded = pairwise != "gaussian"
-        self.theta = convolution(channels, inner, 1) if embedded else None
-        self.phi = convolution(channels, inner, 1) if embedded else None
+        convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(pairwise)
+        self.theta = convolution(channels, inner, 1) if row.embeds else None
+        self.phi = convolution(channels, inner, 1) if row.embeds else None
         self.g = convolution(channels, inner, 1)
         self.out = convolution(inner, channels, 1)
         self.norm = None if norm is None else _BATCH_NORM[ndim](channels, eps=1e-5, momentum=0.1)
-        self.w_f = nn.Parameter(torch.empty(2 * inner)) if pairwise == "concatenation" else None
+        self.w_f = nn.Parameter(torch.empty(2 * inner)) if row.has_w_f else None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -239,13 +239,8 @@ class NonLocalBlock(nn.Module):
         return None if self._group_frames is None else self._group_frames // self.pool_kernel[0]
 
     def _operation(self, queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
-        if self.pairwise == "gaussian":
-            return functional.gaussian(queries, keys, values, scale=self._scale_factor, key_mask=key_mask)
-        if self.pairwise == "embedded_gaussian":
-            return functional.embedded_gaussian(queries, keys, values, scale=self._scale_factor, key_mask=key_mask)
-        if self.w_f is None:
-            return functional.dot_product(queries, keys, values, key_mask=key_mask)
-        return functional.concatenation(queries, keys, values, self.w_f, key_mask=key_mask)
+        row = row_of(self.pairwise)
+        return row.sum(queries, keys, values, w_f=self.w_f, scale=self._scale_factor, key_mask=key_mask)
 
     def _keys_and_values(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Keys (B, C or D, *key grid), values (B, D, *key grid) and the key grid's mask (B, 1, *key grid)."""

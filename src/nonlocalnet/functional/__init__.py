@@ -5,7 +5,7 @@
 A function per pairwise f of the paper, and `affinity` for the weights of a few asked positions.
 """
 
-from nonlocalnet.functional.pairwise import PAIRWISE, Pairwise
+from nonlocalnet.functional.pairwise import PAIRWISE, Pairwise, PairwiseFunction
 from nonlocalnet.functional.product_form import dot_product
 from nonlocalnet.functional.relu_form import concatenation
 from nonlocalnet.functional.rows import affinity
@@ -14,6 +14,7 @@ from nonlocalnet.functional.softmax_form import embedded_gaussian, gaussian
 __all__ = [
     "PAIRWISE",
     "Pairwise",
+    "PairwiseFunction",
     "affinity",
     "concatenation",
     "dot_product",

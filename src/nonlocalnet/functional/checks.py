@@ -20,26 +20,22 @@ def check_queries_and_keys(queries: tuple[str, Tensor], keys: tuple[str, Tensor]
     """Check the two sides of a pairwise function, each given as (argument name, tensor).
 
     Raises:
-        ValueError: naming the argument, what was received and what was expected.
+        ValueError: naming the argument, what was given and what was expected.
     """
     for name, tensor in (queries, keys):
         _check_three_dims(name, tensor)
     (query_name, query), (key_name, key) = queries, keys
     if query.shape[0] != key.shape[0]:
-        raise ValueError(
-            f"{query_name} and {key_name} must have the same batch size; received {_shapes(queries, keys)}"
-        )
+        raise ValueError(f"{query_name} and {key_name} must have the same batch size; got {_shapes(queries, keys)}")
     if query.shape[2] != key.shape[2]:
         raise ValueError(
             f"{query_name} and {key_name} must have the same number of channels C (last dimension); "
-            f"received {_shapes(queries, keys)}"
+            f"got {_shapes(queries, keys)}"
         )
     if query.shape[2] == 0:
-        raise ValueError(
-            f"{query_name} and {key_name} must have at least one channel; received {_shapes(queries, keys)}"
-        )
+        raise ValueError(f"{query_name} and {key_name} must have at least one channel; got {_shapes(queries, keys)}")
     if key.shape[1] == 0:
-        raise ValueError(f"{key_name} must have at least one position to sum over; received {_shapes(keys)}")
+        raise ValueError(f"{key_name} must have at least one position to sum over; got {_shapes(keys)}")
     _check_same_kind(queries, keys)
 
 
@@ -47,16 +43,14 @@ def check_values(keys: tuple[str, Tensor], g: Tensor) -> None:
     """Check `g` against the positions it is summed over.
 
     Raises:
-        ValueError: naming the argument, what was received and what was expected.
+        ValueError: naming the argument, what was given and what was expected.
     """
     _check_three_dims("g", g)
     name, key = keys
     if g.shape[0] != key.shape[0] or g.shape[1] != key.shape[1]:
-        raise ValueError(
-            f"g must have {name}'s batch size and number of positions M; received {_shapes(keys, ('g', g))}"
-        )
+        raise ValueError(f"g must have {name}'s batch size and number of positions M; got {_shapes(keys, ('g', g))}")
     if g.shape[2] == 0:
-        raise ValueError(f"g must have at least one channel; received {_shapes(('g', g))}")
+        raise ValueError(f"g must have at least one channel; got {_shapes(('g', g))}")
     _check_same_kind(keys, ("g", g))
 
 
@@ -64,15 +58,15 @@ def check_key_mask(keys: tuple[str, Tensor], key_mask: Tensor | None) -> None:
     """Check that `key_mask` is (B, M) bool beside the keys.
 
     Raises:
-        ValueError: naming what was received and what was expected.
+        ValueError: naming what was given and what was expected.
     """
     if key_mask is None:
         return
     name, key = keys
     if key_mask.dtype != torch.bool:
-        raise ValueError(f"key_mask must be bool (True: summed over); received {key_mask.dtype}: use key_mask.bool()")
+        raise ValueError(f"key_mask must be bool (True: summed over); got {key_mask.dtype}: use key_mask.bool()")
     if key_mask.ndim != 2 or key_mask.shape[0] != key.shape[0] or key_mask.shape[1] != key.shape[1]:
-        raise ValueError(f"key_mask must be (B, M) beside {name}; received {_shapes(('key_mask', key_mask), keys)}")
+        raise ValueError(f"key_mask must be (B, M) beside {name}; got {_shapes(('key_mask', key_mask), keys)}")
     _check_device(keys, ("key_mask", key_mask))
 
 
@@ -80,13 +74,13 @@ def check_w_f(keys: tuple[str, Tensor], w_f: Tensor) -> None:
     """Check that `w_f` is (2C,): theta's half, then phi's.
 
     Raises:
-        ValueError: naming what was received and what was expected.
+        ValueError: naming what was given and what was expected.
     """
     channels = keys[1].shape[2]
     if w_f.ndim != 1 or w_f.shape[0] != 2 * channels:
         raise ValueError(
             f"w_f must be (2C,): {2 * channels} numbers, theta's {channels} and then phi's {channels}; "
-            f"received {_shapes(('w_f', w_f))}"
+            f"got {_shapes(('w_f', w_f))}"
         )
     _check_same_kind(keys, ("w_f", w_f))
 
@@ -98,17 +92,17 @@ def check_scale(scale: float) -> None:
         ValueError: for infinity and NaN.
     """
     if not -math.inf < scale < math.inf:  # in a form that torch.compile traces
-        raise ValueError(f"scale must be a finite number; received {scale}")
+        raise ValueError(f"scale must be a finite number; got {scale}")
 
 
 def _check_three_dims(name: str, tensor: Tensor) -> None:
     if tensor.ndim != 3:
         raise ValueError(
-            f"{name} must have 3 dimensions (batch, positions, channels); received {_shapes((name, tensor))}: "
+            f"{name} must have 3 dimensions (batch, positions, channels); got {_shapes((name, tensor))}: "
             "flatten space and time into one positions dimension"
         )
     if not tensor.is_floating_point():
-        raise ValueError(f"{name} must be floating point; received {tensor.dtype}")
+        raise ValueError(f"{name} must be floating point; got {tensor.dtype}")
 
 
 def _check_same_kind(first: tuple[str, Tensor], second: tuple[str, Tensor]) -> None:
@@ -117,7 +111,7 @@ def _check_same_kind(first: tuple[str, Tensor], second: tuple[str, Tensor]) -> N
     if one.dtype != other.dtype and not autocast_is_on(one):
         raise ValueError(
             f"{first_name} and {second_name} must have the same dtype outside autocast; "
-            f"received {one.dtype} and {other.dtype}"
+            f"got {one.dtype} and {other.dtype}"
         )
 
 
@@ -125,7 +119,7 @@ def _check_device(first: tuple[str, Tensor], second: tuple[str, Tensor]) -> None
     (first_name, one), (second_name, other) = first, second
     if one.device != other.device:
         raise ValueError(
-            f"{first_name} and {second_name} must be on the same device; received {one.device} and {other.device}"
+            f"{first_name} and {second_name} must be on the same device; got {one.device} and {other.device}"
         )
 
 

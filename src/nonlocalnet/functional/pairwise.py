@@ -1,17 +1,139 @@
-"""The names of the paper's four pairwise functions."""
+"""The paper's four pairwise functions, one row each: what a function needs, its sum and its rows of weights.
 
+A fifth one is a file of its own and a row here. Whoever asks something of a pairwise function asks its row; a name
+without a row is an error, never another function.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal, get_args
+
+from torch import Tensor
+
+from nonlocalnet.functional.checks import check_scale, check_w_f
+from nonlocalnet.functional.product_form import dot_product, product_rows
+from nonlocalnet.functional.relu_form import concatenation, relu_rows
+from nonlocalnet.functional.softmax_form import embedded_gaussian, gaussian, softmax_rows
 
 Pairwise = Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"]
 
-PAIRWISE: tuple[str, ...] = get_args(Pairwise)
+PAIRWISE: tuple[Pairwise, ...] = get_args(Pairwise)
 
 
-def check_pairwise(pairwise: str) -> None:
-    """Refuse a name that is none of `PAIRWISE`.
+@dataclass(frozen=True)
+class PairwiseFunction:
+    """One pairwise function f.
+
+    Attributes:
+        name: As users give it.
+        equation: Its number in the paper.
+        embeds: Whether f takes theta(x_i) and phi(x_j), and else x itself.
+        is_softmax: Whether the weights f / C(x) are a softmax, which a `scale` may multiply the logits of; the
+            others divide by the number of positions.
+        has_w_f: Whether f has the weight vector w_f.
+        compute: The sum of equation 1, (theta, phi, g, [w_f], *, [scale], key_mask); see `sum`.
+        weights: f / C(x) of asked positions, (theta, phi, [w_f], *, [scale], key_mask), in the operands' dtype, of
+            operands that were checked; see `nonlocalnet.functional.affinity`.
+    """
+
+    name: Pairwise
+    equation: int
+    embeds: bool
+    is_softmax: bool
+    has_w_f: bool
+    compute: Callable[..., Tensor]
+    weights: Callable[..., Tensor]
+
+    def sum(
+        self,
+        theta_BNC: Tensor,
+        phi_BMC: Tensor,
+        g_BMD: Tensor,
+        *,
+        w_f: Tensor | None = None,
+        scale: float = 1.0,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
+        """Equation 1 for this f: y (B, N, D).
+
+        Raises:
+            ValueError: As the function of this name, and where an option is given that this f does not have.
+        """
+        self.check_options(phi_BMC, w_f=w_f, scale=scale)
+        return self.compute(theta_BNC, phi_BMC, g_BMD, **self._own_options(w_f, scale), key_mask=key_mask)
+
+    def rows(
+        self,
+        theta_BQC: Tensor,
+        phi_BMC: Tensor,
+        *,
+        w_f: Tensor | None = None,
+        scale: float = 1.0,
+        key_mask: Tensor | None = None,
+    ) -> Tensor:
+        """f(i, j) / C(x) for Q asked positions, (B, Q, M).
+
+        Raises:
+            ValueError: Where an option is given that this f does not have, or one is missing.
+        """
+        self.check_options(phi_BMC, w_f=w_f, scale=scale)
+        return self.weights(theta_BQC, phi_BMC, **self._own_options(w_f, scale), key_mask=key_mask)
+
+    def check_options(self, phi_BMC: Tensor, *, w_f: Tensor | None, scale: float) -> None:
+        """Refuse options that this f does not have, and their absence where it needs them.
+
+        Raises:
+            ValueError: Naming the option, what was given and whose it is.
+        """
+        if scale != 1.0:
+            check_scale(scale)
+            if not self.is_softmax:
+                raise ValueError(f"scale belongs to the Gaussian forms; got scale={scale} with pairwise={self.name!r}")
+        if self.has_w_f:
+            if w_f is None:
+                raise ValueError(f"w_f must be given with pairwise={self.name!r}; got None")
+            check_w_f(("phi", phi_BMC), w_f)
+        elif w_f is not None:
+            owners = " and ".join(repr(row.name) for row in PAIRWISE_FUNCTIONS if row.has_w_f)
+            raise ValueError(f"w_f belongs to pairwise={owners}; got it with pairwise={self.name!r}")
+
+    def _own_options(self, w_f: Tensor | None, scale: float) -> dict[str, Tensor | float | None]:
+        own: dict[str, Tensor | float | None] = {}
+        if self.has_w_f:
+            own["w_f"] = w_f
+        if self.is_softmax:
+            own["scale"] = scale
+        return own
+
+
+PAIRWISE_FUNCTIONS: tuple[PairwiseFunction, ...] = (
+    PairwiseFunction(
+        "gaussian", 2, embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows
+    ),
+    PairwiseFunction(
+        "embedded_gaussian", 3, embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
+        weights=softmax_rows,
+    ),
+    PairwiseFunction(
+        "dot_product", 4, embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows
+    ),
+    PairwiseFunction(
+        "concatenation", 5, embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows
+    ),
+)  # fmt: skip
+
+_BY_NAME: dict[str, PairwiseFunction] = {row.name: row for row in PAIRWISE_FUNCTIONS}
+
+
+def row_of(pairwise: str) -> PairwiseFunction:
+    """The row of a name.
 
     Raises:
-        ValueError: for any other name.
+        ValueError: If no row has it.
     """
-    if pairwise not in PAIRWISE:
-        raise ValueError(f"pairwise must be one of {', '.join(PAIRWISE)}; received {pairwise!r}")
+    row = _BY_NAME.get(pairwise) if isinstance(pairwise, str) else None
+    if row is not None:
+        return row
+    raise ValueError(f"pairwise must be one of {', '.join(PAIRWISE)}; got {pairwise!r}")

@@ -49,3 +49,9 @@ def dot_product(theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: 
 def _matrix_is_cheaper(theta_BNC: Tensor, g_BMD: Tensor) -> bool:
     (_, n, c), (_, m, d) = theta_BNC.shape, g_BMD.shape
     return n * m * (c + d) < (n + m) * c * d
+
+
+def product_rows(theta_BQC: Tensor, phi_BMC: Tensor, *, key_mask: Tensor | None) -> Tensor:
+    """(B, Q, M): theta_i . phi_j / M for the asked positions; the columns of left-out keys are 0."""
+    phi_BMC = zero_masked(phi_BMC, key_mask)
+    return torch.matmul(theta_BQC, phi_BMC.mT) * one_over_count(phi_BMC, key_mask)

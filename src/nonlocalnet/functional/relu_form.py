@@ -63,3 +63,10 @@ def project(theta_BNC: Tensor, phi_BMC: Tensor, w_f: Tensor) -> tuple[Tensor, Te
     """What each side adds to the argument of the ReLU: a (B, N) and b (B, M)."""
     channels = theta_BNC.shape[2]
     return torch.matmul(theta_BNC, w_f[:channels]), torch.matmul(phi_BMC, w_f[channels:])
+
+
+def relu_rows(theta_BQC: Tensor, phi_BMC: Tensor, *, w_f: Tensor, key_mask: Tensor | None) -> Tensor:
+    """(B, Q, M): ReLU(w_f . [theta_i, phi_j]) / M for the asked positions; left-out keys count as 0."""
+    phi_BMC = zero_masked(phi_BMC, key_mask)
+    a_BQ, b_BM = project(theta_BQC, phi_BMC, w_f.to(phi_BMC.dtype))
+    return torch.relu(a_BQ.unsqueeze(2) + b_BM.unsqueeze(1)) * one_over_count(phi_BMC, key_mask)

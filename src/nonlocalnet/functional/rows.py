@@ -1,14 +1,10 @@
 """The weights themselves, for the asked output positions only: what a figure of the operation shows."""
 
-import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_scale, check_w_f
-from nonlocalnet.functional.masking import logit_bias, one_over_count, zero_masked
-from nonlocalnet.functional.pairwise import Pairwise, check_pairwise
+from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_scale
+from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import result_dtype, sum_dtype, without_autocast
-from nonlocalnet.functional.relu_form import project
-from nonlocalnet.functional.softmax_form import softmax_weights
 
 
 def affinity(
@@ -41,35 +37,15 @@ def affinity(
         ValueError: for an unknown name, wrong shapes, dtypes or devices, M = 0, `w_f` missing for concatenation or
             given to another form, and a scale given to a form that has none.
     """
-    check_pairwise(pairwise)
+    row = row_of(pairwise)
     keys = ("phi", phi_BMC)
     check_queries_and_keys(("theta", theta_BQC), keys)
     check_key_mask(keys, key_mask)
-    _check_options(pairwise, keys, w_f, scale)
+    check_scale(scale)
     dtype = result_dtype(theta_BQC, phi_BMC)
     with without_autocast(phi_BMC):
         theta_BQC, phi_BMC = (rows.to(sum_dtype(dtype)) for rows in (theta_BQC, phi_BMC))
-        phi_BMC = zero_masked(phi_BMC, key_mask)
-        if pairwise in ("gaussian", "embedded_gaussian"):
-            bias_B1M = logit_bias(key_mask, dtype=phi_BMC.dtype)
-            weights_BQM = softmax_weights(theta_BQC, phi_BMC, scale=scale, bias_B1M=bias_B1M)
-        elif w_f is None:
-            weights_BQM = torch.matmul(theta_BQC, phi_BMC.mT) * one_over_count(phi_BMC, key_mask)
-        else:
-            a_BQ, b_BM = project(theta_BQC, phi_BMC, w_f.to(phi_BMC.dtype))
-            weights_BQM = torch.relu(a_BQ.unsqueeze(2) + b_BM.unsqueeze(1)) * one_over_count(phi_BMC, key_mask)
+        weights_BQM = row.rows(theta_BQC, phi_BMC, w_f=w_f, scale=scale, key_mask=key_mask)
         if key_mask is not None:
             weights_BQM = weights_BQM.masked_fill(~key_mask.unsqueeze(1), 0.0)
         return weights_BQM.to(dtype)
-
-
-def _check_options(pairwise: str, keys: tuple[str, Tensor], w_f: Tensor | None, scale: float) -> None:
-    check_scale(scale)
-    if pairwise in ("dot_product", "concatenation") and scale != 1.0:
-        raise ValueError(f"scale belongs to the Gaussian forms; received scale={scale} with pairwise={pairwise!r}")
-    if pairwise == "concatenation":
-        if w_f is None:
-            raise ValueError("w_f must be given with pairwise='concatenation'; received None")
-        check_w_f(keys, w_f)
-    elif w_f is not None:
-        raise ValueError(f"w_f belongs to pairwise='concatenation'; received it with pairwise={pairwise!r}")

@@ -64,6 +64,13 @@ def softmax_weights(queries_BNC: Tensor, keys_BMC: Tensor, *, scale: float, bias
     return torch.softmax(logits_BNM if bias_B1M is None else logits_BNM + bias_B1M, dim=-1)
 
 
+def softmax_rows(queries_BQC: Tensor, keys_BMC: Tensor, *, scale: float, key_mask: Tensor | None) -> Tensor:
+    """(B, Q, M): the softmax weights of the asked positions; where no key is kept they are those of zeros."""
+    keys_BMC = zero_masked(keys_BMC, key_mask)
+    bias_B1M = logit_bias(key_mask, dtype=keys_BMC.dtype)
+    return softmax_weights(queries_BQC, keys_BMC, scale=scale, bias_B1M=bias_B1M)
+
+
 def _softmax_weighted_sum(
     queries: tuple[str, Tensor], keys: tuple[str, Tensor], g_BMD: Tensor, *, scale: float, key_mask: Tensor | None
 ) -> Tensor:
