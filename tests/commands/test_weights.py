@@ -98,7 +98,7 @@ def test_predict_and_test_use_the_preprocessing_of_other_programs(tmp_path, caps
     target = tmp_path / "measured.safetensors"
     results = ["--results", str(tmp_path / "out")]
     assert main(["convert", str(weights), str(target), "--to", "nonlocalnet", *results]) == 0
-    measured = from_checkpoint(target).card["results"]["measured"]
+    measured = from_checkpoint(target).card.results["measured"]
     assert measured == {"top1": about["top1"], "top5": about["top5"], "videos": 1, "protocol": "c2d_r50"}
     assert about["recipe"]["model"]["num_classes"] == 2
 
@@ -155,7 +155,7 @@ def test_weights_fetches_a_file_and_shows_its_licence_first(server, tmp_path, mo
     assert "is under CC-BY-NC 4.0" in captured.err
     path = captured.out.strip()
     assert path == str(tmp_path / "hub" / "checkpoints" / released.name)
-    assert from_checkpoint(path).card["results"]["published"] == {"top1": 74.7, "top5": 91.6}
+    assert from_checkpoint(path).card.results["published"] == {"top1": 74.7, "top5": 91.6}
     assert main(["weights", released.stem, "--url", f"{address}/gone.pkl"]) == 0  # from the cache
     assert main(["weights", CATALOGUE[0].name, "--url", f"{address}/gone.pkl"]) == 2
     assert f"cannot fetch {address}/gone.pkl" in capsys.readouterr().err

@@ -136,7 +136,7 @@ def test_slowfast(tmp_path, arch, depth, blocks, instantiation, settings):
     model = from_checkpoint(slowfast.write_pyth(tmp_path / "model.pyth", state, cfg), clip="32x2")  # cfg wins
     crop = settings.get("train_crop_size", 224)
     frames = settings.get("num_frames", 8)
-    assert model.card["preprocessing"]["clip_frames"] == frames
+    assert model.card.preprocessing.clip_frames == frames
     x = clip_of(frames, (crop, crop)).double()
     assert_equal_logits(model, x, slowfast.logits(state, cfg, x))
     if depth == 50:
@@ -212,8 +212,8 @@ def test_mmaction2(tmp_path, settings, depth, old):
     text = mmaction2.config_text(config, clip_len=16, frame_interval=4, old=old)
     path = mmaction2.write_pth(tmp_path / "m.pth", state, text, old=old, classes=names, preprocessor=not old)
     model = from_checkpoint(path)
-    assert model.card["class_names"] == names
-    assert model.card["preprocessing"] == {
+    assert model.card.class_names == names
+    assert dataclasses.asdict(model.card.preprocessing) == {
         "mean": [123.675, 116.28, 103.53],
         "std": [58.395, 57.12, 57.375],
         "colour_order": "RGB",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import zipfile
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ def checkpoint() -> dict[str, Any]:
     tensors = {
         f"model.{name}": torch.randn_like(t) if t.is_floating_point() else t for name, t in model.state_dict().items()
     }
-    return {"state_dict": tensors, "global_step": 8, formats.CARD_KEY: make_card(recipe, class_names=names)}
+    return {"state_dict": tensors, "global_step": 8, formats.CARD_KEY: make_card(recipe, class_names=names).plain()}
 
 
 def save(tmp_path: Path, content: Any) -> Path:
@@ -40,10 +41,11 @@ def test_a_checkpoint_becomes_the_same_network(checkpoint: dict[str, Any], tmp_p
     for name, tensor in model.state_dict().items():
         assert torch.equal(tensor, checkpoint["state_dict"][f"model.{name}"]), name
     card = formats.card_of(model)
-    assert card["class_names"] == ["red", "green", "blue", "yellow"]
-    assert card["recipe"]["name"] == "tiny"
-    assert card["recipe"]["optim"]["lr"] == 0.02
-    assert card["preprocessing"] == {
+    assert card.class_names == ["red", "green", "blue", "yellow"]
+    assert card.recipe is not None
+    assert card.recipe["name"] == "tiny"
+    assert card.recipe["optim"]["lr"] == 0.02
+    assert asdict(card.preprocessing) == {
         "mean": 114.75,
         "std": 57.375,
         "colour_order": "RGB",

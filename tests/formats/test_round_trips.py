@@ -6,6 +6,7 @@ import torch
 from formats.originals import caffe2, mmaction2, slowfast
 from models.video.helpers import randomise_norms
 from nonlocalnet import formats, from_checkpoint, models, nonlocal_blocks
+from nonlocalnet.formats.read_pickle import read_pickle
 
 SUFFIX = {"nonlocalnet": "safetensors", "slowfast": "pyth", "mmaction2": "pth", "caffe2": "pkl"}
 
@@ -102,7 +103,7 @@ def test_the_originals_files_come_back_name_by_name(tmp_path):
     blobs = caffe2.make_blobs(i3d=True, nonlocal_blocks=5, bookkeeping=False)
     network = from_checkpoint(caffe2.write_pickle(tmp_path / "in.pkl", blobs), clip="8x8")
     (tmp_path / "out.pkl").write_bytes(formats.encode(network, to="caffe2"))
-    written = formats.files.read_pickle(tmp_path / "out.pkl")["blobs"]
+    written = read_pickle(tmp_path / "out.pkl")["blobs"]
     assert written.keys() == blobs.keys()
     assert all((written[name] == blobs[name]).all() for name in blobs)
 

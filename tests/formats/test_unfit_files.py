@@ -27,7 +27,7 @@ def originals():
 
     def write_own(folder, tensors):
         path = folder / "own.safetensors"
-        path.write_bytes(models.video.network.to_bytes(tensors, models.video.network.fresh_card(network)))
+        path.write_bytes(models.weights_file.to_bytes(tensors, models.video.network.fresh_card(network)))
         return path
 
     return {
@@ -80,7 +80,7 @@ def test_a_new_classifier_is_said_aloud(originals, tmp_path, caplog):
         model = from_checkpoint(path, num_classes=7)
     assert model.num_classes == 7
     assert "the classifier is new: 7 classes in place of 5; it must be trained before use" in caplog.text
-    assert model.card["model"]["arguments"]["num_classes"] == 7
+    assert model.card.arguments["num_classes"] == 7
     assert torch.equal(from_checkpoint(path, num_classes=5).head.projection.bias, torch.from_numpy(blobs["pred_b"]))
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from nonlocalnet.commands.options.asked import add_asked, asked_of
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.recipes import Result, read_result
-from nonlocalnet.formats import Target, card_of, encode, load, plan_file
+from nonlocalnet.formats import Target, VideoCard, card_of, encode, load, plan_file
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
 
@@ -43,8 +44,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def with_measured(card: dict[str, Any], result: Result) -> dict[str, Any]:
+def with_measured(card: VideoCard, result: Result) -> VideoCard:
     """The card with what a test here measured; what was published stays what it was."""
-    published = (card.get("results") or {}).get("published") or (card["recipe"] or {}).get("published") or {}
+    published = (card.results or {}).get("published") or (card.recipe or {}).get("published") or {}
     measured = {**result.metrics, "videos": result.videos, "protocol": result.recipe}
-    return {**card, "results": {"measured": measured, "published": published}}
+    return replace(card, results={"measured": measured, "published": published})

@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     if out is not None:
         prepare_output(out, resume=False)
     found = detect(detector, parsed.images, labels=labels_of(card), device=device, min_score=parsed.min_score)
-    skeleton = [(a, b) for a, b in card["skeleton"]]
+    skeleton = [(a, b) for a, b in card.skeleton]
     entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(parsed.images))]
     if parsed.json:
         print(json.dumps(entries, indent=2))

@@ -14,6 +14,7 @@ from nonlocalnet import formats
 from nonlocalnet.commands.options.parsing import make_parser, parse_with_recipe
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.train import is_first_process
+from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.runs.detection.coco_eval import FIGURES, CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType
@@ -59,10 +60,10 @@ def _saved(argv: Sequence[str]) -> DetectionRecipe | None:
     weights = early.parse_known_args(list(argv))[0].weights
     if weights is None:
         return None
-    card = formats.read_checkpoint(weights)[formats.CARD_KEY]
-    if "labels" not in card:
+    plain = formats.read_checkpoint(weights)[formats.CARD_KEY]
+    if formats.kind_of(plain) != DetectionCard.kind:
         return None  # opening it says what it is
-    recipe = saved_recipe(card)
+    recipe = saved_recipe(DetectionCard.from_plain(plain, path=weights))
     return replace(recipe, data=replace(recipe.data, limit=None), trainer=DetectionTrainerConfig())
 
 

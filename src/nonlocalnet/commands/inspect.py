@@ -49,8 +49,8 @@ def main(argv: Sequence[str]) -> int:
         if plan.arguments.get("num_classes") is None:
             plan = plan.with_classes(1)
         model, report = load(plan, strict=False)
-        preprocessing = plan.card["preprocessing"]
-        shape = (preprocessing["clip_frames"], model.crop or preprocessing["crop"], model.crop or preprocessing["crop"])
+        preprocessing = plan.card.preprocessing
+        shape = (preprocessing.clip_frames, model.crop or preprocessing.crop, model.crop or preprocessing.crop)
         show_file(console, plan, report)
         if parsed["keys"]:  # the attribute is the mapping's method
             show_keys(console, plan, report)

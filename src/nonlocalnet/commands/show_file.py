@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -18,17 +19,17 @@ def show_file(console: Console, plan: Plan, report: LoadReport) -> None:
     table = Table(title=plan.path, title_justify="left", show_header=False)
     table.add_row("format", plan.format)
     table.add_row("architecture", plan.architecture)
-    if card["recipe"] is not None:
-        table.add_row("recipe", card["recipe"]["name"])
-    names = card["class_names"]
+    if card.recipe is not None:
+        table.add_row("recipe", card.recipe["name"])
+    names = card.class_names
     known = "names unknown" if names is None else ", ".join(names[:8]) + (", ..." if names[8:] else "")
     table.add_row("classes", f"{plan.arguments['num_classes']}: {known}")
-    table.add_row("preprocessing", ", ".join(f"{key} {value}" for key, value in card["preprocessing"].items()))
-    published = (card.get("results") or {}).get("published")
+    table.add_row("preprocessing", ", ".join(f"{key} {value}" for key, value in asdict(card.preprocessing).items()))
+    published = (card.results or {}).get("published")
     if published:
         table.add_row("published", ", ".join(f"{name} {value}%" for name, value in published.items()))
-    if card.get("licence"):
-        table.add_row("licence", card["licence"])
+    if card.licence:
+        table.add_row("licence", card.licence)
     for statement in plan.statements:
         table.add_row("derived", statement)
     for text in _not_used(plan, report):

@@ -77,7 +77,7 @@ def _saved_recipe(argv: Sequence[str]) -> Recipe | None:
     found = early.parse_known_args(list(argv))[0]
     if found.weights is None:
         return None
-    saved: dict[str, Any] | None = plan_file(found.weights, asked_of(found)).card["recipe"]
+    saved: dict[str, Any] | None = plan_file(found.weights, asked_of(found)).card.recipe
     if saved is None:
         return None
     sections = {name: kind(**saved[name]) for name, kind in SECTIONS.items()}

@@ -1,6 +1,6 @@
 """A file of weights becomes a network with its preprocessing and class names, and a network becomes a file.
 
-A training checkpoint of this library is Lightning's, with the card of `nonlocalnet.models.video.network` under the key
+A training checkpoint of this library is Lightning's, with the card of `nonlocalnet.models.card` under the key
 "nonlocalnet"; a file of weights alone is safetensors with the same card.
 """
 
@@ -28,24 +28,28 @@ from nonlocalnet.models import (
     i3d_resnet50,
     i3d_resnet101,
 )
-from nonlocalnet.models.video.network import CARD_KEY, FORMAT, check_format
+from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 __all__ = [
     "ARCHITECTURES",
     "CARD_KEY",
     "CATALOGUE",
-    "FORMAT",
     "Asked",
+    "Card",
     "InflationReport",
     "LoadReport",
     "Plan",
+    "Preprocessing",
     "ReleasedFile",
     "Target",
+    "VideoCard",
     "block_from_state_dict",
     "card_of",
     "encode",
     "from_checkpoint",
     "inflate",
+    "kind_of",
     "load",
     "plan_file",
     "read_checkpoint",
@@ -102,14 +106,14 @@ def from_checkpoint(
     return load(plan, strict=strict)[0]
 
 
-def card_of(model: VideoResNet) -> dict[str, Any]:
+def card_of(model: VideoResNet) -> VideoCard:
     """The card of a network from `from_checkpoint`.
 
     Raises:
         ValueError: If the network comes from elsewhere.
     """
     card = getattr(model, "card", None)
-    if not isinstance(card, dict):
+    if not isinstance(card, VideoCard):
         raise ValueError("the network has no card; load it with nonlocalnet.formats.from_checkpoint")
     return card
 
@@ -124,5 +128,5 @@ def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
     content = read_torch(path)
     if not isinstance(content, dict) or not isinstance(content.get(CARD_KEY), dict):
         raise ValueError(f"{path} is not a checkpoint of nonlocalnet: it holds {describe(content)}, and no card")
-    check_format(content[CARD_KEY], path=path)
+    checked_plain(content[CARD_KEY], path=path)
     return content

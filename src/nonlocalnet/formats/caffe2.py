@@ -25,8 +25,8 @@ from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
 from nonlocalnet.formats.plan import Asked, Plan, same_names
 from nonlocalnet.formats.structure import read_structure
 from nonlocalnet.formats.tables import CAFFE2
+from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.models.video.geometry import Variant
-from nonlocalnet.models.video.network import paper_preprocessing
 
 _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
 # The zoo of PySlowFast (`pyslowfast/model_zoo/kinetics400`); NOPOOL has no temporal pool after res2.
@@ -85,7 +85,7 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
         tensors=tensors,
         architecture=structure.architecture,
         arguments=arguments,
-        preprocessing=paper_preprocessing(clip, crop=256),
+        preprocessing=Preprocessing.of_clip(clip),
         statements=statements,
         dropped=dropped,
         zero_filled=zero_filled,

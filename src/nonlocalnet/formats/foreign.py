@@ -13,7 +13,7 @@ from nonlocalnet.formats.plan import Asked, Plan, Scale
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.video.blocks import SOFTMAX_FORMS
-from nonlocalnet.models.video.network import FORMAT
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 
 def pairwise_of(
@@ -73,7 +73,7 @@ def foreign_plan(
     tensors: dict[str, Tensor],
     architecture: str,
     arguments: dict[str, Any],
-    preprocessing: dict[str, Any],
+    preprocessing: Preprocessing,
     statements: list[str],
     dropped: dict[str, str] | None = None,
     zero_filled: frozenset[str] = frozenset(),
@@ -85,17 +85,16 @@ def foreign_plan(
     A file of the catalogue brings its published results and licence.
     """
     released = released_file(Path(path).name)
-    card = {
-        "format": FORMAT,
-        "model": {"architecture": architecture, "arguments": arguments},
-        "recipe": None,
-        "class_names": class_names,
-        "multi_label": multi_label,
-        "preprocessing": preprocessing,
-        "source": {"format": table.source, "file": Path(path).name},
-        "results": None if released is None else {"measured": {}, "published": released.published},
-        "licence": None if released is None else released.licence,
-    }
+    card = VideoCard(
+        architecture=architecture,
+        arguments=arguments,
+        preprocessing=preprocessing,
+        class_names=class_names,
+        multi_label=multi_label,
+        source={"format": table.source, "file": Path(path).name},
+        results=None if released is None else {"measured": {}, "published": released.published},
+        licence=None if released is None else released.licence,
+    )
     return Plan(
         path=path,
         format=table.source,

@@ -13,7 +13,8 @@ from nonlocalnet.formats.read_pickle import read_pickle
 from nonlocalnet.formats.read_torch import read_torch
 from nonlocalnet.formats.recognise import describe, network_tensors, recognise, state_of
 from nonlocalnet.formats.tables import CAFFE2, IMAGE_RESNET, MMACTION2, MMACTION2_SUBSAMPLED, SLOWFAST
-from nonlocalnet.models.video.network import CARD_KEY, read_safetensors
+from nonlocalnet.models.card import CARD_KEY
+from nonlocalnet.models.weights_file import read_safetensors
 
 _FOREIGN = (SLOWFAST, MMACTION2, MMACTION2_SUBSAMPLED)
 

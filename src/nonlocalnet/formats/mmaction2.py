@@ -22,6 +22,7 @@ from nonlocalnet.formats.python_settings import parse_python_settings
 from nonlocalnet.formats.structure import Structure, read_structure
 from nonlocalnet.formats.tables import MMACTION2, MMACTION2_SUBSAMPLED
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.models.video.geometry import FAMILIES, Variant
 
 # (temporal stride of conv1, of pool1, whether pool2 is there), as the backbone's settings have them.
@@ -150,7 +151,7 @@ class Settings:
             return asked.clip, "the caller"
         return "x".join(map(str, _USUAL_CLIP)), "the published configurations"
 
-    def preprocessing(self, clip: str) -> dict[str, Any]:
+    def preprocessing(self, clip: str) -> Preprocessing:
         """The input, from the preprocessor (1.x) or img_norm_cfg (0.x) and the test pipeline."""
         frames, stride = (int(part) for part in clip.split("x"))
         norm = self.model.get("data_preprocessor") or self.rest.get("img_norm_cfg") or {}
@@ -159,15 +160,15 @@ class Settings:
         crop = cut.get("crop_size", _USUAL_SIDE)
         scale = next((step.get("scale") for step in self._steps("Resize")), None)
         short_side = min((side for side in scale if side > 0), default=_USUAL_SIDE) if scale else _USUAL_SIDE
-        return {
-            "mean": list(norm.get("mean", _USUAL_MEAN)),
-            "std": list(norm.get("std", _USUAL_STD)),
-            "colour_order": "BGR" if reversed_ else "RGB",
-            "clip_frames": frames,
-            "frame_stride": stride,
-            "short_side": int(short_side),
-            "crop": int(crop if isinstance(crop, int) else crop[0]),
-        }
+        return Preprocessing(
+            clip_frames=frames,
+            frame_stride=stride,
+            mean=list(norm.get("mean", _USUAL_MEAN)),
+            std=list(norm.get("std", _USUAL_STD)),
+            colour_order="BGR" if reversed_ else "RGB",
+            short_side=int(short_side),
+            crop=int(crop if isinstance(crop, int) else crop[0]),
+        )
 
     def _steps(self, kind: str) -> Iterator[Mapping[str, Any]]:
         for step in self.rest.get("test_pipeline", ()):

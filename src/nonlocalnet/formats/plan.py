@@ -9,6 +9,7 @@ from torch import Tensor
 
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.models.video.card import VideoCard
 
 Scale = float | Literal["rsqrt"]
 
@@ -53,7 +54,7 @@ class Plan:
     tensors: dict[str, Tensor]
     architecture: str
     arguments: dict[str, Any]
-    card: dict[str, Any]
+    card: VideoCard
     dropped: dict[str, str] = field(default_factory=dict)
     statements: tuple[str, ...] = ()
     zero_filled: frozenset[str] = frozenset()
@@ -71,12 +72,7 @@ class Plan:
             tensors={name: tensor for name, tensor in self.tensors.items() if name not in heads},
             fresh=frozenset(f"head.projection.{part}" for part in ("weight", "bias")),
             dropped={**self.dropped, **dict.fromkeys(heads, "the classifier, which is replaced")},
-            card={
-                **self.card,
-                "model": {"architecture": self.architecture, "arguments": arguments},
-                "class_names": None,
-                "results": None,
-            },
+            card=replace(self.card, arguments=arguments, class_names=None, results=None),
             statements=(
                 *self.statements,
                 f"the classifier is new: {num_classes} classes in place of {old}; it must be trained before use",

@@ -18,7 +18,9 @@ from nonlocalnet.formats.read_pickle import read_pickle
 from nonlocalnet.formats.read_torch import read_torch
 from nonlocalnet.formats.slowfast import parse_settings, plan_slowfast
 from nonlocalnet.formats.tables import OURS
-from nonlocalnet.models.video.network import CARD_KEY, WEIGHTS_FILE, check_format, read_safetensors
+from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of
+from nonlocalnet.models.video.card import VideoCard
+from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
 
 # Lightning's module holds the network under this name.
 _PREFIX = "model."
@@ -73,9 +75,7 @@ def recognise(path: Path) -> str:
 
 def _plan_torch(path: str, content: Any, asked: Asked) -> Plan:
     if isinstance(content, dict) and isinstance(content.get(CARD_KEY), dict):
-        card = content[CARD_KEY]
-        check_format(card, path=path)
-        return _plan_ours(path, network_tensors(content), card)
+        return _plan_ours(path, network_tensors(content), content[CARD_KEY])
     tensors = state_of(content)
     if any(name.startswith("s1.pathway0_") for name in tensors):
         return plan_slowfast(path, tensors, parse_settings(content.get("cfg"), path=path), asked)
@@ -93,19 +93,17 @@ def _plan_torch(path: str, content: Any, asked: Asked) -> Plan:
     )
 
 
-def _plan_ours(path: str, tensors: dict[str, Tensor], card: dict[str, Any]) -> Plan:
-    model = card.get("model")
-    if "labels" in card:
+def _plan_ours(path: str, tensors: dict[str, Tensor], plain: object) -> Plan:
+    if kind_of(checked_plain(plain, path=path)) == "detection":
         raise ValueError(f"{path} holds a detector, not a network that classifies videos: use `nonlocalnet detect`")
-    if not isinstance(model, dict) or not isinstance(model.get("arguments"), dict):
-        raise ValueError(f"{path}: its card names no architecture and arguments")
+    card = VideoCard.from_plain(plain, path=path)
     return Plan(
         path=path,
         format="nonlocalnet",
         table=OURS,
         tensors=tensors,
-        architecture=str(model.get("architecture")),
-        arguments=model["arguments"],
+        architecture=card.architecture,
+        arguments=card.arguments,
         card=card,
         described_by="the checkpoint's own card",
     )

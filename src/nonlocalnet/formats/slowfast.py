@@ -18,6 +18,7 @@ from nonlocalnet.formats.plan import Asked, Plan, same_names
 from nonlocalnet.formats.structure import Structure, read_structure
 from nonlocalnet.formats.tables import SLOWFAST, SLOWFAST_FIRST
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.models.video.geometry import STAGES, Variant, geometry_of
 
 # MODEL.ARCH: the variant it builds; the others are no single-pathway ResNets.
@@ -199,19 +200,19 @@ def _group_frames(config: _Settings, variant: Variant, clip: str, *, path: objec
     return found
 
 
-def _preprocessing(config: _Settings, clip: str) -> dict[str, Any]:
+def _preprocessing(config: _Settings, clip: str) -> Preprocessing:
     """The program normalises (x / 255 - MEAN) / STD, and its tests cut squares of TEST_CROP_SIZE."""
     frames, stride = (int(part) for part in clip.split("x"))
     crop = int(config["DATA.TEST_CROP_SIZE"])
-    return {
-        "mean": _on_bytes(config["DATA.MEAN"]),
-        "std": _on_bytes(config["DATA.STD"]),
-        "colour_order": "BGR" if config["DATA.REVERSE_INPUT_CHANNEL"] else "RGB",
-        "clip_frames": frames,
-        "frame_stride": stride,
-        "short_side": crop,
-        "crop": crop,
-    }
+    return Preprocessing(
+        clip_frames=frames,
+        frame_stride=stride,
+        mean=_on_bytes(config["DATA.MEAN"]),
+        std=_on_bytes(config["DATA.STD"]),
+        colour_order="BGR" if config["DATA.REVERSE_INPUT_CHANNEL"] else "RGB",
+        short_side=crop,
+        crop=crop,
+    )
 
 
 def _on_bytes(values: list[float]) -> float | list[float]:

@@ -41,7 +41,7 @@ def mmaction2_bytes(network: VideoResNet) -> bytes:
     subsampled = first is not None and first["subsampling"] is not None
     state = renamed_state(network, MMACTION2_SUBSAMPLED if subsampled else MMACTION2)
     meta: dict[str, Any] = {"cfg": _settings(network, variant=variant, blocks=blocks)}
-    names = (network.card or {}).get("class_names")
+    names = None if network.card is None else network.card.class_names
     if names:
         meta["dataset_meta"] = {"classes": list(names)}
     content = io.BytesIO()
@@ -66,7 +66,7 @@ def _as_mmcv(state: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _settings(network: VideoResNet, *, variant: Variant, blocks: dict[str, Facts]) -> str:
     """The configuration's text."""
-    preprocessing = (network.card or fresh_card(network))["preprocessing"]
+    preprocessing = (network.card or fresh_card(network)).preprocessing
     geometry = FAMILIES[variant]
     slow = network.inflate is not None and network.inflated == "late"
     inflate = tuple(
@@ -108,16 +108,16 @@ def _settings(network: VideoResNet, *, variant: Variant, blocks: dict[str, Facts
     }
     preprocessor = {
         "type": "ActionDataPreprocessor",
-        "mean": per_channel(preprocessing["mean"], 1),
-        "std": per_channel(preprocessing["std"], 1),
-        "to_rgb": preprocessing["colour_order"] == "BGR",
+        "mean": per_channel(preprocessing.mean, 1),
+        "std": per_channel(preprocessing.std, 1),
+        "to_rgb": preprocessing.colour_order == "BGR",
         "format_shape": "NCTHW",
     }
-    clip = {"clip_len": preprocessing["clip_frames"], "frame_interval": preprocessing["frame_stride"]}
+    clip = {"clip_len": preprocessing.clip_frames, "frame_interval": preprocessing.frame_stride}
     pipeline = [
         {"type": "SampleFrames", **clip, "num_clips": 10, "test_mode": True},
-        {"type": "Resize", "scale": (-1, preprocessing["short_side"])},
-        {"type": "ThreeCrop", "crop_size": preprocessing["crop"]},
+        {"type": "Resize", "scale": (-1, preprocessing.short_side)},
+        {"type": "ThreeCrop", "crop_size": preprocessing.crop},
         {"type": "FormatShape", "input_format": "NCTHW"},
     ]
     model = {"type": "Recognizer3D", "backbone": backbone, "cls_head": head, "data_preprocessor": preprocessor}

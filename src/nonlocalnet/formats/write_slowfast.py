@@ -49,8 +49,8 @@ def slowfast_bytes(network: VideoResNet) -> bytes:
 
 
 def _settings(network: VideoResNet, *, arch: str, blocks: dict[str, Facts]) -> dict[str, Any]:
-    preprocessing = (network.card or fresh_card(network))["preprocessing"]
-    frames = preprocessing["clip_frames"]
+    preprocessing = (network.card or fresh_card(network)).preprocessing
+    frames = preprocessing.clip_frames
     by_stage = {stage: [path for path in blocks if path.startswith(f"{stage}.")] for stage in STAGES}
     groups, pools = [], []
     for stage, paths in by_stage.items():
@@ -65,12 +65,12 @@ def _settings(network: VideoResNet, *, arch: str, blocks: dict[str, Facts]) -> d
     return {
         "DATA": {
             "NUM_FRAMES": frames,
-            "SAMPLING_RATE": preprocessing["frame_stride"],
-            "MEAN": per_channel(preprocessing["mean"], 255),
-            "STD": per_channel(preprocessing["std"], 255),
-            "REVERSE_INPUT_CHANNEL": preprocessing["colour_order"] == "BGR",
-            "TRAIN_CROP_SIZE": network.crop or preprocessing["crop"],
-            "TEST_CROP_SIZE": preprocessing["crop"],
+            "SAMPLING_RATE": preprocessing.frame_stride,
+            "MEAN": per_channel(preprocessing.mean, 255),
+            "STD": per_channel(preprocessing.std, 255),
+            "REVERSE_INPUT_CHANNEL": preprocessing.colour_order == "BGR",
+            "TRAIN_CROP_SIZE": network.crop or preprocessing.crop,
+            "TEST_CROP_SIZE": preprocessing.crop,
             "INPUT_CHANNEL_NUM": [3],
         },
         "MODEL": {

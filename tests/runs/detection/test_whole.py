@@ -197,8 +197,8 @@ def test_keypoints_train_and_have_their_ten_figures(root: Path, tmp_path: Path) 
     )
     assert len(figures["keypoints"].figures) == 10
     _, card = open_detector(tmp_path / "run" / "last.ckpt")
-    assert card["keypoint_names"] == ["nose", "left_eye", "right_eye"]
-    assert card["skeleton"] == [[0, 1]]
+    assert card.keypoint_names == ["nose", "left_eye", "right_eye"]
+    assert card.skeleton == [[0, 1]]
     with pytest.raises(ValueError, match=r"has 3 keypoints, but the detector 17: set model\.num_keypoints"):
         train_detection_recipe(change(recipe, "model", num_keypoints=17), out=tmp_path / "no", progress=False)
     assert not (tmp_path / "no").exists()

@@ -210,8 +210,8 @@ def test_predict(run: Path, videos: Path, tmp_path: Path) -> None:
     model = formats.from_checkpoint(run / "best.ckpt")
     card = formats.card_of(model)
     one = next(iter(load_videos(tiny_recipe(videos), "test").entries)).path
-    kinds: dict[str, Any] = {"preprocessing": card["preprocessing"], "device": torch.device("cpu"), "progress": False}
-    named, missing = predict(model, [one, tmp_path / "no.mp4"], class_names=card["class_names"], num_clips=2, **kinds)
+    kinds: dict[str, Any] = {"preprocessing": card.preprocessing, "device": torch.device("cpu"), "progress": False}
+    named, missing = predict(model, [one, tmp_path / "no.mp4"], class_names=card.class_names, num_clips=2, **kinds)
     assert sorted(named.names) == ["blue", "green", "red", "yellow"]
     assert named.scores == sorted(named.scores, reverse=True)
     assert sum(named.scores) == pytest.approx(1, abs=1e-5)

@@ -70,7 +70,7 @@ def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path) -> 
         plan=dataclasses.replace(plan, tensors={**plan.tensors, name: torch.full((4,), torch.nan)}),
         videos=load_videos(tiny_recipe(videos), "test"),
         clip=clip_geometry(tiny_recipe(videos)),
-        preprocessing=plan.card["preprocessing"],
+        preprocessing=plan.card.preprocessing,
         inference=Inference(),
         device="cpu",
         threads=1,

@@ -3,8 +3,8 @@
 Everything before `normalise` works on uint8 (T, H, W, 3), 8 to 10 times faster than on floats.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, NamedTuple, TypedDict, get_args
+from collections.abc import Sequence
+from typing import Literal, NamedTuple, get_args
 
 import torch
 
@@ -164,21 +164,6 @@ def _corners(space_y: int, space_x: int, crops: Crops) -> list[tuple[int, int]]:
     if space_x >= space_y:
         return [(space_y // 2, left) for left in (0, space_x // 2, space_x)]
     return [(top, space_x // 2) for top in (0, space_y // 2, space_y)]
-
-
-class Normalisation(TypedDict):
-    """The keyword arguments of `normalise`."""
-
-    mean: float | Sequence[float]
-    std: float | Sequence[float]
-    bgr: bool
-
-
-def normalisation(preprocessing: Mapping[str, Any]) -> Normalisation:
-    """The keyword arguments of `normalise` from the preprocessing of a network's card."""
-    return Normalisation(
-        mean=preprocessing["mean"], std=preprocessing["std"], bgr=preprocessing["colour_order"] == "BGR"
-    )
 
 
 def normalise(

@@ -1,17 +1,4 @@
-"""The video network: the trunk with its blocks, what it was built from, and its file.
-
-The file is safetensors with a card, a JSON object, under "nonlocalnet" in its metadata:
-
-    format          1
-    model           {"architecture": a name of `ARCHITECTURES`, "arguments": keyword arguments of its factory}
-    recipe          the whole training recipe as nested dictionaries, or null
-    class_names     list of names, or null
-    multi_label     whether a video may have several classes: scores are sigmoids, not a softmax
-    preprocessing   {"mean", "std", "colour_order", "clip_frames", "frame_stride", "short_side", "crop"}
-    source          {"format", "file"}: where the weights come from, or null
-    results         {"measured": {...}, "published": {...}}, or null
-    licence         of the weights, or null
-"""
+"""The video network: the trunk with its blocks, what it was built from, and its file."""
 
 from __future__ import annotations
 
@@ -22,20 +9,16 @@ from pathlib import Path
 from typing import Any, cast
 
 from huggingface_hub import ModelHubMixin, hf_hub_download
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 from typing_extensions import override
 
+from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.models.video.blocks import BlockOptions, add_blocks
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
-from nonlocalnet.models.video.geometry import Clip, Depth
+from nonlocalnet.models.video.geometry import Depth
 from nonlocalnet.models.video.trunk import VideoTrunk
-
-CARD_KEY = "nonlocalnet"
-FORMAT = 1
-WEIGHTS_FILE = "model.safetensors"
-CONFIG_FILE = "config.json"
+from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
 
 # The factories of `nonlocalnet.models`: depth, and what `inflate` is where the arguments do not say.
 ARCHITECTURES: dict[str, tuple[Depth, str | None]] = {
@@ -64,17 +47,17 @@ class VideoResNet(
 
     Attributes:
         built_from: The factory's name and keyword arguments; None for a network built by hand.
-        card: What is known of the weights (the module's docstring lists it); None for a fresh network.
+        card: What is known of the weights; None for a fresh network.
     """
 
     built_from: dict[str, Any] | None = None
-    card: dict[str, Any] | None = None
+    card: VideoCard | None = None
 
     @override
     def _save_pretrained(self, save_directory: Path) -> None:
         card = self.card or fresh_card(self)
         (save_directory / WEIGHTS_FILE).write_bytes(to_bytes(self.state_dict(), card))
-        (save_directory / CONFIG_FILE).write_text(json.dumps({CARD_KEY: card}, indent=2) + "\n")
+        (save_directory / CONFIG_FILE).write_text(json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
 
     @classmethod
     @override
@@ -102,8 +85,8 @@ class VideoResNet(
                 local_files_only=local_files_only,
                 token=token,
             )
-        tensors, card = read_safetensors(path)
-        return from_card(tensors, card, path=path)
+        tensors, plain = read_safetensors(path)
+        return from_card(tensors, VideoCard.from_plain(plain, path=path), path=path)
 
 
 def build(architecture: str, arguments: dict[str, Any]) -> VideoResNet:
@@ -126,7 +109,7 @@ def build(architecture: str, arguments: dict[str, Any]) -> VideoResNet:
     return network
 
 
-def from_card(tensors: dict[str, Tensor], card: dict[str, Any], *, path: str | os.PathLike[str]) -> VideoResNet:
+def from_card(tensors: dict[str, Tensor], card: VideoCard, *, path: str | os.PathLike[str]) -> VideoResNet:
     """Rebuild the network that a card describes and fill it.
 
     Returns:
@@ -136,7 +119,7 @@ def from_card(tensors: dict[str, Tensor], card: dict[str, Any], *, path: str | o
         ValueError: If the tensors and the card do not fit; names the file.
     """
     try:
-        network = build(card["model"]["architecture"], card["model"]["arguments"])
+        network = build(card.architecture, card.arguments)
         network.load_state_dict(tensors)
     except (KeyError, TypeError, RuntimeError) as error:
         reason = " ".join(str(error).split())
@@ -145,73 +128,12 @@ def from_card(tensors: dict[str, Tensor], card: dict[str, Any], *, path: str | o
     return cast(VideoResNet, network.eval())
 
 
-def fresh_card(network: VideoResNet) -> dict[str, Any]:
-    """The card of a network of which nothing else is known: the paper's preprocessing, no names, no results.
+def fresh_card(network: VideoResNet) -> VideoCard:
+    """The card of a network of which nothing else is known: the release's preprocessing, no names, no results.
 
     Raises:
         ValueError: If no factory built the network: its file could not say how to.
     """
     if network.built_from is None:
         raise ValueError("the network was built by hand; build it by a factory of nonlocalnet.models to give it a file")
-    return {
-        "format": FORMAT,
-        "model": network.built_from,
-        "recipe": None,
-        "class_names": None,
-        "multi_label": False,
-        "preprocessing": paper_preprocessing(network.clip, crop=256),
-        "source": None,
-        "results": None,
-        "licence": None,
-    }
-
-
-def paper_preprocessing(clip: Clip, *, crop: int) -> dict[str, Any]:
-    """[C2]'s input for a clip: RGB, (x - 114.75) / 57.375 on 0..255, tested at a short side and crops of 256."""
-    frames, stride = (int(part) for part in clip.split("x"))
-    return {
-        "mean": 114.75,
-        "std": 57.375,
-        "colour_order": "RGB",
-        "clip_frames": frames,
-        "frame_stride": stride,
-        "short_side": crop,
-        "crop": crop,
-    }
-
-
-def to_bytes(tensors: dict[str, Tensor], card: dict[str, Any]) -> bytes:
-    """The content of a file of weights with their card."""
-    return to_safetensors({name: tensor.contiguous() for name, tensor in tensors.items()}, {CARD_KEY: json.dumps(card)})
-
-
-def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read a file of weights and its card.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is no safetensors file, is truncated, or has no card of this library.
-    """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
-    if CARD_KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file without the card of nonlocalnet; it holds no architecture")
-    try:
-        card = json.loads(metadata[CARD_KEY])
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path}: the card in its metadata is not JSON: {error}") from error
-    check_format(card, path=path)
-    return tensors, card
-
-
-def check_format(card: dict[str, Any], *, path: str | os.PathLike[str]) -> None:
-    """Raise ValueError unless this version reads the card."""
-    found = card.get("format") if isinstance(card, dict) else None
-    if found != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {found!r}, this version reads {FORMAT}; update nonlocalnet")
+    return VideoCard(**network.built_from, preprocessing=Preprocessing.of_clip(network.clip))

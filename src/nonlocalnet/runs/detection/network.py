@@ -14,6 +14,7 @@ from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.formats.initialise import InitReport, initialise
 from nonlocalnet.models import detection
 from nonlocalnet.models.detection.assemble import set_frozen_bn_eps
+from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.models.detection.control import add_local_control
 from nonlocalnet.runs.detection.config import (
     DetectionDataConfig,
@@ -69,7 +70,7 @@ def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedR
     return detector
 
 
-def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, dict[str, Any]]:
+def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
     """Rebuild the detector of a detection run's checkpoint.
 
     Args:
@@ -83,12 +84,13 @@ def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, dict[str, Any]]:
         ValueError: If the file is damaged, no checkpoint of this library, or none of a detector.
     """
     checkpoint = formats.read_checkpoint(path)
-    card = checkpoint[formats.CARD_KEY]
-    if "labels" not in card:
-        found = card.get("model", {}).get("architecture", "another network")
+    plain = checkpoint[formats.CARD_KEY]
+    if formats.kind_of(plain) == "video":
+        found = plain.get("model", {}).get("architecture", "another network")
         raise ValueError(
             f"{path} holds {found}, which classifies videos and detects nothing: use `nonlocalnet predict`"
         )
+    card = DetectionCard.from_plain(plain, path=path)
     try:
         detector = build_detector(saved_recipe(card), pretrained=False)
         prefix = "model."
@@ -100,9 +102,9 @@ def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, dict[str, Any]]:
     return detector.eval(), card
 
 
-def saved_recipe(card: dict[str, Any]) -> DetectionRecipe:
+def saved_recipe(card: DetectionCard) -> DetectionRecipe:
     """The recipe that a checkpoint was trained by."""
-    saved = card["recipe"]
+    saved = card.recipe or {}
     kinds = {
         "model": DetectionModelConfig,
         "data": DetectionDataConfig,
@@ -113,9 +115,9 @@ def saved_recipe(card: dict[str, Any]) -> DetectionRecipe:
     return DetectionRecipe(**{**saved, **{section: kind(**saved[section]) for section, kind in kinds.items()}})
 
 
-def labels_of(card: dict[str, Any]) -> Labels:
+def labels_of(card: DetectionCard) -> Labels:
     """The classes that a checkpoint's detector knows."""
-    return Labels.from_plain(card["labels"])
+    return Labels.from_plain(card.labels)
 
 
 def initialise_detector(detector: GeneralizedRCNN, path: str | Path) -> InitReport:

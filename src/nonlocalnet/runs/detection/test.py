@@ -8,7 +8,7 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import lightning.pytorch as pl
 from torch.utils.data import DataLoader
@@ -21,14 +21,16 @@ from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process
+from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType
-from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
+from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import (
     build_detector,
     initialise_detector,
     labels_of,
     open_detector,
+    saved_recipe,
     set_sizes,
 )
 from nonlocalnet.runs.detection.report import write_detection_report
@@ -182,7 +184,7 @@ def train_detection_recipe(
         schedule=recipe.schedule.resolved(batch_size=recipe.optim.batch_size),
         trainer=recipe.trainer.resolved(),
         out=out,
-        extra={formats.CARD_KEY: make_card(recipe, labels, train_images)},
+        extra={formats.CARD_KEY: make_card(recipe, labels, train_images).plain()},
         start_step=start_step,
         resume_from=out / "last.ckpt" if start_step else None,
         progress=progress,
@@ -216,8 +218,7 @@ def test_detection_recipe(
     out = Path(out)
     choose_device(recipe.trainer.device)
     detector, card = open_detector(weights)
-    model = DetectionModelConfig(**card["recipe"]["model"])
-    recipe = dataclasses.replace(recipe, model=model)
+    recipe = dataclasses.replace(recipe, model=saved_recipe(card).model)
     labels = labels_of(card)
     images = load_images(recipe, "val")
     labels.require(images.categories, source=images.source)
@@ -239,14 +240,13 @@ def test_detection_recipe(
     return figures, labels
 
 
-def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> dict[str, Any]:
-    """The card of a detection run's checkpoints: plain data that rebuilds the detector and names its classes."""
+def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> DetectionCard:
+    """The card of a detection run's checkpoints: it rebuilds the detector and names its classes."""
     skeletons = [category.get("skeleton", []) for category in images.categories]
-    return {
-        "format": formats.FORMAT,
-        "model": {"architecture": recipe.model.architecture},
-        "recipe": dataclasses.asdict(recipe),
-        "labels": labels.plain(),
-        "keypoint_names": list(images.keypoint_names),
-        "skeleton": [[a - 1, b - 1] for a, b in skeletons[0]] if images.keypoint_names and skeletons else [],
-    }
+    return DetectionCard(
+        architecture=recipe.model.architecture,
+        recipe=dataclasses.asdict(recipe),
+        labels=labels.plain(),
+        keypoint_names=list(images.keypoint_names),
+        skeleton=[[a - 1, b - 1] for a, b in skeletons[0]] if images.keypoint_names and skeletons else [],
+    )

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch.utils.data import DataLoader
@@ -16,9 +16,10 @@ from torch.utils.data import DataLoader
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.datasets import TestVideos
 from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
-from nonlocalnet.data.clips.transforms import normalisation, normalise
+from nonlocalnet.data.clips.transforms import normalise
 from nonlocalnet.engine.loaders import spread_evenly
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.inference import Inference, for_inference
 from nonlocalnet.runs.video.score_videos import score_videos
 from nonlocalnet.runs.video.summary import measure_movement
@@ -49,7 +50,7 @@ def predict(
     model: VideoResNet,
     paths: Sequence[str | os.PathLike[str]],
     *,
-    preprocessing: dict[str, Any],
+    preprocessing: Preprocessing,
     class_names: list[str] | tuple[str, ...] | None,
     clip: str | None = None,
     num_clips: int = 10,
@@ -85,7 +86,7 @@ def predict(
         ValueError: If an argument is out of range.
         NonFiniteError: If a score is NaN or infinite.
     """
-    own = ClipGeometry(preprocessing["clip_frames"], preprocessing["frame_stride"])
+    own = ClipGeometry(preprocessing.clip_frames, preprocessing.frame_stride)
     geometry = own if clip is None else parse_clip(clip)
     least = model.min_input_size[0]
     if geometry.frames < least:
@@ -96,15 +97,15 @@ def predict(
         geometry,
         num_clips=num_clips,
         crops=crops,
-        short_side=preprocessing["short_side"],
-        crop=preprocessing["crop"],
+        short_side=preprocessing.short_side,
+        crop=preprocessing.crop,
     )
     inference = inference or Inference()
     fast, exact = for_inference(model, inference)
     results = score_videos(
         fast,
         DataLoader(videos, batch_size=None),
-        prepare=partial(normalise, **normalisation(preprocessing)),
+        prepare=partial(normalise, mean=preprocessing.mean, std=preprocessing.std, bgr=preprocessing.bgr),
         device=device,
         batch_views=batch_views,
         multi_label=multi_label,

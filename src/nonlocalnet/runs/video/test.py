@@ -18,12 +18,13 @@ from nonlocalnet import formats
 from nonlocalnet.data.annotations import VideoList
 from nonlocalnet.data.clips.datasets import TestVideos
 from nonlocalnet.data.clips.sampling import ClipGeometry
-from nonlocalnet.data.clips.transforms import normalisation, normalise
+from nonlocalnet.data.clips.transforms import normalise
 from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.engine.step_progress import progress_bar
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.runs.video.inference import Inference, for_inference, warn_of_slow_bf16
 from nonlocalnet.runs.video.report import write_report
 from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_videos
@@ -74,7 +75,7 @@ def test_recipe(
     model, _ = formats.load(plan, strict=True)
     card = formats.card_of(model)
     recipe = _for_weights(recipe, card, num_classes=model.num_classes)
-    videos = load_videos(recipe, "test", class_names=card["class_names"])
+    videos = load_videos(recipe, "test", class_names=card.class_names)
     prepare_output(out, resume=False)
     if inference.bf16:
         warn_of_slow_bf16(device)
@@ -83,13 +84,13 @@ def test_recipe(
         clip=_clip(recipe, card, least=model.min_input_size[0]),
         plan=plan,
         videos=videos,
-        preprocessing=card["preprocessing"],
+        preprocessing=card.preprocessing,
         inference=inference,
         device=device.type,
         threads=max(1, torch.get_num_threads() // recipe.trainer.devices),
     )
     results = _score(share, model, progress=progress)
-    names = card["class_names"] or videos.class_names or [str(i) for i in range(model.num_classes)]
+    names = card.class_names or videos.class_names or [str(i) for i in range(model.num_classes)]
     about = {
         "weights": str(weights),
         "recipe": dataclasses.asdict(recipe),
@@ -103,20 +104,20 @@ def test_recipe(
     return summary
 
 
-def _for_weights(recipe: Recipe, card: dict[str, Any], *, num_classes: int) -> Recipe:
+def _for_weights(recipe: Recipe, card: VideoCard, *, num_classes: int) -> Recipe:
     """The recipe with the network of the weights: of their training here, or of another program."""
-    if card["recipe"] is not None:
-        return dataclasses.replace(recipe, model=ModelConfig(**card["recipe"]["model"]))
-    model = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card["multi_label"])
+    if card.recipe is not None:
+        return dataclasses.replace(recipe, model=ModelConfig(**card.recipe["model"]))
+    model = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card.multi_label)
     return dataclasses.replace(recipe, model=model)
 
 
-def _clip(recipe: Recipe, card: dict[str, Any], *, least: int) -> ClipGeometry:
+def _clip(recipe: Recipe, card: VideoCard, *, least: int) -> ClipGeometry:
     """The recipe's clip; that of the weights where they come from another program and `data` does not set it."""
-    if card["recipe"] is not None:
+    if card.recipe is not None:
         return clip_geometry(recipe)
-    own, data = card["preprocessing"], recipe.data
-    clip = ClipGeometry(data.clip_frames or own["clip_frames"], data.frame_stride or own["frame_stride"])
+    own, data = card.preprocessing, recipe.data
+    clip = ClipGeometry(data.clip_frames or own.clip_frames, data.frame_stride or own.frame_stride)
     if clip.frames < least:
         raise ValueError(f"data.clip_frames must be at least {least} for the strides of the weights, got {clip.frames}")
     return clip
@@ -151,7 +152,7 @@ class _Share:
     clip: ClipGeometry
     plan: formats.Plan
     videos: VideoList
-    preprocessing: dict[str, Any]
+    preprocessing: Preprocessing
     inference: Inference
     device: str
     threads: int
@@ -166,7 +167,7 @@ class _Share:
     def score(
         self, model: VideoResNet, rank: int, *, processes: int, on_item: Callable[[], object]
     ) -> list[VideoScores]:
-        data = self.recipe.data
+        data, own = self.recipe.data, self.preprocessing
         device = torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device)
         fast, exact = for_inference(model, self.inference)
         dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
@@ -178,7 +179,7 @@ class _Share:
                 workers=data.workers,
                 pin_memory=pins_memory(self.recipe),
             ),
-            prepare=partial(normalise, **normalisation(self.preprocessing)),
+            prepare=partial(normalise, mean=own.mean, std=own.std, bgr=own.bgr),
             device=device,
             batch_views=data.test_batch_views,
             multi_label=self.recipe.model.multi_label,

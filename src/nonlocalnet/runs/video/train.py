@@ -27,12 +27,11 @@ from nonlocalnet.engine.train import TrainResult, choose_device, is_first_proces
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.initialise import initialise
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.system.files import prepare_output, write_atomically
 
 log = logging.getLogger(__name__)
 
-# The authors' code ([C2]); the defaults of `normalise`.
-MEAN, STD = 114.75, 57.375
 # May differ between a run and its resumption: none of them changes what a training step computes.
 _FREE_ON_RESUME = {
     "data": {
@@ -91,25 +90,22 @@ def clip_geometry(recipe: Recipe) -> ClipGeometry:
     return ClipGeometry(recipe.data.clip_frames or own.frames, recipe.data.frame_stride or own.stride)
 
 
-def make_card(recipe: Recipe, *, class_names: Sequence[str] | None) -> dict[str, Any]:
-    """The card of the recipe's checkpoints; `nonlocalnet.formats` says what is in it."""
+def make_card(recipe: Recipe, *, class_names: Sequence[str] | None) -> VideoCard:
+    """The card of the recipe's checkpoints."""
     geometry = clip_geometry(recipe)
-    return {
-        "format": formats.FORMAT,
-        "model": {"architecture": recipe.model.architecture, "arguments": model_arguments(recipe)},
-        "recipe": dataclasses.asdict(recipe),
-        "class_names": list(class_names) if class_names is not None else None,
-        "multi_label": recipe.model.multi_label,
-        "preprocessing": {
-            "mean": MEAN,
-            "std": STD,
-            "colour_order": "RGB",
-            "clip_frames": geometry.frames,
-            "frame_stride": geometry.stride,
-            "short_side": recipe.data.test_short_side,
-            "crop": recipe.data.test_crop,
-        },
-    }
+    return VideoCard(
+        architecture=recipe.model.architecture,
+        arguments=model_arguments(recipe),
+        recipe=dataclasses.asdict(recipe),
+        preprocessing=Preprocessing(
+            clip_frames=geometry.frames,
+            frame_stride=geometry.stride,
+            short_side=recipe.data.test_short_side,
+            crop=recipe.data.test_crop,
+        ),
+        class_names=None if class_names is None else list(class_names),
+        multi_label=recipe.model.multi_label,
+    )
 
 
 def load_videos(
@@ -236,6 +232,7 @@ def train_recipe(
     device = training_device(recipe.trainer)
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
+    card = make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)
     model = build_model(recipe)
     start_step = start_step_of(recipe, out, free=_FREE_ON_RESUME) if resume else 0
     if start_step == 0 and init is not None:
@@ -252,12 +249,12 @@ def train_recipe(
         model,
         make_train_loader=partial(build_train_loader, recipe, build_train_videos(recipe, train_videos)),
         make_val_loader=partial(build_val_loader, recipe, val_videos),
-        prepare=partial(normalise, mean=MEAN, std=STD),
+        prepare=partial(normalise, mean=card.preprocessing.mean, std=card.preprocessing.std),
         optim=recipe.optim,
         schedule=recipe.schedule,
         trainer=recipe.trainer,
         out=out,
-        extra={formats.CARD_KEY: make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)},
+        extra={formats.CARD_KEY: card.plain()},
         start_step=start_step,
         resume_from=out / "last.ckpt" if start_step else None,
         multi_label=recipe.model.multi_label,

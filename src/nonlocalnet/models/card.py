@@ -1,0 +1,110 @@
+"""The card: what a checkpoint of this library says of itself, whatever it holds.
+
+It stands in a file as a JSON object under "nonlocalnet":
+
+    format          1
+    kind            what the network is for, such as "video"
+    model           {"architecture": the name of its factory, "arguments": the factory's keyword arguments}
+    recipe          the whole training recipe as nested dictionaries, or null
+    source          {"format", "file"}: where the weights come from, or null
+    results         {"measured": {...}, "published": {...}}, or null
+    licence         of the weights, or null
+
+and beside these what the kind adds: each kind has a class of its own, in its folder of `models`. A kind is nothing but
+that class: this file knows none, except for the two that were written before cards had a kind.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, ClassVar
+
+from typing_extensions import Self
+
+CARD_KEY = "nonlocalnet"
+FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Card:
+    """What every kind's card has; the fields that a kind adds are its own class's.
+
+    Attributes:
+        kind: What the network is for; the class says it.
+        architecture: Name of the factory that builds the network.
+        arguments: The factory's keyword arguments, all of them JSON values.
+        recipe: The training recipe as nested dictionaries; None for weights that were not trained here.
+        source: "format" and "file" that the weights come from; None for weights that were trained here.
+        results: "measured" and "published" figures; None where there are none.
+        licence: Of the weights.
+    """
+
+    kind: ClassVar[str]
+
+    architecture: str
+    arguments: dict[str, Any] = field(default_factory=dict)
+    recipe: dict[str, Any] | None = None
+    source: dict[str, str] | None = None
+    results: dict[str, Any] | None = None
+    licence: str | None = None
+
+    @classmethod
+    def from_plain(cls, plain: object, *, path: str | os.PathLike[str]) -> Self:
+        """The card of a file.
+
+        Args:
+            plain: What stands in the file, of this version or an older one.
+            path: The file, for the errors.
+
+        Raises:
+            ValueError: If this version does not read it, it is of another kind, or something of it is missing.
+        """
+        card = checked_plain(plain, path=path)
+        if kind_of(card) != cls.kind:
+            raise ValueError(f"{path} holds a network of the kind {kind_of(card)!r}, not {cls.kind!r}")
+        model = card.get("model")
+        if not isinstance(model, Mapping) or not isinstance(model.get("arguments", {}), dict):
+            raise ValueError(f"{path}: its card names no architecture and arguments")
+        known = {f.name for f in fields(cls)}
+        try:
+            contents = {name: cls._read(name, value) for name, value in card.items() if name in known}
+            return cls(
+                architecture=str(model.get("architecture")), arguments=dict(model.get("arguments", {})), **contents
+            )
+        except TypeError as error:
+            raise ValueError(f"{path}: its card is not whole: {error}") from error
+
+    @classmethod
+    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003
+        """The value of a field from what stands in the file; a kind whose fields are no plain values overrides it."""
+        return value
+
+    def plain(self) -> dict[str, Any]:
+        """What stands in the file: JSON values."""
+        contents = asdict(self)
+        model = {name: contents.pop(name) for name in ("architecture", "arguments")}
+        return {"format": FORMAT, "kind": self.kind, "model": model, **contents}
+
+
+def kind_of(plain: Mapping[str, Any]) -> str:
+    """The kind of a card as it stands in a file.
+
+    >>> kind_of({"format": 1, "kind": "video"})
+    'video'
+    """
+    # Before cards said their kind there were two, of which the detectors' had labels.
+    return str(plain.get("kind", "detection" if "labels" in plain else "video"))
+
+
+def checked_plain(plain: object, *, path: str | os.PathLike[str]) -> Mapping[str, Any]:
+    """The card as it stands in a file.
+
+    Raises:
+        ValueError: If this version does not read it.
+    """
+    found = plain.get("format") if isinstance(plain, Mapping) else None
+    if not isinstance(plain, Mapping) or found != FORMAT:
+        raise ValueError(f"{path} has checkpoint format {found!r}, this version reads {FORMAT}; update nonlocalnet")
+    return plain

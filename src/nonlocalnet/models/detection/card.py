@@ -1,0 +1,27 @@
+"""The card of a detector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from nonlocalnet.models.card import Card
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionCard(Card):
+    """What a file says of a detector, beside what every card says.
+
+    Its recipe alone rebuilds the detector: `arguments` is empty.
+
+    Attributes:
+        labels: Of its classes: "label", "id" (the category's in the annotations) and "name" of each.
+        keypoint_names: Of the keypoints of an object; empty for a detector without keypoints.
+        skeleton: Pairs of keypoints, counted from 0, between which a limb is drawn.
+    """
+
+    kind: ClassVar[str] = "detection"
+
+    labels: list[dict[str, Any]]
+    keypoint_names: list[str] = field(default_factory=list)
+    skeleton: list[list[int]] = field(default_factory=list)
