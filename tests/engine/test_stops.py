@@ -16,10 +16,11 @@ import torch
 
 from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.engine.runlog import read_metrics
 from nonlocalnet.engine.train import choose_device, training_device
 from nonlocalnet.system.errors import NonFiniteError, OutputError
-from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.files import write_atomically
 
 
 class At(pl.Callback):

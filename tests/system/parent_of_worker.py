@@ -1,6 +1,6 @@
 """Run as a script: starts a worker that would wait for a minute or longer, prints its process id, and sleeps itself.
 
-python parent_of_worker.py process|loader watched|unwatched
+python parent_of_worker.py process|loader|pool watched|unwatched
 
 The loader's worker misses the end of its parent as it does where that is killed before PyTorch's watch begins.
 """
@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import sys
 import time
+from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 from torch.utils.data._utils import worker
 
 from nonlocalnet.engine.loaders import make_loader
-from nonlocalnet.system.orphans import end_with_parent
+from nonlocalnet.system.processes import end_with_parent, run_each
 
 
 class MissedParent:
@@ -48,6 +49,18 @@ def start_process(watched: bool) -> None:
     time.sleep(60)
 
 
+def print_pid(_: int) -> None:
+    print(os.getpid(), flush=True)
+    time.sleep(60)
+
+
+def start_pool(watched: bool) -> None:
+    if watched:
+        list(run_each(print_pid, [1, 2], workers=2))
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        pool.submit(print_pid, 1).result()
+
+
 def start_loader(watched: bool) -> None:
     worker.ManagerWatchdog = MissedParent  # pyright: ignore[reportAttributeAccessIssue]
     numbers: Any = range(100)
@@ -58,4 +71,4 @@ def start_loader(watched: bool) -> None:
 
 
 if __name__ == "__main__":
-    {"process": start_process, "loader": start_loader}[sys.argv[1]](sys.argv[2] == "watched")
+    {"process": start_process, "loader": start_loader, "pool": start_pool}[sys.argv[1]](sys.argv[2] == "watched")

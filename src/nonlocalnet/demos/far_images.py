@@ -23,13 +23,15 @@ from nonlocalnet.data.generated.images import (
     write_far_cue_images,
     write_far_keypoint_images,
 )
-from nonlocalnet.demos.arms import Arm, arms_progress, run_arms
+from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.far_images_figures import draw_detections
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.models.detection import receptive_field
 from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector
-from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.progress import progress_bars
 
 Task = Literal["detection", "keypoints"]
 
@@ -130,7 +132,7 @@ def run_far_demo(task: Task, out: str | Path, *, size: FarDemoSize) -> dict[str,
     prepare_output(out, resume=False)
     recipes = {arm: _demo_recipe(name, root=out / "images", size=size) for arm, name in demo.arms.items()}
     arms = [_arm(name, recipes[name], seed=seed, out=out) for seed in range(size.seeds) for name in recipes]
-    with arms_progress() as progress:
+    with progress_bars() as progress:
         bar = progress.add_task("writing images", total=size.train_images + size.test_images)
         counts = {"num_train": size.train_images, "num_val": size.test_images}
         demo.write(out / "images", **counts, on_image=lambda: progress.advance(bar))

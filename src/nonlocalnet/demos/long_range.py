@@ -14,13 +14,15 @@ from pathlib import Path
 from typing import Any
 
 from nonlocalnet.data.generated.videos import write_long_range_videos
-from nonlocalnet.demos.arms import Arm, arms_progress, run_arms
+from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.long_range_figures import draw_curves, draw_where_it_looks
 from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.models import summarise
 from nonlocalnet.recipes import recipe
 from nonlocalnet.runs.video.train import build_model, clip_geometry
-from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.progress import progress_bars
 
 ARMS = {"c2d": "longrange_c2d", "nl_c2d": "longrange_nl_c2d"}
 # Table 2c of the paper, Kinetics-400 validation: what the published counterparts of the two networks reached.
@@ -71,7 +73,7 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
     prepare_output(out, resume=False)
     recipes = {name: _demo_recipe(base, root=out / "videos", size=size) for name, base in ARMS.items()}
     arms = [_arm(name, recipes[name], seed=seed, out=out) for seed in range(size.seeds) for name in ARMS]
-    with arms_progress() as progress:
+    with progress_bars() as progress:
         _generate(out / "videos", recipes["c2d"], size=size, progress=progress)
         top1 = run_arms(arms, progress=progress)
     results = _results(recipes, arms, top1, size=size)

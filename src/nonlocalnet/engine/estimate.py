@@ -12,6 +12,8 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from nonlocalnet.system.meta import meta_copy
+
 # A CPU is tried out with about this many multiply-adds: a fraction of a second to a few.
 _TRIED_FLOPS = 2e9
 
@@ -108,7 +110,7 @@ def _time_step(model: nn.Module, x: torch.Tensor, *, bf16: bool = False) -> floa
 
 
 def _count_features(model: nn.Module, input_shape: tuple[int, ...], *, recompute: bool, dtype: torch.dtype) -> int:
-    ghost = _on_meta(model).to(dtype)
+    ghost = meta_copy(model).to(dtype)
     own = {t.untyped_storage()._cdata for t in (*ghost.parameters(), *ghost.buffers())}
     blocks = [block for child in ghost.children() if isinstance(child, nn.Sequential) for block in child]
     saved: list[tuple[nn.Module | None, torch.UntypedStorage]] = []
@@ -146,13 +148,3 @@ def _enter(
 
 def _total(storages: Iterator[torch.UntypedStorage]) -> int:
     return sum({storage._cdata: storage.nbytes() for storage in storages}.values())
-
-
-def _on_meta(model: nn.Module) -> nn.Module:
-    """A copy with shapes alone that keeps what is trained."""
-    memo: dict[int, object] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), parameter.requires_grad)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(model, memo)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, Dataset
 
-from nonlocalnet.system.orphans import end_with_parent
+from nonlocalnet.system.processes import end_with_parent
 
 
 def make_loader(dataset: Dataset[Any], *, workers: int, **options: Any) -> DataLoader[Any]:

@@ -5,25 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import lightning.pytorch as pl
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.table import Column
+from rich.progress import Progress
 from typing_extensions import override
 
 from nonlocalnet.engine.steps import StepTask
-
-
-def progress_bar() -> Progress:
-    """A bar on standard error: label, count, times, and a free text in the field `note`."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(table_column=Column(min_width=7)),
-        TimeRemainingColumn(table_column=Column(min_width=7)),
-        TextColumn("{task.fields[note]}"),
-    )
-    return Progress(*columns, console=Console(stderr=True))
+from nonlocalnet.system.progress import progress_bars
 
 
 class StepProgress(pl.Callback):
@@ -42,8 +28,8 @@ class StepProgress(pl.Callback):
         """Draw the bar."""
         assert isinstance(pl_module, StepTask)
         if trainer.is_global_zero:
-            self._bar = progress_bar()
-            self._task = self._bar.add_task("train", total=self.steps, completed=pl_module.start_step, note="")
+            self._bar = progress_bars()
+            self._task = self._bar.add_task("train", total=self.steps, completed=pl_module.start_step)
             self._bar.start()
 
     @override

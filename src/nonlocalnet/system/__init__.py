@@ -1,1 +1,8 @@
-"""What every room needs and no room is about: processes and their end, whole files, progress, errors."""
+"""What every room needs and no room is about.
+
+- `processes`: work in several processes, which end with the one that started them;
+- `files`: files and folders that are written whole or not at all;
+- `progress`: bars on standard error;
+- `meta`: a network's shapes without its values;
+- `errors`: why a run stops.
+"""

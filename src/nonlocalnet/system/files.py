@@ -1,20 +1,50 @@
-"""The output folder of a run, and writing that leaves either the old file or the whole new one.
-
-out/
-    recipe.json     the resolved recipe
-    last.ckpt       the newest checkpoint: where a run resumes
-    best.ckpt       the checkpoint with the highest validation top-1
-    metrics.csv     one row per logged step and per validation
-    tensorboard/    the same numbers for TensorBoard
-"""
+"""Files and folders that appear under their name only when they are whole."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError
+
+
+def partial_path(path: Path) -> Path:
+    """Where `whole_file` has a file written: beside it, with the same suffix.
+
+    The name is fixed: what a killed process left behind is overwritten by the next write, not collected.
+
+    >>> partial_path(Path("videos/a.mp4")).as_posix()
+    'videos/.a.partial.mp4'
+    """
+    return path.with_name(f".{path.stem}.partial{path.suffix}")
+
+
+@contextlib.contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """A path to write to; what is written there becomes `path` when the block ends, and goes where it fails.
+
+    A reader finds, whenever the process dies, what stood there before or the whole new file.
+
+    Args:
+        path: The file; its folder must exist.
+
+    Raises:
+        OSError: The file cannot be brought to the disk or to its place.
+    """
+    partial = partial_path(path)
+    try:
+        yield partial
+        with partial.open("rb+") as file:
+            os.fsync(file.fileno())
+        partial.replace(path)
+        _sync_folder(path.parent)
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
@@ -29,40 +59,47 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
     """
     if isinstance(content, str):
         content = content.encode()
-    # A fixed name: what a killed process left behind is overwritten by the next write, not collected.
-    partial = path.with_name(f".{path.name}.partial")
     try:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
+        with whole_file(path) as partial:
+            partial.write_bytes(content)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
         raise OutputError(f"cannot write {path}: {error.strerror or error}; what stood there is untouched") from error
 
 
-def prepare_output(out: Path, *, resume: bool) -> None:
-    """Make the output folder, refusing one that holds anything unless a run is resumed in it.
+@contextlib.contextmanager
+def whole_folder(target: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `target` when the block ends, and is removed where it fails.
+
+    Args:
+        target: A new or empty folder; the folders above it are made.
 
     Raises:
-        OutputError: If the folder cannot be made or written, or exists with content and `resume` is off.
+        ValueError: `target` is a file, or holds anything.
+        OSError: It cannot be made.
     """
+    if target.exists() and not target.is_dir():
+        raise ValueError(f"{target} exists and is not a folder; give another folder")
+    if target.is_dir() and any(target.iterdir()):
+        raise ValueError(f"{target} exists and is not empty; give a new or empty folder, or remove it first")
+    resolved = target.resolve()
+    resolved.parent.mkdir(parents=True, exist_ok=True)
+    # Beside the target, hence on the same file system: the move at the end copies nothing.
+    staging = Path(tempfile.mkdtemp(prefix=f".{resolved.name}.partial-", dir=resolved.parent))
     try:
-        out.mkdir(parents=True, exist_ok=True)
-        # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
-        occupied = next((path for path in out.iterdir() if path.name != "recipe.json"), None)
-    except OSError as error:
-        raise OutputError(f"cannot use output folder {out}: {error.strerror or error}") from error
-    if occupied is not None and not resume:
-        raise OutputError(
-            f"output folder {out} exists and is not empty (it holds {occupied.name}); "
-            "choose another folder; a training run in it goes on with --resume"
-        )
-    if not os.access(out, os.W_OK | os.X_OK):
-        raise OutputError(f"cannot use output folder {out}: it is not writable")
+        yield staging
+        staging.chmod(0o755)  # mkdtemp makes private folders
+        _move_into_place(staging, resolved)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def _move_into_place(staging: Path, target: Path) -> None:
+    if not target.exists():
+        staging.rename(target)
+        return
+    # An empty folder is kept, since it may be a mount point or somebody's working folder; the lists come last.
+    for entry in sorted(staging.iterdir(), key=lambda entry: (entry.is_file(), entry.name)):
+        entry.rename(target / entry.name)
 
 
 def _sync_folder(folder: Path) -> None:

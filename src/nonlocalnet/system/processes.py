@@ -1,87 +1,200 @@
-"""The same work on several processes of one machine, and how far they are together."""
+"""Work in several processes of one machine, which end with the process that started them, however it ended."""
 
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
-from collections.abc import Callable
-from concurrent.futures import FIRST_EXCEPTION, Future, ProcessPoolExecutor, wait
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.queues import SimpleQueue
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from nonlocalnet.system.errors import ProcessError
-from nonlocalnet.system.orphans import end_with_parent
 
-_SECONDS_BETWEEN_LOOKS = 0.2
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 T_co = TypeVar("T_co", covariant=True)
+
+_WAITING_EACH = 4  # items handed out beyond those in work, for each process
+_SECONDS_BETWEEN_LOOKS = 0.2
+
+
+def end_with_parent() -> None:
+    """End this process as soon as the one that started it by `multiprocessing` is gone, killed ones included.
+
+    A pool's worker waits for its next task for ever, and one that computes would compute for nobody.
+    """
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "called in a worker only"
+    threading.Thread(target=_watch, args=(parent.sentinel,), daemon=True).start()
+
+
+def _watch(sentinel: int) -> None:
+    wait([sentinel])
+    # At once: no clean-up makes sense any more, and other threads may hang on pipes that nobody reads.
+    os._exit(1)
+
+
+def choose_workers(workers: int | None) -> int:
+    """The number of processes: as many as this one may use cores, where it is not given.
+
+    Raises:
+        ValueError: It is less than 1.
+    """
+    if workers is None:
+        return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if workers < 1:
+        raise ValueError(f"workers must be at least 1, got {workers}")
+    return workers
+
+
+class Done(NamedTuple, Generic[Result]):
+    """One finished item.
+
+    Attributes:
+        position: Its place among the items.
+        result: What the function returned; None where the process died of it.
+    """
+
+    position: int
+    result: Result | None
+
+
+def run_each(function: Callable[[Item], Result], items: Sequence[Item], *, workers: int) -> Iterator[Done[Result]]:
+    """Work on many items, of which one that crashes its process ends no other. Yields results as they come.
+
+    Args:
+        function: A module's function; its errors are raised here.
+        items: What it is called with, one by one.
+        workers: Processes. One worker is this process itself.
+    """
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from (Done(position, function(item)) for position, item in enumerate(items))
+        return
+    module = function.__module__
+    waiting = deque(range(len(items)))
+    while waiting:
+        died_with: list[int] = []
+        with _make_pool(workers, module) as pool:
+            running: dict[Future[Result], int] = {}
+            try:
+                while waiting or running:
+                    while waiting and len(running) < workers * (1 + _WAITING_EACH):
+                        position = waiting.popleft()
+                        running[pool.submit(function, items[position])] = position
+                    finished, _ = wait_for_futures(running, return_when=FIRST_COMPLETED)
+                    for future in finished:
+                        result = future.result()
+                        yield Done(running.pop(future), result)
+            except BrokenProcessPool:
+                died_with = sorted(running.values())
+        # Which of them it was is not known, so each is tried in a process of its own.
+        for position in died_with:
+            with _make_pool(1, module) as pool:
+                try:
+                    yield Done(position, pool.submit(function, items[position]).result())
+                except BrokenProcessPool:
+                    yield Done(position, None)
 
 
 class Work(Protocol[T_co]):
-    """What a process does; it must be importable or picklable, and so must what it returns."""
+    """What `run_in_processes` divides; it must be importable or picklable, and so must what it returns."""
 
     def __call__(self, rank: int, *, on_item: Callable[[], object]) -> T_co:
-        """Do the share of process `rank`; call `on_item` after each item."""
+        """Do share number `rank` of the work; call `on_item` after each item."""
         ...
 
 
-def run_in_processes(work: Work[T_co], *, processes: int, on_item: Callable[[], object]) -> list[T_co]:
-    """Start fresh processes, one share of the work each.
+def run_in_processes(
+    work: Work[T_co],
+    *,
+    shares: int,
+    processes: int,
+    on_item: Callable[[int], object],
+    advice: str = "fewer processes take less",
+) -> list[T_co]:
+    """Divide work into shares, and do several of them at once.
 
     Args:
-        work: Called once in each process.
-        processes: How many, at least 1.
-        on_item: Called here for every item that is done in any of them.
+        work: Called once for each share.
+        shares: How many, at least 1.
+        processes: Processes at once; there are no more than shares.
+        on_item: Called here for every item that is done, with the number of its share.
+        advice: What the error says of a process that died for want of memory.
 
     Returns:
-        What each process returned, in order of rank.
+        What each share returned, in order.
 
     Raises:
         ProcessError: If a process died.
-        Exception: What the first failing process raised; the others are not waited for.
+        Exception: What the first failing share raised; the others are not waited for.
     """
-    context = _context(work)
+    processes = min(processes, shares)
+    context = _context(type(work).__module__)
     done: SimpleQueue[int] = context.SimpleQueue()
-    with ProcessPoolExecutor(processes, mp_context=context, initializer=_keep, initargs=(done,)) as pool:
-        futures = [pool.submit(_run, work, rank) for rank in range(processes)]
+    with _make_pool(processes, type(work).__module__, begin=_keep, begin_with=(done,)) as pool:
+        futures = [pool.submit(_run, work, rank) for rank in range(shares)]
         try:
             _follow(futures, done, on_item)
             return [future.result() for future in futures]
         except BrokenProcessPool as error:
-            raise ProcessError(
-                f"one of {processes} processes died, perhaps for want of memory; fewer processes, or smaller "
-                "data.test_batch_views, take less"
-            ) from error
+            raise ProcessError(f"one of {processes} processes died, perhaps for want of memory; {advice}") from error
         except BaseException:
             for process in list(pool._processes.values()):
                 process.terminate()
             raise
 
 
-def _context(work: object) -> BaseContext:
-    """Processes that share no threads or CUDA state with this one.
+def _make_pool(
+    workers: int, module: str, *, begin: Callable[..., None] | None = None, begin_with: tuple[Any, ...] = ()
+) -> ProcessPoolExecutor:
+    """A pool of fresh processes that end with this one.
 
-    On Linux they are forked from one that has only imported the work's module: importing PyTorch takes seconds.
+    Args:
+        workers: How many.
+        module: Where their work is defined.
+        begin: What each does first.
+        begin_with: Its arguments.
+    """
+    return ProcessPoolExecutor(workers, mp_context=_context(module), initializer=_begin, initargs=(begin, begin_with))
+
+
+def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    end_with_parent()
+    if begin is not None:
+        begin(*arguments)
+
+
+def _context(module: str) -> BaseContext:
+    """Processes that share no threads, locks or CUDA state with this one: torch and FFmpeg have threads here.
+
+    On Linux they are forked from one that has only imported this module and the work's, which takes seconds.
     """
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([type(work).__module__])
+    context.set_forkserver_preload([__name__, module])
     return context
 
 
-def _follow(futures: list[Future[Any]], done: SimpleQueue[int], on_item: Callable[[], object]) -> None:
-    """Count items until every process is done or one has failed."""
+def _follow(futures: list[Future[Any]], done: SimpleQueue[int], on_item: Callable[[int], object]) -> None:
+    """Count items until every share is done or one has failed."""
     finished = False
     while not finished:
         failed = [future for future in futures if future.done() and future.exception() is not None]
         finished = bool(failed) or all(future.done() for future in futures)
         while not done.empty():
-            done.get()
-            on_item()
+            on_item(done.get())
         if not finished:
-            wait(futures, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
+            wait_for_futures(futures, timeout=_SECONDS_BETWEEN_LOOKS, return_when=FIRST_EXCEPTION)
 
 
 # The queue of this process, where it was started by `run_in_processes`.
@@ -91,7 +204,6 @@ _done: SimpleQueue[int] | None = None
 def _keep(done: SimpleQueue[int]) -> None:
     global _done
     _done = done
-    end_with_parent()
 
 
 def _run(work: Work[T_co], rank: int) -> T_co:

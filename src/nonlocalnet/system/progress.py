@@ -1,4 +1,4 @@
-"""A progress bar on stderr, so that stdout holds results alone."""
+"""Progress bars on standard error, so that standard output holds results alone."""
 
 from __future__ import annotations
 
@@ -6,14 +6,41 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Column
+from rich.text import Text
+
+
+def progress_bars(*, transient: bool = False) -> Progress:
+    """A display of bars, one a task: its label, count and times, and what its field `note` says.
+
+    Args:
+        transient: Whether the bars go when the display stops.
+    """
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(table_column=Column(min_width=7)),
+        TimeRemainingColumn(table_column=Column(min_width=7)),
+        _NoteColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=transient)
 
 
 @contextmanager
 def counted(what: str, total: int) -> Iterator[Callable[[], None]]:
     """Show `what` with a bar that moves by one of `total` at each call of the function yielded."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    progress = Progress(*columns, console=Console(stderr=True), transient=True)
+    progress = progress_bars(transient=True)
     task = progress.add_task(what, total=total)
 
     def advance() -> None:
@@ -26,3 +53,8 @@ def counted(what: str, total: int) -> Iterator[Callable[[], None]]:
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+class _NoteColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(str(task.fields.get("note", "")))

@@ -28,7 +28,8 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageDraw
 
-from nonlocalnet.data.generated.videos import appearing_at_once, check_empty, check_range
+from nonlocalnet.data.generated.videos import check_range
+from nonlocalnet.system.files import whole_folder
 
 FAR_CUE_SIZE = (96, 256)
 FAR_KEYPOINT_SIZE = (96, 320)
@@ -116,8 +117,7 @@ def _write(
 ) -> Path:
     for name, value, low in (("num_train", counts[0], 1), ("num_val", counts[1], 1), ("seed", seed, 0)):
         check_range(name, value, low, None)
-    check_empty(target)
-    with appearing_at_once(target) as staging:
+    with whole_folder(target) as staging:
         (staging / "annotations").mkdir()
         for number, (split, count) in enumerate(zip(_SPLITS, counts, strict=True)):
             (staging / split).mkdir()

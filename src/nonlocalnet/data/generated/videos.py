@@ -31,11 +31,8 @@ classes a blind guess scores 1 / C, a local network 50% and the relation 100%.
 import csv
 import itertools
 import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from fractions import Fraction
 from functools import partial
 from pathlib import Path
@@ -44,6 +41,8 @@ from typing import NamedTuple
 import av
 import numpy as np
 import numpy.typing as npt
+
+from nonlocalnet.system.files import whole_folder
 
 # Colours that stay apart after 4:2:0 chroma subsampling, none of them grey: white and black are the cue's.
 PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
@@ -221,9 +220,7 @@ def write_long_range_videos(
         if count
     }
     target = Path(directory)
-    check_empty(target)
-
-    with appearing_at_once(target) as staging:
+    with whole_folder(target) as staging:
         for split, scenes in drawn.items():
             for _ in _write_split(staging, split, scenes, draw, fps):
                 if on_video is not None:
@@ -231,21 +228,6 @@ def write_long_range_videos(
         names = "".join(f"{name}\n" for name, _ in PALETTE[:num_classes])
         (staging / "classes.txt").write_text(names, encoding="utf-8")
     return target
-
-
-@contextmanager
-def appearing_at_once(target: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` when complete, and is removed where it is not."""
-    resolved = target.resolve()
-    resolved.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, hence on the same file system: the move at the end copies nothing.
-    staging = Path(tempfile.mkdtemp(prefix=f".{resolved.name}.partial-", dir=resolved.parent))
-    try:
-        yield staging
-        staging.chmod(0o755)  # mkdtemp makes private folders
-        _move_into_place(staging, resolved)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
 
 
 def _write_split(
@@ -275,14 +257,6 @@ def _check_even(name: str, side: int) -> None:
         raise ValueError(f"{name} must be even for H.264 4:2:0, got {side}; use {side + 1}")
 
 
-def check_empty(target: Path) -> None:
-    """Refuse a folder that holds anything, and a file in its place."""
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target} exists and is not a folder; give another folder")
-    if target.is_dir() and any(target.iterdir()):
-        raise ValueError(f"{target} exists and is not empty; give a new or empty folder, or remove it first")
-
-
 def _encode(path: Path, frames: npt.NDArray[np.uint8], fps: int) -> None:
     with av.open(str(path), "w") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps))
@@ -294,12 +268,3 @@ def _encode(path: Path, frames: npt.NDArray[np.uint8], fps: int) -> None:
             yuv = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p", threads=1)
             container.mux(stream.encode(yuv))
         container.mux(stream.encode())
-
-
-def _move_into_place(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.rename(target)
-        return
-    # An empty folder is kept, since it may be a mount point or somebody's working folder; the lists come last.
-    for entry in sorted(staging.iterdir(), key=lambda entry: (entry.is_file(), entry.name)):
-        entry.rename(target / entry.name)

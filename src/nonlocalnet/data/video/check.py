@@ -12,7 +12,7 @@ from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.annotations.text import read_lines
 from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.data.video.sources import open_source
-from nonlocalnet.system.workers import choose_workers, run_each
+from nonlocalnet.system.processes import choose_workers, run_each
 
 State = Literal["readable", "missing", "broken"]
 

@@ -17,7 +17,8 @@ from typing import NamedTuple
 from nonlocalnet.data.annotations import VIDEO_SUFFIXES
 from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.data.video.reencode import EncodeSettings, reencode
-from nonlocalnet.system.workers import choose_workers, run_each
+from nonlocalnet.system.files import partial_path, whole_file
+from nonlocalnet.system.processes import choose_workers, run_each
 
 SETTINGS_FILE = "prepared.json"
 
@@ -118,15 +119,11 @@ def prepare_videos(
 def _prepare(job: _Job) -> str:
     """Write one copy; returns why the video is broken, or ""."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
-    # A fixed name: what a killed run left behind is overwritten by the next, not collected.
-    partial = job.target.with_name(f".{job.target.stem}.partial.mp4")
     try:
-        reencode(job.source, partial, settings=job.settings)
-        partial.replace(job.target)
+        with whole_file(job.target) as partial:
+            reencode(job.source, partial, settings=job.settings)
     except (VideoError, FileNotFoundError) as error:
         return str(error)
-    finally:
-        partial.unlink(missing_ok=True)
     return ""
 
 
@@ -145,11 +142,10 @@ def _claim(out: Path, settings: EncodeSettings) -> None:
                 "give the same, or another folder"
             )
         return
-    if any(not path.name.startswith(f".{SETTINGS_FILE}") for path in out.iterdir()):
+    if any(path != partial_path(marker) for path in out.iterdir()):  # that is left by a run killed as it began
         raise ValueError(f"{out} exists and is not empty; give a new or empty folder, or one that prepare has begun")
-    partial = out / f".{SETTINGS_FILE}.partial"
-    partial.write_text(asked, encoding="utf-8")
-    partial.replace(marker)
+    with whole_file(marker) as partial:
+        partial.write_text(asked, encoding="utf-8")
 
 
 def _files(folder: Path) -> Iterator[Path]:
@@ -165,6 +161,5 @@ def _is_newer(target: Path, source: Path) -> bool:
 def _copy(source: Path, target: Path) -> None:
     if not _is_newer(target, source):
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial = target.with_name(f".{target.name}.partial")
-        shutil.copyfile(source, partial)
-        partial.replace(target)
+        with whole_file(target) as partial:
+            shutil.copyfile(source, partial)

@@ -13,7 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.models.video.summary import meta_copy
+from nonlocalnet.system.meta import meta_copy
 
 # torchvision pads a batch to a multiple of this.
 _DIVISIBLE = 32

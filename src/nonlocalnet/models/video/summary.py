@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,6 +11,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from nonlocalnet.models.video.trunk import VideoTrunk
+from nonlocalnet.system.meta import meta_copy
 
 
 @dataclass(frozen=True)
@@ -142,16 +142,6 @@ def _blocks(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     for name, child in model.named_children():
         if isinstance(child, nn.Sequential):
             yield from ((f"{name}.{part_name}", part) for part_name, part in child.named_children())
-
-
-def meta_copy(model: nn.Module) -> nn.Module:
-    """A copy whose tensors have shapes but no values; `deepcopy` finds them already copied in its memo."""
-    memo: dict[int, object] = {}
-    for parameter in model.parameters():
-        memo[id(parameter)] = nn.Parameter(torch.empty_like(parameter, device="meta"), requires_grad=False)
-    for buffer in model.buffers():
-        memo[id(buffer)] = torch.empty_like(buffer, device="meta")
-    return copy.deepcopy(model, memo)
 
 
 def _num_params(module: nn.Module) -> int:

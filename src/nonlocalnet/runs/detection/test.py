@@ -19,6 +19,7 @@ from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
 from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process
 from nonlocalnet.models.detection.card import DetectionCard
@@ -36,7 +37,7 @@ from nonlocalnet.runs.detection.network import (
 from nonlocalnet.runs.detection.report import write_detection_report
 from nonlocalnet.runs.detection.task import DetectionRecord, EvaluationSet
 from nonlocalnet.runs.detection.train import test_detector, train_detector
-from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -138,7 +139,7 @@ def train_detection_recipe(
 
     Args:
         recipe: The run.
-        out: Folder for its files (`nonlocalnet.system.files` lists them); new or empty, unless resumed.
+        out: Folder for its files (`nonlocalnet.engine.output` lists them); new or empty, unless resumed.
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the detector: a detector's, or a 2-D ResNet's for its trunk.
         progress: Show a progress bar on standard error.

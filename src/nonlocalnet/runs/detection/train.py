@@ -16,7 +16,6 @@ from typing_extensions import override
 
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.step_progress import progress_bar
 from nonlocalnet.engine.train import (
     MakeTrainLoader,
     MakeValLoader,
@@ -29,6 +28,7 @@ from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
 from nonlocalnet.runs.detection.task import DetectionRecord, DetectionTask, EvaluationSet
+from nonlocalnet.system.progress import progress_bars
 
 log = logging.getLogger(__name__)
 
@@ -184,9 +184,9 @@ class _ImageProgress(pl.Callback):
     @override
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if trainer.is_global_zero:
-            self._bar = progress_bar()
+            self._bar = progress_bars()
             total = sum(int(batches) for batches in trainer.num_val_batches)
-            self._task = self._bar.add_task("test", total=total, note="")
+            self._task = self._bar.add_task("test", total=total)
             self._bar.start()
 
     @override

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 import torch
 
-from nonlocalnet.engine.step_progress import progress_bar
 from nonlocalnet.runs.video.inference import Scorer, views_at_once
 from nonlocalnet.system.errors import NonFiniteError
+from nonlocalnet.system.progress import progress_bars
 
 Pooling = Literal["mean", "max"]
 
@@ -93,9 +93,9 @@ def score_videos(
             network.to(device)
             network.eval()
     results = []
-    bar = progress_bar()
+    bar = progress_bars()
     with bar if progress else _Silent(), torch.inference_mode():
-        task = bar.add_task(describe, total=total, note="")
+        task = bar.add_task(describe, total=total)
         for item in loader:
             result = _score_video(item, partial_score=lambda views: score(model, views), classes=model.num_classes)
             if float32_model is not None and result.index in compared and not result.error:

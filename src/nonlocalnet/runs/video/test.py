@@ -21,7 +21,7 @@ from nonlocalnet.data.clips.sampling import ClipGeometry
 from nonlocalnet.data.clips.transforms import normalise
 from nonlocalnet.engine.config import ModelConfig, Recipe
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
-from nonlocalnet.engine.step_progress import progress_bar
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
@@ -31,8 +31,8 @@ from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_vide
 from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
 from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
 from nonlocalnet.runs.video.train import clip_geometry, load_videos, pins_memory
-from nonlocalnet.system.files import prepare_output
 from nonlocalnet.system.processes import run_in_processes
+from nonlocalnet.system.progress import progress_bars
 
 log = logging.getLogger(__name__)
 
@@ -206,14 +206,20 @@ def build_test_videos(recipe: Recipe, videos: VideoList, *, clip: ClipGeometry |
 
 def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:
     processes = share.recipe.trainer.devices
-    bar = progress_bar()
+    bar = progress_bars()
     bar.disable = not progress
     with bar:
-        task = bar.add_task("test", total=len(share.videos.entries), note="")
+        task = bar.add_task("test", total=len(share.videos.entries))
         on_item = partial(bar.advance, task)
         if processes == 1:
             return share.score(model, 0, processes=1, on_item=on_item)
-        parts = run_in_processes(share, processes=processes, on_item=on_item)
+        parts = run_in_processes(
+            share,
+            shares=processes,
+            processes=processes,
+            on_item=lambda _rank: on_item(),
+            advice="fewer processes, or smaller data.test_batch_views, take less",
+        )
     return sorted((result for part in parts for result in _unpack(part)), key=lambda result: result.index)
 
 

@@ -22,13 +22,14 @@ from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
 from nonlocalnet.data.clips.transforms import normalise
 from nonlocalnet.engine.config import Recipe, require_equal_shares
 from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, make_loader, spread_evenly
+from nonlocalnet.engine.output import prepare_output
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.train import TrainResult, choose_device, is_first_process, train, training_device
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.initialise import initialise
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
-from nonlocalnet.system.files import prepare_output, write_atomically
+from nonlocalnet.system.files import write_atomically
 
 log = logging.getLogger(__name__)
 
@@ -211,7 +212,7 @@ def train_recipe(
 
     Args:
         recipe: The run.
-        out: Folder for its files (`nonlocalnet.system.files` lists them); new or empty, unless resumed.
+        out: Folder for its files (`nonlocalnet.engine.output` lists them); new or empty, unless resumed.
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the network.
         init_inflation: How the kernels of a 2-D ResNet in `init` become kernels over time.

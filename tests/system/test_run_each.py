@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from nonlocalnet.system.workers import Done, choose_workers, run_each
+from nonlocalnet.system.processes import Done, choose_workers, run_each
 
 
 @pytest.mark.parametrize("workers", [1, 2])

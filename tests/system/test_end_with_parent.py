@@ -16,7 +16,7 @@ def runs(pid: int) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-@pytest.mark.parametrize("kind", ["process", "loader"])
+@pytest.mark.parametrize("kind", ["process", "loader", "pool"])
 @pytest.mark.parametrize("watched", [True, False])
 def test_a_worker_ends_with_its_killed_parent(watched: bool, kind: str) -> None:
     script = Path(__file__).with_name("parent_of_worker.py")
