@@ -23,17 +23,18 @@ from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.optim import freeze
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.models import VideoResNet
-from nonlocalnet.recipes import recipe
-from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.recipes import video_recipe
+from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.network import build_model, parts_of
 
 
 def build(name: str, *, quick: bool) -> tuple[VideoResNet, tuple[int, ...]]:
     """The network as it trains, and the shape of one clip."""
-    case = recipe(name)
+    case = video_recipe(name)
     if quick:
         case = replace(case, model=replace(case.model, width=8, crop=64))
     model = build_model(case).train()
-    for norm in freeze(model, case.optim):
+    for norm in freeze(model, case.optim, parts_of(model)):
         norm.eval()
     return model, (1, 3, clip_geometry(case).frames, case.model.crop, case.model.crop)
 

@@ -29,13 +29,13 @@ from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.sampling import evenly_spaced_clips
 from nonlocalnet.data.clips.transforms import cut_views, normalise
 from nonlocalnet.data.video.reader import count_frames, read_frames
-from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet
-from nonlocalnet.recipes import recipe
+from nonlocalnet.recipes import video_recipe
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.data import build_test_videos, clip_geometry
 from nonlocalnet.runs.video.inference import Inference, InferenceModel, for_inference, views_at_once
-from nonlocalnet.runs.video.test import build_test_videos
-from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.runs.video.network import build_model
 
 # What is tried, in order; the first is the plain way.
 WAYS: dict[str, Inference] = {
@@ -48,7 +48,7 @@ WAYS: dict[str, Inference] = {
 }
 
 
-def plain(path: Path, case: Recipe, model: VideoResNet, device: torch.device) -> torch.Tensor:
+def plain(path: Path, case: VideoRecipe, model: VideoResNet, device: torch.device) -> torch.Tensor:
     """Every view for itself: decode, crop, network."""
     clips = evenly_spaced_clips(count_frames(path), clip_geometry(case), num_clips=case.data.test_clips)
     scores = []
@@ -60,14 +60,14 @@ def plain(path: Path, case: Recipe, model: VideoResNet, device: torch.device) ->
     return torch.cat(scores).mean(dim=0)
 
 
-def once(path: Path, case: Recipe, model: InferenceModel, device: torch.device) -> torch.Tensor:
+def once(path: Path, case: VideoRecipe, model: InferenceModel, device: torch.device) -> torch.Tensor:
     """All views of one decoding, in batches."""
     views = build_test_videos(case, VideoList((VideoEntry(path, 0),), None, "benchmark"))[0]["views"]
     batches = views.split(case.data.test_batch_views or views_at_once(device))
     return torch.cat([model.scores(normalise(batch.to(device))) for batch in batches]).mean(dim=0)
 
 
-def decoding(path: Path, case: Recipe) -> tuple[float, float]:
+def decoding(path: Path, case: VideoRecipe) -> tuple[float, float]:
     """Seconds to have the views of the video: decoded once for all, and once a view."""
     seconds_once = seconds(lambda: build_test_videos(case, VideoList((VideoEntry(path, 0),), None, ""))[0], repeats=2)
     clips = evenly_spaced_clips(count_frames(path), clip_geometry(case), num_clips=case.data.test_clips)
@@ -102,7 +102,7 @@ def lively(model: VideoResNet) -> VideoResNet:
     return model.eval()
 
 
-def compare(path: Path, case: Recipe, console: Console, *, repeats: int, bf16: bool, compiled: bool) -> None:
+def compare(path: Path, case: VideoRecipe, console: Console, *, repeats: int, bf16: bool, compiled: bool) -> None:
     """Print the table of one video."""
     device = choose_device("auto")
     model = lively(build_model(case)).to(device)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--bf16", action="store_true", help="bfloat16 even where the processor only emulates it")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
-    case = recipe(options.network)
+    case = video_recipe(options.network)
     data = replace(case.data, test_crops="three", test_short_side=256, test_crop=256)
     if options.quick:
         case = replace(case, model=replace(case.model, width=8))

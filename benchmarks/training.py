@@ -25,14 +25,15 @@ from rich.console import Console
 from rich.table import Table
 from torch.nn import functional as F
 
-from nonlocalnet.engine.adapt import adapt_network
-from nonlocalnet.engine.config import Recipe, TrainerConfig
+from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.optim import build_optimizer, freeze
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import summarise
-from nonlocalnet.recipes import recipe
-from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.recipes import video_recipe
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.network import adapt_network, build_model, parts_of
 
 NETWORKS = ("c2d_r50", "nl_c2d_r50_5block", "nl_i3d_r50_5block")
 WAYS = {
@@ -51,11 +52,13 @@ class Cost:
     peak_gib: float
 
 
-def prepare_step(case: Recipe, trainer: TrainerConfig, *, batch: int, device: torch.device) -> Callable[[], object]:
+def prepare_step(
+    case: VideoRecipe, trainer: TrainerConfig, *, batch: int, device: torch.device
+) -> Callable[[], object]:
     """A whole step: forward, backward, optimiser, on clips that are on the device already."""
     model = build_model(case).to(device)
-    frozen = freeze(model, case.optim)
-    optimizer = build_optimizer(model, case.optim)
+    frozen = freeze(model, case.optim, parts_of(model))
+    optimizer = build_optimizer(model, case.optim, parts_of(model))
     adapt_network(model.train(), trainer)
     for norm in frozen:
         norm.eval()
@@ -108,13 +111,13 @@ def matrix_peak(dtype: torch.dtype, *, device: torch.device) -> float:
     return 2 * size**3 / min(times)
 
 
-def compare(case: Recipe, options: argparse.Namespace, console: Console, *, device: torch.device) -> None:
+def compare(case: VideoRecipe, options: argparse.Namespace, console: Console, *, device: torch.device) -> None:
     """Print the table of one network."""
     crop, frames = case.model.crop, clip_geometry(case).frames
     with torch.device("meta"):
         model = build_model(case)
     flops = summarise(model, (1, 3, frames, crop, crop)).flops
-    for norm in freeze(model, case.optim):
+    for norm in freeze(model, case.optim, parts_of(model)):
         norm.eval()
     estimate = estimate_memory(model, (options.batch, 3, frames, crop, crop), recompute=options.recompute)
     title = f"{case.name}, {options.batch} clips of {frames}x{crop}x{crop}, {_device_name(device)}"
@@ -169,7 +172,7 @@ def main() -> None:
         options.batch, options.seconds = min(options.batch, 2), 0.1
         options.ways = [way for way in options.ways if not WAYS[way].compile]
     for name in options.networks or NETWORKS:
-        case = recipe(name)
+        case = video_recipe(name)
         if options.quick:
             model = replace(case.model, width=8, crop=64)
             case = replace(

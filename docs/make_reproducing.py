@@ -10,11 +10,12 @@ from pathlib import Path
 
 import torch
 
-from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.optim import freeze
-from nonlocalnet.recipes import RECIPES
-from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.recipes import VIDEO_RECIPES
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.network import build_model, parts_of
 
 PAGE = Path(__file__).with_name("reproducing.md")
 
@@ -82,18 +83,18 @@ recomputation. Results are top-1 / top-5 in percent.
 """
 
 
-def gpus(recipe: Recipe) -> int:
+def gpus(recipe: VideoRecipe) -> int:
     """On how many GPUs the paper or the release trained."""
     return 4 if recipe.name.endswith("4gpu") else 8
 
 
-def needs(recipe: Recipe) -> str:
+def needs(recipe: VideoRecipe) -> str:
     """Clips on each GPU and estimated GiB, plain and with everything that saves memory."""
     clips = recipe.optim.batch_size // gpus(recipe)
     crop = recipe.data.crop or recipe.model.crop
     with torch.device("meta"):
         model = build_model(recipe)
-    for norm in freeze(model, recipe.optim):
+    for norm in freeze(model, recipe.optim, parts_of(model)):
         norm.eval()
     shape = (clips, 3, clip_geometry(recipe).frames, crop, crop)
     sizes = [
@@ -103,7 +104,7 @@ def needs(recipe: Recipe) -> str:
     return f"{clips} clip{'s' * (clips > 1)}: {sizes[0]:.1f}, {sizes[1]:.1f}"
 
 
-def page(memory: Callable[[Recipe], str]) -> str:
+def page(memory: Callable[[VideoRecipe], str]) -> str:
     """The page.
 
     Args:
@@ -111,15 +112,15 @@ def page(memory: Callable[[Recipe], str]) -> str:
     """
     parts = [HEAD]
     for table, title in TITLES.items():
-        rows = [recipe for recipe in RECIPES if table in recipe.tables]
+        rows = [recipe for recipe in VIDEO_RECIPES if table in recipe.tables]
         parts.append(f"\n### {title}\n\n{_table(rows, memory)}")
-    released = [recipe for recipe in RECIPES if recipe.name.startswith("release_")]
+    released = [recipe for recipe in VIDEO_RECIPES if recipe.name.startswith("release_")]
     parts.append(
         "\n### The released models\n\nNot rows of the paper: facebookresearch/video-nonlocal-net (CC-BY-NC 4.0) "
         "re-implements its experiments, and adds clips and schedules. Their recipes test on 10 x 3 views.\n\n"
         + _table(released, memory)
     )
-    controls = [recipe for recipe in RECIPES if recipe.name.endswith("residual")]
+    controls = [recipe for recipe in VIDEO_RECIPES if recipe.name.endswith("residual")]
     parts.append(
         "\n### The control of Section 5.1\n\nStandard residual blocks in place of non-local ones; the paper says that "
         "they do not help, and prints no number.\n\n" + _table(controls, memory)
@@ -127,7 +128,7 @@ def page(memory: Callable[[Recipe], str]) -> str:
     return "".join(parts)
 
 
-def _table(recipes: Sequence[Recipe], memory: Callable[[Recipe], str]) -> str:
+def _table(recipes: Sequence[VideoRecipe], memory: Callable[[VideoRecipe], str]) -> str:
     lines = ["| row | command | --init | published | each GPU | trained here |", "|---|---|---|---|---|---|"]
     for recipe in recipes:
         published = " / ".join(f"{value:.1f}" for value in recipe.published.values()) or "-"
@@ -137,5 +138,5 @@ def _table(recipes: Sequence[Recipe], memory: Callable[[Recipe], str]) -> str:
 
 
 if __name__ == "__main__":
-    cells = {recipe.name: needs(recipe) for recipe in RECIPES if recipe.starts_from}
+    cells = {recipe.name: needs(recipe) for recipe in VIDEO_RECIPES if recipe.starts_from}
     PAGE.write_text(page(lambda recipe: cells[recipe.name]))

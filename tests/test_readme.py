@@ -7,7 +7,7 @@ import pytest
 
 from formats.originals import caffe2
 from nonlocalnet.commands.main import COMMANDS
-from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
+from nonlocalnet.recipes import RECIPES
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -28,7 +28,7 @@ def test_commands_and_recipes_exist():
         command, *arguments = line.split()
         assert command in COMMANDS
         if command in ("train", "test"):
-            assert arguments[0] in {recipe.name for recipe in (*RECIPES, *DETECTION_RECIPES)}
+            assert arguments[0] in {recipe.name for recipe in RECIPES}
 
 
 def test_links_lead_somewhere():

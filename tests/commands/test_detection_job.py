@@ -12,7 +12,7 @@ from nonlocalnet.data.generated.images import write_far_cue_images, write_far_ke
 
 TINY = [
     *("--schedule.steps", "2", "--schedule.milestones", "[]", "--optim.batch_size", "2", "--trainer.val_every", "1"),
-    *("--data.min_sizes", "[48,64]", "--device", "cpu", "--model.box_score_thresh", "0.0"),
+    *("--optim.lr", "0.005", "--data.min_sizes", "[48,64]", "--device", "cpu", "--model.box_score_thresh", "0.0"),
 ]
 
 

@@ -3,13 +3,13 @@
 import json
 
 from nonlocalnet.commands.main import main
-from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
+from nonlocalnet.recipes import RECIPES, VIDEO_RECIPES
 
 
 def test_recipes_json_holds_every_recipe(capsys):
     assert main(["recipes", "--json"]) == 0
     rows = json.loads(capsys.readouterr().out)
-    assert [row["name"] for row in rows] == [recipe.name for recipe in (*RECIPES, *DETECTION_RECIPES)]
+    assert [row["name"] for row in rows] == [recipe.name for recipe in RECIPES]
     assert {frozenset(row) for row in rows} == {frozenset({"name", "tables", "row", "published"})}
     five_blocks = next(row for row in rows if row["name"] == "nl_c2d_r50_5block")
     assert "2c" in five_blocks["tables"]
@@ -20,7 +20,7 @@ def test_recipes_json_holds_every_recipe(capsys):
 def test_recipes_table_names_every_recipe_whole(capsys):
     assert main(["recipes"]) == 0
     out = capsys.readouterr().out
-    assert all(recipe.name in out for recipe in (*RECIPES, *DETECTION_RECIPES))
+    assert all(recipe.name in out for recipe in RECIPES)
 
 
 def first_cells(out, *names):
@@ -32,7 +32,7 @@ def test_one_table_holds_the_papers_rows_in_order(capsys):
     assert main(["recipes", "--table", "2e"]) == 0
     out = capsys.readouterr().out
     names = ["c2d_r101", "i3d_r101_3x3x3", "i3d_r101", "nl_c2d_r101_5block"]
-    assert [words[0] for words in first_cells(out, *(recipe.name for recipe in RECIPES))] == names
+    assert [words[0] for words in first_cells(out, *(recipe.name for recipe in VIDEO_RECIPES))] == names
     assert first_cells(out, "i3d_r101_3x3x3")[0][-3:] == ["74.1", "/", "91.2"]
     assert main(["recipes", "--table", "4"]) == 0
     assert first_cells(capsys.readouterr().out, "charades_i3d_r101")[0][-3:] == ["35.5", "/", "37.2"]
@@ -81,3 +81,19 @@ def test_inspect_takes_a_recipe_and_its_overridden_fields(capsys):
     assert "res4.0_nonlocal" in out
     assert "res3.1_nonlocal" not in out
     assert "4x32x40" in out
+
+
+def test_inspect_takes_its_target_in_any_position(capsys):
+    assert main(["inspect", "--input", "4x32x40", "--keys", "longrange_nl_c2d"]) == 0
+    assert "4x32x40" in capsys.readouterr().out
+
+
+def test_inspect_shows_what_a_detector_costs(capsys):
+    assert main(["inspect", "coco_mask_r50_nl"]) == 0
+    shown = capsys.readouterr().out
+    assert "multiply-adds of one 800 x 1333 image" in shown
+    assert "blocks: 3.7% more computation" in shown
+    assert main(["inspect", "maskrcnn_slim_fpn", "--input", "96x128", "--model.nonlocal_backbone", "true"]) == 0
+    shown = capsys.readouterr().out
+    assert "multiply-adds of one 96 x 128 image" in shown
+    assert "blocks: " in shown

@@ -3,11 +3,16 @@
 import dataclasses
 import logging
 
+from nonlocalnet.commands import train
 from nonlocalnet.commands.main import main
-from nonlocalnet.commands.train import resolve
 from nonlocalnet.recipes import recipe
 
 SMALL = ["--model.width", "4", "--device", "cpu"]
+
+
+def resolve(argv):
+    resolved = train.resolve(argv)
+    return resolved.parsed, resolved.recipe
 
 
 def test_a_dry_run_shows_everything_and_writes_nothing(capsys, monkeypatch, tmp_path):
@@ -74,3 +79,31 @@ def test_an_unknown_recipe_has_one_line(capsys):
     err = capsys.readouterr().err
     assert "did you mean longrange_nl_c2d" in err
     assert err.count("\n") == 1
+
+
+def test_the_recipes_name_may_stand_anywhere():
+    _, first = resolve(["longrange_nl_c2d", "--batch-size", "8", "--resume"])
+    for argv in (
+        ["--batch-size", "8", "--resume", "longrange_nl_c2d"],
+        ["--resume", "longrange_nl_c2d", "--batch-size=8"],
+        ["--out", "c2d_r50", "longrange_nl_c2d", "--optim.batch_size", "8"],
+    ):
+        assert resolve(argv)[1] == first
+
+
+def test_detectors_follow_the_same_rule():
+    _, scaled = resolve(["coco_mask_r50", "--optim.batch_size", "4"])
+    assert (scaled.optim.lr, scaled.schedule.steps, scaled.schedule.milestones) == (0.005, 360_000, (240_000, 320_000))
+    assert scaled.schedule.warmup_steps == 2_000
+    _, given = resolve(["coco_mask_r50", "--batch-size", "4", "--schedule.warmup_steps", "500", "--optim.lr", "0.02"])
+    assert (given.optim.lr, given.schedule.steps, given.schedule.warmup_steps) == (0.02, 360_000, 500)
+
+
+def test_a_detectors_schedule_may_be_said_by_its_length(tmp_path):
+    config = tmp_path / "mine.yaml"
+    config.write_text("schedule:\n  length: 2x\n")
+    for options in (["--schedule.length", "2x"], ["--config", str(config)]):
+        _, twice = resolve(["coco_mask_r50", *options])
+        assert (twice.schedule.steps, twice.schedule.milestones) == (180_000, (120_000, 160_000))
+        _, scaled = resolve(["coco_mask_r50", *options, "--batch-size", "8", "--schedule.milestones", "[5]"])
+        assert (scaled.schedule.steps, scaled.schedule.milestones) == (360_000, (5,))

@@ -23,7 +23,7 @@ import torch.utils.tensorboard
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from engine.toy import toy_run
-from nonlocalnet.runs.video import train as assemble
+from nonlocalnet.runs.video import train as video
 from runs.video.tiny import tiny_recipe
 
 
@@ -38,7 +38,7 @@ def train_toy(out: Path) -> None:
 
 
 def train_recipe(out: Path) -> None:
-    assemble.train_recipe(tiny_recipe(out.parent / "videos", workers=1), out=out, resume=True, progress=False)
+    video.train_recipe(tiny_recipe(out.parent / "videos", workers=1), out=out, resume=True, progress=False)
 
 
 def in_child(run: Callable[[Path], None], out: Path) -> int:

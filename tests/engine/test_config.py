@@ -6,15 +6,8 @@ from typing import Any
 import jsonargparse
 import pytest
 
-from nonlocalnet.engine.config import (
-    DataConfig,
-    ModelConfig,
-    OptimConfig,
-    Recipe,
-    ScheduleConfig,
-    TrainerConfig,
-    require_equal_shares,
-)
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require_equal_shares
+from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
 SECTIONS = {
     "model": ModelConfig,
@@ -60,7 +53,7 @@ BAD = [
     ("trainer", {"seed": -1}, r"trainer\.seed must be in \[0, 2\*\*63\), got -1"),
     ("trainer", {"devices": 0}, r"trainer\.devices"),
     ("trainer", {"val_every": -1}, r"trainer\.val_every"),
-    ("trainer", {"limit_val_videos": 0}, r"trainer\.limit_val_videos"),
+    ("trainer", {"limit_val": 0}, r"trainer\.limit_val"),
 ]
 
 
@@ -73,10 +66,10 @@ def test_out_of_range_fields_are_refused_by_name(section: str, values: dict[str,
 def test_fields_that_do_not_go_together() -> None:
     with pytest.raises(ValueError, match=r"optim\.batch_size must be a multiple of .* = 12, got 64"):
         require_equal_shares(
-            Recipe("x", optim=OptimConfig(accumulate=3), trainer=TrainerConfig(devices=2, num_nodes=2))
+            VideoRecipe("x", optim=OptimConfig(accumulate=3), trainer=TrainerConfig(devices=2, num_nodes=2))
         )
     with pytest.raises(ValueError, match=r"data\.short_side_min must be at least the crop of 288, got 256"):
-        Recipe("x", model=ModelConfig(crop=288))
+        VideoRecipe("x", model=ModelConfig(crop=288))
 
 
 @pytest.mark.parametrize(
@@ -95,18 +88,18 @@ def test_fields_that_do_not_go_together() -> None:
 )
 def test_clips_too_small_for_the_network_are_refused(clip: Any, values: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
-        Recipe("x", model=ModelConfig(clip=clip), data=DataConfig(**values))
+        VideoRecipe("x", model=ModelConfig(clip=clip), data=DataConfig(**values))
 
 
 def test_the_smallest_clips_that_the_network_takes() -> None:
-    Recipe("x", data=DataConfig(clip_frames=7, crop=5, test_crop=5))
-    Recipe("x", data=DataConfig(test_crops="full", test_short_side=5, test_crop=1))
-    Recipe("x", model=ModelConfig(clip="8x8"), data=DataConfig(clip_frames=2))
-    Recipe("x", model=ModelConfig(variant="paper"), data=DataConfig(clip_frames=1))
+    VideoRecipe("x", data=DataConfig(clip_frames=7, crop=5, test_crop=5))
+    VideoRecipe("x", data=DataConfig(test_crops="full", test_short_side=5, test_crop=1))
+    VideoRecipe("x", model=ModelConfig(clip="8x8"), data=DataConfig(clip_frames=2))
+    VideoRecipe("x", model=ModelConfig(variant="paper"), data=DataConfig(clip_frames=1))
 
 
 def test_defaults_are_the_papers() -> None:
-    recipe = Recipe("x")
+    recipe = VideoRecipe("x")
     assert (recipe.optim.lr, recipe.optim.momentum, recipe.optim.weight_decay) == (0.01, 0.9, 1e-4)
     assert (recipe.optim.batch_size, recipe.schedule.steps) == (64, 400_000)
     assert (recipe.schedule.milestones, recipe.schedule.gamma) == ((150_000, 300_000), 0.1)

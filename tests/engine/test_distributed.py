@@ -13,7 +13,7 @@ import torch
 
 from engine.test_resume import assert_same_run
 from engine.two_processes import frozen_run
-from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.runs.video.counts import read_metrics
 
 
 def run_two_processes(out: Path, *, start_step: int) -> str:
@@ -35,7 +35,7 @@ def test_two_processes_give_the_loss_curve_of_one(tmp_path: Path) -> None:
     frozen_run(two, devices=1, steps=4)
     said = run_two_processes(two, start_step=4)
     # Both processes meet the odd file at every step, and one of them the file that is unreadable in the validation.
-    for text in ("\nall.mp4: the video has 1 frame", "another video takes its place: 7.mp4", "counts as wrong: broken"):
+    for text in ("\nall.mp4: the video has 1 frame", "another takes its place: 7.mp4", "counts as wrong: broken"):
         assert f"\n{said}".count(text) == 1, said
     rows, others = read_metrics(one / "metrics.csv"), read_metrics(two / "metrics.csv")
     assert [(r.step, r.split) for r in rows] == [(r.step, r.split) for r in others]

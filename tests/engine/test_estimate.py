@@ -13,6 +13,7 @@ from nonlocalnet.engine.estimate import estimate_cpu_seconds, estimate_memory
 from nonlocalnet.engine.optim import freeze
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.models import VideoResNet, i3d_resnet50, summarise
+from nonlocalnet.runs.video.network import parts_of
 
 SHAPE = (2, 3, 8, 64, 64)
 
@@ -65,7 +66,7 @@ def test_half_precision_and_frozen_parts_need_less() -> None:
     full = estimate_memory(model, SHAPE)
     half = estimate_memory(model, SHAPE, dtype=torch.bfloat16)
     assert 0.4 < half.features / full.features < 0.7
-    freeze(model, OptimConfig(trainable="head"))
+    freeze(model, OptimConfig(trainable="head"), parts_of(model))
     head = estimate_memory(model, SHAPE)
     assert head.gradients == 4 * sum(p.numel() for p in model.head.parameters())
     assert head.features < full.features / 10

@@ -16,7 +16,7 @@ def test_every_file_is_named_once(tmp_path: Path, caplog: pytest.LogCaptureFixtu
     warnings = [record.getMessage() for record in caplog.records if record.name.startswith("nonlocalnet")]
     assert sorted(warnings) == [
         "all.mp4: the video has 1 frame",
-        "unreadable, another video takes its place: 7.mp4: truncated",
+        "unreadable, another takes its place: 7.mp4: truncated",
         "unreadable, counts as wrong: broken",
     ]
     assert warnings[-1].startswith("unreadable, counts as wrong")  # the others are said before the first validation

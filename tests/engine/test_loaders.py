@@ -5,7 +5,8 @@ from torch.utils.data import DataLoader
 
 from engine.toy import ToyVideos
 from nonlocalnet.data.batches import StepBatchSampler
-from nonlocalnet.engine.loaders import MicroBatches, ValidationShare, spread_evenly
+from nonlocalnet.engine.loaders import MicroBatches, spread_evenly
+from nonlocalnet.runs.video.data import ValidationShare
 
 
 @pytest.mark.parametrize("world_size", [1, 2, 3, 4, 7])

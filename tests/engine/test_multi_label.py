@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from engine.toy import Toy, ToyClips, ToyVideos, channels_first, toy_train
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.metrics import mean_average_precision
 
 

@@ -8,9 +8,10 @@ from torch import nn
 from engine.toy import Toy, toy_train
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.optim import build_optimizer, freeze, learning_rate_factor, parameter_groups
-from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.engine.optim import Parts, build_optimizer, freeze, learning_rate_factor, parameter_groups
 from nonlocalnet.models import VideoResNet, c2d_resnet50
+from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.network import parts_of
 from nonlocalnet.runs.video.task import ClassifierTask
 
 
@@ -26,8 +27,9 @@ def model(shared_model: VideoResNet) -> VideoResNet:
 
 def test_groups_hold_every_parameter_once_with_its_rate_and_decay(model: VideoResNet) -> None:
     optim = OptimConfig(lr=0.1, weight_decay=0.01, bn_weight_decay=0.0, lr_factor_blocks=5, lr_factor_head=10)
-    placed = {id(p): group for group in parameter_groups(model, optim) for p in group["params"]}
-    assert sum(len(g["params"]) for g in parameter_groups(model, optim)) == len(list(model.parameters()))
+    groups = parameter_groups(model, optim, parts_of(model))
+    placed = {id(p): group for group in groups for p in group["params"]}
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
     for path, parameter in model.named_parameters():
         group = placed[id(parameter)]
         factor = 5 if "_nonlocal." in path else 10 if path.startswith("head.") else 1
@@ -37,7 +39,7 @@ def test_groups_hold_every_parameter_once_with_its_rate_and_decay(model: VideoRe
 
 
 def test_optimizer_is_sgd_with_nesterov_momentum(model: VideoResNet) -> None:
-    optimizer = build_optimizer(model, OptimConfig())
+    optimizer = build_optimizer(model, OptimConfig(), parts_of(model))
     assert isinstance(optimizer, torch.optim.SGD)
     assert all(group["nesterov"] and group["momentum"] == 0.9 for group in optimizer.param_groups)
 
@@ -45,8 +47,8 @@ def test_optimizer_is_sgd_with_nesterov_momentum(model: VideoResNet) -> None:
 @pytest.mark.parametrize(("trainable", "parts"), [("head", {"head"}), ("blocks_and_head", {"head", "blocks"})])
 def test_only_parts_are_trained(model: VideoResNet, trainable: str, parts: set[str]) -> None:
     optim = OptimConfig(trainable=trainable)  # pyright: ignore[reportArgumentType]
-    frozen = freeze(model, optim)
-    assert {group["name"].split("/")[0] for group in parameter_groups(model, optim)} == parts
+    frozen = freeze(model, optim, parts_of(model))
+    assert {group["name"].split("/")[0] for group in parameter_groups(model, optim, parts_of(model))} == parts
     block_norm = next(m for m in model.modules() if isinstance(m, NonLocalBlock)).norm
     norms = [m for m in model.modules() if isinstance(m, nn.BatchNorm3d)]
     expected = {id(m) for m in norms if not ("blocks" in parts and m is block_norm)}
@@ -89,11 +91,11 @@ def test_head_only_training_changes_the_head_alone(tmp_path) -> None:
 
 def test_parts_that_the_model_does_not_have() -> None:
     with pytest.raises(ValueError, match="'blocks_and_head' needs non-local blocks"):
-        freeze(Toy(), OptimConfig(trainable="blocks_and_head"))
+        freeze(Toy(), OptimConfig(trainable="blocks_and_head"), parts_of(Toy()))
     with pytest.raises(ValueError, match="needs a model with a child `head`, got Linear"):
-        freeze(nn.Linear(2, 2), OptimConfig(trainable="head"))
+        freeze(nn.Linear(2, 2), OptimConfig(trainable="head"), Parts())
     with pytest.raises(ValueError, match="leaves no parameter to train"):
-        parameter_groups(nn.ReLU(), OptimConfig())
+        parameter_groups(nn.ReLU(), OptimConfig(), Parts())
 
 
 def test_the_papers_schedule() -> None:

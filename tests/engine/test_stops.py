@@ -16,9 +16,9 @@ import torch
 
 from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
-from nonlocalnet.engine.output import prepare_output
-from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device, training_device
+from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 from nonlocalnet.system.files import write_atomically
 

@@ -11,8 +11,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.loaders import MicroBatches, ValidationShare
-from nonlocalnet.engine.train import TrainResult, train
+from nonlocalnet.engine.loaders import MicroBatches
+from nonlocalnet.engine.train import TrainResult
+from nonlocalnet.runs.video.data import ValidationShare
+from nonlocalnet.runs.video.train import train_classifier
 
 
 class Toy(nn.Module):
@@ -133,7 +135,7 @@ def toy_train(
         share = ValidationShare(videos, positions=list(range(len(videos))), rank=rank, world_size=world_size)
         return DataLoader(share, batch_size=4 // world_size)
 
-    return train(
+    return train_classifier(
         model or Toy(),
         make_train_loader=train_loader,
         make_val_loader=val_loader if validate else None,

@@ -14,7 +14,8 @@ import torch
 
 from nonlocalnet import formats
 from nonlocalnet.models import c2d_resnet50
-from nonlocalnet.runs.video.train import build_model, make_card
+from nonlocalnet.runs.video.card import make_card
+from nonlocalnet.runs.video.network import build_model
 from runs.video.tiny import tiny_recipe
 
 

@@ -9,14 +9,18 @@ import pytest
 import torch
 from torchvision.ops import FrozenBatchNorm2d
 
+from nonlocalnet.engine.config import TrainerConfig
+from nonlocalnet.engine.scaling import scale_to_batch_size
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES, any_recipe, detection_recipe
+from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES, detection_recipe
+from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.detection.config import (
+    LENGTHS,
+    OPTIM,
     DetectionDataConfig,
     DetectionModelConfig,
-    DetectionOptimConfig,
     DetectionRecipe,
-    DetectionScheduleConfig,
+    recipe_from_plain,
 )
 from nonlocalnet.runs.detection.network import build_detector
 
@@ -46,14 +50,14 @@ def test_tables_hold_the_papers_rows(table: str) -> None:
 
 
 def test_names_are_unique_and_found() -> None:
-    names = [recipe.name for recipe in (*RECIPES, *DETECTION_RECIPES)]
+    names = [recipe.name for recipe in RECIPES]
     assert len(set(names)) == len(names)
     for recipe in DETECTION_RECIPES:
-        assert detection_recipe(recipe.name) is any_recipe(recipe.name) is recipe
+        assert detection_recipe(recipe.name) is find_recipe(recipe.name) is recipe
         assert bool(recipe.tables) == bool(recipe.published) == bool(recipe.source)
         assert recipe.row
     with pytest.raises(ValueError, match="there is no recipe 'coco_mask_r50_nonlocal'; did you mean coco_mask_r50_nl"):
-        any_recipe("coco_mask_r50_nonlocal")
+        find_recipe("coco_mask_r50_nonlocal")
 
 
 @pytest.mark.parametrize("recipe", COCO, ids=lambda r: r.name)
@@ -68,8 +72,7 @@ def test_every_row_is_its_detector(recipe: DetectionRecipe) -> None:
     assert any(isinstance(m, FrozenBatchNorm2d) for m in detector.modules())
     trained = {name for name, p in detector.backbone.body.named_parameters() if p.requires_grad}
     assert {name.partition(".")[0] for name in trained} == {"layer2", "layer3", "layer4"}
-    optim = recipe.optim.resolved()
-    schedule = recipe.schedule.resolved(batch_size=optim.batch_size)
+    optim, schedule = recipe.optim, recipe.schedule
     assert (optim.lr, optim.batch_size, optim.nesterov, optim.weight_decay) == (0.02, 16, False, 1e-4)
     assert (schedule.steps, schedule.milestones, schedule.warmup_steps) == (90_000, (60_000, 80_000), 500)
 
@@ -84,13 +87,39 @@ def test_the_generated_rows_differ_in_the_blocks_alone() -> None:
 
 
 def test_the_linear_rule() -> None:
-    assert DetectionOptimConfig(batch_size=2).resolved().lr == pytest.approx(0.0025)
-    assert DetectionOptimConfig(batch_size=2, lr=0.1).resolved().lr == 0.1
-    twice = DetectionScheduleConfig(length="2x")
-    assert twice.resolved(batch_size=16).milestones == (120_000, 160_000)
-    assert twice.resolved(batch_size=4).steps == 720_000
-    own = DetectionScheduleConfig(steps=7, milestones=(3,)).resolved(batch_size=4)
-    assert (own.steps, own.milestones) == (7, (3,))
+    recipe = DetectionRecipe("x")
+    assert scale_to_batch_size(recipe, 2).optim.lr == pytest.approx(0.0025)
+    twice = dataclasses.replace(recipe, schedule=LENGTHS["2x"])
+    assert twice.schedule.milestones == (120_000, 160_000)
+    assert scale_to_batch_size(twice, 4).schedule.steps == 720_000
+
+
+def older(recipe: DetectionRecipe, **sections: dict[str, object]) -> dict[str, object]:
+    """The plain form in which runs were saved before they held the engine's sections."""
+    plain = dataclasses.asdict(recipe)
+    for name in ("nesterov", "bn_weight_decay", "trainable", "lr_factor_head", "freeze_bn"):
+        del plain["optim"][name]
+    for name in ("channels_last", "compile", "recompute"):
+        del plain["trainer"][name]
+    plain["trainer"]["limit_val_images"] = plain["trainer"].pop("limit_val")
+    plain["schedule"]["length"] = "1x"
+    return {
+        name: {**value, **sections.get(name, {})} if isinstance(value, dict) else value for name, value in plain.items()
+    }
+
+
+def test_older_runs_are_read() -> None:
+    base = DetectionRecipe("x")
+    unset = {"schedule": {"steps": None, "milestones": None}, "optim": {"lr": None}}
+    assert recipe_from_plain(older(base, **unset)) == base
+    read = recipe_from_plain(
+        older(base, optim={"lr": None, "batch_size": 2}, schedule={"length": "2x", "steps": None, "milestones": (3,)})
+    )
+    assert (read.optim.lr, read.optim.batch_size, read.optim.nesterov) == (0.0025, 2, False)
+    assert (read.schedule.steps, read.schedule.milestones, read.schedule.warmup_steps) == (1_440_000, (3,), 500)
+    own = recipe_from_plain(older(base, optim={"lr": 0.1}, schedule={"steps": 7}, trainer={"limit_val_images": 5}))
+    assert (own.optim.lr, own.schedule.steps, own.trainer.limit_val) == (0.1, 7, 5)
+    assert recipe_from_plain(dataclasses.asdict(own)) == own
 
 
 @pytest.mark.parametrize(
@@ -103,14 +132,22 @@ def test_the_linear_rule() -> None:
         (lambda: DetectionDataConfig(min_sizes=(1400,)), r"from 1 to data.max_size = 1333, got \[1400\]"),
         (lambda: DetectionDataConfig(flip=1.5), r"data.flip must be in \[0, 1\], got 1.5"),
         (lambda: DetectionDataConfig(keypoint_sigmas=(0.0,)), "data.keypoint_sigmas must be positive numbers"),
-        (lambda: DetectionOptimConfig(lr=-1), "optim.lr must be a finite number"),
+        (lambda: dataclasses.replace(OPTIM, lr=-1), "optim.lr must be a finite number"),
         (
-            lambda: DetectionScheduleConfig(milestones=(5, 4)),
+            lambda: dataclasses.replace(LENGTHS["1x"], milestones=(5, 4)),
             "schedule.milestones must be steps above 0 in rising order",
         ),
         (
-            lambda: DetectionRecipe("x", optim=DetectionOptimConfig(batch_size=3, accumulate=2)),
+            lambda: DetectionRecipe("x", optim=dataclasses.replace(OPTIM, batch_size=3, accumulate=2)),
             "optim.batch_size must be a multiple of",
+        ),
+        (
+            lambda: DetectionRecipe("x", trainer=TrainerConfig(recompute=True)),
+            "trainer.recompute must be False for a detector, got True",
+        ),
+        (
+            lambda: DetectionRecipe("x", optim=dataclasses.replace(OPTIM, trainable="head")),
+            "optim.trainable must be 'all' for a detector, got 'head'",
         ),
     ],
 )

@@ -5,10 +5,12 @@ import dataclasses
 import pytest
 
 from nonlocalnet.block import NonLocalBlock
-from nonlocalnet.engine.config import Recipe, ScheduleConfig
+from nonlocalnet.engine.config import ScheduleConfig
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
-from nonlocalnet.recipes import RECIPES, recipe
-from nonlocalnet.runs.video.train import build_model, make_card
+from nonlocalnet.recipes import VIDEO_RECIPES, recipe
+from nonlocalnet.runs.video.card import make_card
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.network import build_model
 
 # Top-1 and top-5 by table, as the paper prints them.
 PUBLISHED = {
@@ -50,14 +52,14 @@ RELEASED = {
 
 @pytest.mark.parametrize("table", PUBLISHED)
 def test_tables_hold_the_papers_rows(table: str) -> None:
-    rows = [(r.published["top1"], r.published["top5"]) for r in RECIPES if table in r.tables]
+    rows = [(r.published["top1"], r.published["top5"]) for r in VIDEO_RECIPES if table in r.tables]
     assert rows == PUBLISHED[table]
 
 
 def test_names_are_unique_and_found() -> None:
-    names = [r.name for r in RECIPES]
+    names = [r.name for r in VIDEO_RECIPES]
     assert len(set(names)) == len(names)
-    for r in RECIPES:
+    for r in VIDEO_RECIPES:
         assert recipe(r.name) is r
         # The released models are published, and stand in no table of the paper.
         assert bool(r.published) == bool(r.source) == (bool(r.tables) or r.name.startswith("release_"))
@@ -71,8 +73,8 @@ def test_a_wrong_name_gives_the_nearest() -> None:
         recipe("zzz")
 
 
-@pytest.mark.parametrize("one", RECIPES, ids=lambda r: r.name)
-def test_every_recipe_builds_its_network(one: Recipe) -> None:
+@pytest.mark.parametrize("one", VIDEO_RECIPES, ids=lambda r: r.name)
+def test_every_recipe_builds_its_network(one: VideoRecipe) -> None:
     tiny = dataclasses.replace(one, model=dataclasses.replace(one.model, width=2))
     model = build_model(tiny)
     assert model.architecture == one.model.architecture.removesuffix("_control")
@@ -85,14 +87,14 @@ def test_every_recipe_builds_its_network(one: Recipe) -> None:
 
 
 def test_long_clips_follow_section_5() -> None:
-    long = [r for r in RECIPES if "2g" in r.tables]
+    long = [r for r in VIDEO_RECIPES if "2g" in r.tables]
     assert {(r.optim.lr, r.optim.batch_size, r.optim.freeze_bn, r.model.clip) for r in long} == {
         (0.0025, 16, True, "128x1")
     }
 
 
 def test_a_long_clip_network_takes_every_tensor_of_the_short_one() -> None:
-    for long in (r for r in RECIPES if "2g" in r.tables):
+    for long in (r for r in VIDEO_RECIPES if "2g" in r.tables):
         short = recipe(long.name.removesuffix("_128frames"))
         one, other = (
             build_model(dataclasses.replace(r, model=dataclasses.replace(r.model, width=2))) for r in (long, short)
@@ -102,7 +104,7 @@ def test_a_long_clip_network_takes_every_tensor_of_the_short_one() -> None:
 
 
 def test_what_a_recipe_starts_from_is_a_recipe_that_fits_it() -> None:
-    for one in RECIPES:
+    for one in VIDEO_RECIPES:
         if one.starts_from in ("", "ImageNet"):
             assert bool(one.starts_from) != one.name.startswith("longrange")
             continue
@@ -118,7 +120,7 @@ def test_what_a_recipe_starts_from_is_a_recipe_that_fits_it() -> None:
 
 
 def test_charades_follows_section_6() -> None:
-    rows = [r for r in RECIPES if "4" in r.tables]
+    rows = [r for r in VIDEO_RECIPES if "4" in r.tables]
     assert [(r.published["map"], r.published["map_test"]) for r in rows] == [(35.5, 37.2), (37.5, 39.5)]
     for r in rows:
         assert (r.model.num_classes, r.model.multi_label, r.model.crop, r.model.clip) == (157, True, 288, "128x1")
@@ -129,7 +131,7 @@ def test_charades_follows_section_6() -> None:
 
 
 def test_released_models_are_all_there_with_their_schedules() -> None:
-    released = {r.name.removeprefix("release_"): r for r in RECIPES if r.name.startswith("release_")}
+    released = {r.name.removeprefix("release_"): r for r in VIDEO_RECIPES if r.name.startswith("release_")}
     assert {name: (r.published["top1"], r.published["top5"]) for name, r in released.items()} == RELEASED
     for name, r in released.items():
         long = name.endswith(("128x1", "32x4"))

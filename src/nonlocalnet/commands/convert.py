@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import get_args
 
-from nonlocalnet.commands.options.asked import add_asked, asked_of
 from nonlocalnet.commands.options.parsing import make_parser, parse
-from nonlocalnet.commands.recipes import Result, read_result
+from nonlocalnet.commands.options.results import Result, read_result
 from nonlocalnet.formats import Target, VideoCard, card_of, encode, load, plan_file
+from nonlocalnet.runs.video.options import add_asked, asked_of
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
 
@@ -47,5 +47,5 @@ def main(argv: Sequence[str]) -> int:
 def with_measured(card: VideoCard, result: Result) -> VideoCard:
     """The card with what a test here measured; what was published stays what it was."""
     published = (card.results or {}).get("published") or (card.recipe or {}).get("published") or {}
-    measured = {**result.metrics, "videos": result.videos, "protocol": result.recipe}
+    measured = {**result.metrics, result.items: result.count, "protocol": result.recipe}
     return replace(card, results={"measured": measured, "published": published})

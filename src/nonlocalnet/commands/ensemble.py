@@ -8,11 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
+from nonlocalnet.runs.video.report import HEADINGS, metric_cells
 from nonlocalnet.runs.video.scores import load_scores
-from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
+from nonlocalnet.runs.video.summary import summarise_scores
 from nonlocalnet.runs.video.test import average_tests
-
-METRICS = {"top1": "top-1 (%)", "top5": "top-5 (%)", "map": "mAP (%)"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -34,7 +33,7 @@ def main(argv: Sequence[str]) -> int:
     table = Table(title=f"{summary.videos} videos, {parsed.pooling} over views", title_justify="left")
     table.add_column("scores", overflow="fold")
     for key in summary.metrics:
-        table.add_column(METRICS[key], justify="right")
+        table.add_column(HEADINGS[key], justify="right")
     for folder in parsed.tests:
         scored = load_scores(folder)
         own = summarise_scores(scored.results, num_classes=len(scored.class_names), pooling=parsed.pooling)
@@ -45,8 +44,3 @@ def main(argv: Sequence[str]) -> int:
     console.print(table)
     console.print(f"written to {parsed.out}", markup=False, highlight=False)
     return 0
-
-
-def metric_cells(summary: TestSummary) -> list[str]:
-    """The metrics of a test with two decimals, in the order of `TestSummary.metrics`."""
-    return [f"{value:.2f}" for value in summary.metrics.values()]

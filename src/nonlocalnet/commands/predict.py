@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.table import Table
 
-from nonlocalnet.commands.options.asked import add_asked, asked_of
-from nonlocalnet.commands.options.inference import add_inference, inference_of
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
-from nonlocalnet.commands.options.views import parse_views
 from nonlocalnet.data.clips.sampling import parse_clip
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.formats import card_of, load, plan_file
+from nonlocalnet.runs.video.options import add_asked, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, predict
 
 

@@ -4,46 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
+from nonlocalnet.commands.options.results import Result, read_result
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import DETECTION_RECIPES, RECIPES
-from nonlocalnet.runs.detection.config import DetectionRecipe
-
-# Keys of `Recipe.published` and of summary.json, as the columns are headed.
-_METRICS = {
-    "top1": "top-1",
-    "top5": "top-5",
-    "map": "mAP",
-    "map_test": "mAP test",
-    "box_ap": "box AP",
-    "mask_ap": "mask AP",
-    "keypoint_ap": "keypoint AP",
-}
-AnyRecipe = Recipe | DetectionRecipe
-
-
-@dataclass(frozen=True)
-class Result:
-    """What a test of ours came to.
-
-    Attributes:
-        recipe: Name of the recipe whose protocol it was.
-        metrics: In percent, by the keys of `Recipe.published`.
-        videos: How many were tested.
-        path: The file.
-    """
-
-    recipe: str
-    metrics: dict[str, float]
-    videos: int
-    path: str
+from nonlocalnet.recipes import RECIPES
+from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
 
 
 def main(argv: Sequence[str]) -> int:
@@ -61,10 +31,10 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps([_plain(recipe, results, asked=bool(parsed.results)) for recipe in recipes], indent=2))
         return 0
     console = Console()
-    for kind in (Recipe, DetectionRecipe):
-        rows = [recipe for recipe in recipes if isinstance(recipe, kind)]
+    for kind in KINDS:
+        rows = [recipe for recipe in recipes if kind_of(recipe) is kind]
         if rows:
-            console.print(_table(rows, results, title=parsed.table))
+            console.print(_table(kind, rows, results, title=parsed.table))
     shown = {recipe.name for recipe in recipes}
     for result in results:
         if result.recipe not in shown:
@@ -73,50 +43,27 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def read_result(path: str) -> Result:
-    """Read the summary.json of a test.
-
-    Args:
-        path: The file, or the folder it stands in.
-
-    Raises:
-        FileNotFoundError: There is no such file.
-        ValueError: It is no summary of a test of a recipe.
-    """
-    file = Path(path) / "summary.json" if Path(path).is_dir() else Path(path)
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: there is no such file; --results takes the summary.json of a test")
-    try:
-        content: Any = json.loads(file.read_text())
-        metrics = {key: float(content[key]) for key in _METRICS if key in content}
-        name, videos = str(content["recipe"]["name"]), int(content["videos"])
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{file} is not the summary.json of a test of one recipe ({error!r})") from error
-    return Result(name, metrics, videos, str(file))
-
-
-def _rows(table: str | None) -> tuple[AnyRecipe, ...]:
-    recipes = (*RECIPES, *DETECTION_RECIPES)
+def _rows(table: str | None) -> tuple[Recipe, ...]:
     if table is None:
-        return recipes
-    known = sorted({name for recipe in recipes for name in recipe.tables})
-    rows = tuple(recipe for recipe in recipes if table in recipe.tables)
+        return RECIPES
+    known = sorted({name for recipe in RECIPES for name in recipe.tables})
+    rows = tuple(recipe for recipe in RECIPES if table in recipe.tables)
     if not rows:
         raise ValueError(f"--table must be one of {', '.join(known)}, got {table!r}")
     return rows
 
 
-def _plain(recipe: AnyRecipe, results: Sequence[Result], *, asked: bool) -> dict[str, Any]:
+def _plain(recipe: Recipe, results: Sequence[Result], *, asked: bool) -> dict[str, Any]:
     row = {field: getattr(recipe, field) for field in ("name", "tables", "row", "published")}
     if asked:
-        row["ours"] = [{**r.metrics, "videos": r.videos, "summary": r.path} for r in results if r.recipe == recipe.name]
+        row["ours"] = [{**r.metrics, r.items: r.count, "summary": r.path} for r in results if r.recipe == recipe.name]
     return row
 
 
-def _table(recipes: Sequence[AnyRecipe], results: Sequence[Result], *, title: str | None) -> Table:
+def _table(kind: Kind, recipes: Sequence[Recipe], results: Sequence[Result], *, title: str | None) -> Table:
     """Narrow enough for 80 columns: the metrics of a row stand in one cell, in the order of the heading."""
-    keys = [key for key in _METRICS if any(key in recipe.published for recipe in recipes)]
-    metrics = " / ".join(_METRICS[key] for key in keys)
+    keys = [key for key in kind.metrics if any(key in recipe.published for recipe in recipes)]
+    metrics = " / ".join(kind.metrics[key] for key in keys)
     of = "of the recipes" if title is None else f"of Table {title}"
     heading = f"Published results {of}{', and ours' if results else ''} (%: {metrics})"
     table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0))
@@ -126,13 +73,13 @@ def _table(recipes: Sequence[AnyRecipe], results: Sequence[Result], *, title: st
     table.add_column("published", justify="right", no_wrap=True)
     if results:
         table.add_column("ours", justify="right", no_wrap=True)
-        table.add_column("videos", justify="right")
+        table.add_column(kind.items, justify="right")
     for recipe in recipes:
         texts = [", ".join(recipe.tables), _percent(recipe.published, keys)]
         first = [recipe.name, *([] if results else [recipe.row]), *texts]
         own = [result for result in results if result.recipe == recipe.name] or [None]
         for number, result in enumerate(own):
-            ours = [] if not results else [_percent(result.metrics, keys), str(result.videos)] if result else ["", ""]
+            ours = [] if not results else [_percent(result.metrics, keys), str(result.count)] if result else ["", ""]
             table.add_row(*(first if number == 0 else [""] * len(first)), *ours)
     return table
 

@@ -3,68 +3,68 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
+from typing import Any
 
-from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
+from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 from rich.console import Console
 
-from nonlocalnet.commands import train_detection
-from nonlocalnet.commands.dry_run import show_plan
-from nonlocalnet.commands.options.parsing import add_batch_size, make_parser, parse_with_recipe
-from nonlocalnet.engine.config import Recipe
+from nonlocalnet.commands.options.configuration import show_configuration
+from nonlocalnet.commands.options.parsing import make_parser
+from nonlocalnet.commands.options.resolve import Resolved, resolve_recipe
+from nonlocalnet.engine.run_folder import is_first_process
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
-from nonlocalnet.engine.train import is_first_process
-from nonlocalnet.formats.inflate import How
-from nonlocalnet.recipes import DETECTION_RECIPES
-from nonlocalnet.recipes import recipe as find_recipe
-from nonlocalnet.runs.video.plan import plan_run
-from nonlocalnet.runs.video.train import train_recipe
+from nonlocalnet.runs.kinds import Kind
 
 log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
-    if argv and argv[0] in {recipe.name for recipe in DETECTION_RECIPES}:
-        return train_detection.main(argv)
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
-    parsed, recipe = resolve(argv)
+    kind, parsed, recipe, _, own = resolve(argv)
     console = Console(quiet=not is_first_process())
     if parsed.dry_run:
-        show_plan(console, plan_run(recipe))
+        show_configuration(console, recipe, own)
+        kind.plan.show_plan(console, recipe)
+        console.print("dry run: nothing was read or written", highlight=False)
         return 0
     out = Path(parsed.out or f"runs/{recipe.name}")
-    result = train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init, init_inflation=parsed.init_inflation)
+    further = kind.options.train_arguments(parsed)
+    result = kind.train.train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init, **further)
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
-        quality = "mAP" if recipe.model.multi_label else "top-1"
+        quality = kind.report.quality_name(recipe)
         console.print(
             f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}", markup=False, highlight=False
         )
     return 0
 
 
-def resolve(argv: Sequence[str]) -> tuple[Namespace, Recipe]:
-    """The parsed arguments and the recipe with its overridden fields, scaled to its batch size unless told not to.
+def resolve(argv: Sequence[str]) -> Resolved:
+    """What to train: the recipe scaled to its batch size unless told not to, with its overridden fields.
 
     Raises:
-        ValueError: As `parse_with_recipe` does.
+        ValueError: As `resolve_recipe` does.
     """
-    parsed, recipe = _parse(argv, find=find_recipe)
-    base = find_recipe(recipe.name)
-    batch_size = recipe.optim.batch_size
-    if parsed.no_rescale or batch_size == base.optim.batch_size:
-        return parsed, recipe
-    # Parsed again with the scaled values as defaults: what the user gave wins over them.
-    parsed, scaled = _parse(argv, find=lambda name: scale_to_batch_size(find_recipe(name), batch_size))
-    log.info("%s", describe_scaling(base, scaled))
-    return parsed, scaled
+    resolved = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
+    kind, parsed, recipe, base, own = resolved
+    if base.optim.batch_size != own.optim.batch_size:
+        log.info("%s", describe_scaling(kind.options.apply_options(own, parsed), recipe))
+    return resolved
 
 
-def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Namespace, Recipe]:
+def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
+    chosen = kind.options.apply_options(own, parsed)
+    batch_size = parsed.optim.batch_size
+    if parsed.no_rescale or batch_size == own.optim.batch_size or batch_size < 1:
+        return chosen
+    return scale_to_batch_size(chosen, batch_size)
+
+
+def _make_parser(kind: Kind) -> ArgumentParser:
     parser = make_parser(
         "train",
         "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
@@ -75,19 +75,14 @@ def _parse(argv: Sequence[str], *, find: Callable[[str], Recipe]) -> tuple[Names
     parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
     parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     parser.add_argument(
-        "--init", help="weights of any program whose matching tensors start the network; a 2-D ResNet inflates"
+        "--init", help="weights of any program whose matching tensors start the network; a 2-D ResNet starts its trunk"
     )
-    parser.add_argument(
-        "--init-inflation",
-        choices=get_args(How),
-        default="average",
-        help="a 2-D kernel in time: copies divided by their number, or once at the centre",
-    )
-    add_batch_size(parser)
+    kind.options.add_train_options(parser)
+    parser.add_argument("--batch-size", type=int, help="short for --optim.batch_size")
     parser.add_argument("--no-rescale", action="store_true", help="keep lr and schedule with another optim.batch_size")
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="show the configuration, the network, and memory and time of a step; read and write nothing",
+        help="show the configuration, and what the run would do and need; read and write nothing",
     )
-    return parse_with_recipe(parser, argv, find=find)
+    return parser

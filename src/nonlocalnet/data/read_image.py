@@ -9,12 +9,14 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
+from nonlocalnet.system.errors import FileProblem
+
 _EXIF_ORIENTATION = 0x0112
 # Orientations that exchange width and height.
 _TURNED = (5, 6, 7, 8)
 
 
-class ImageError(ValueError):
+class ImageError(FileProblem):
     """An image file that cannot be read, or does not fit its annotation."""
 
 

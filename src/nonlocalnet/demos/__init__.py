@@ -1,1 +1,1 @@
-"""Whole stories in minutes: from generated videos to a table and pictures."""
+"""Whole stories in minutes: from generated videos or images to a table and pictures."""

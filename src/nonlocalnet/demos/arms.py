@@ -21,13 +21,10 @@ from typing_extensions import override
 
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.steps import StepTask
-from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.test import test_detection_recipe, train_detection_recipe
-from nonlocalnet.runs.video.test import test_recipe
-from nonlocalnet.runs.video.train import train_recipe
+from nonlocalnet.runs.kinds import kind_of
 from nonlocalnet.system.processes import run_in_processes
 
-_Recipe = TypeVar("_Recipe", Recipe, DetectionRecipe)
+_Recipe = TypeVar("_Recipe", bound=Recipe)
 
 
 @dataclass(frozen=True)
@@ -55,8 +52,7 @@ def run_arms(arms: Sequence[Arm[Any]], *, progress: Progress) -> list[float]:
         progress: A started progress display, which gets one bar per arm.
 
     Returns:
-        Of each arm by its last checkpoint, in percent: top-1 on its test list, or mask or keypoint AP on its
-        validation images.
+        The quality of each arm's test by its last checkpoint, in percent: top-1, or mask or keypoint AP.
     """
     bars = [_add_bar(progress, arm) for arm in arms]
 
@@ -69,13 +65,7 @@ def run_arms(arms: Sequence[Arm[Any]], *, progress: Progress) -> list[float]:
 
 def _add_bar(progress: Progress, arm: Arm[Any]) -> TaskID:
     label = f"{arm.name}, seed {arm.recipe.trainer.seed}"
-    return progress.add_task(label, total=_num_steps(arm.recipe), start=False)
-
-
-def _num_steps(recipe: Recipe | DetectionRecipe) -> int:
-    if isinstance(recipe, DetectionRecipe):
-        return recipe.schedule.resolved(batch_size=recipe.optim.batch_size).steps
-    return recipe.schedule.steps
+    return progress.add_task(label, total=arm.recipe.schedule.steps, start=False)
 
 
 class _Report(pl.Callback):
@@ -108,10 +98,6 @@ class _Arms:
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
         warnings.simplefilter("ignore")
         report = _Report(on_item)
-        recipe: Recipe | DetectionRecipe = arm.recipe
-        if isinstance(recipe, DetectionRecipe):
-            trained = train_detection_recipe(recipe, out=arm.run, progress=False, callbacks=[report])
-            figures, _ = test_detection_recipe(recipe, weights=trained.last, out=arm.result, progress=False)
-            return figures["keypoints" if recipe.model.has_keypoints else "segm"].figures["AP"]
-        last = train_recipe(recipe, out=arm.run, progress=False, callbacks=[report]).last
-        return test_recipe(recipe, weights=last, out=arm.result, progress=False).top1
+        kind = kind_of(arm.recipe)
+        trained = kind.train.train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[report])
+        return kind.test.test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).quality

@@ -25,7 +25,7 @@ from nonlocalnet.data.generated.images import (
 )
 from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.far_images_figures import draw_detections
-from nonlocalnet.engine.output import prepare_output
+from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.models.detection import receptive_field
 from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.runs.detection.config import DetectionRecipe
@@ -147,15 +147,13 @@ def _demo_recipe(name: str, *, root: Path, size: FarDemoSize) -> DetectionRecipe
     found = detection_recipe(name)
     schedule = found.schedule
     if size.steps is not None:
-        assert schedule.steps is not None
-        assert schedule.milestones is not None
         share = size.steps / schedule.steps
         milestones = tuple(sorted({max(1, round(step * share)) for step in schedule.milestones}))
         warmup = round(schedule.warmup_steps * share)
         schedule = dataclasses.replace(schedule, steps=size.steps, milestones=milestones, warmup_steps=warmup)
     data = dataclasses.replace(found.data, root=str(root))
     # The test after the training is the one evaluation; that of the last step would be the same again.
-    trainer = dataclasses.replace(found.trainer, device="cpu", limit_val_images=1)
+    trainer = dataclasses.replace(found.trainer, device="cpu", limit_val=1)
     return dataclasses.replace(found, data=data, schedule=schedule, trainer=trainer)
 
 

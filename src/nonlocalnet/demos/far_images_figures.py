@@ -14,8 +14,8 @@ from matplotlib.figure import Figure
 from torchvision.ops import nms
 
 from nonlocalnet.demos.arms import Arm
+from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.network import labels_of, open_detector
 from nonlocalnet.runs.detection.predict import Detected, detect
 
 NAMES = {"baseline": "baseline", "control": "local control", "nonlocal": "non-local"}

@@ -16,11 +16,12 @@ from typing import Any
 from nonlocalnet.data.generated.videos import write_long_range_videos
 from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.long_range_figures import draw_curves, draw_where_it_looks
-from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.output import prepare_output
+from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.models import summarise
-from nonlocalnet.recipes import recipe
-from nonlocalnet.runs.video.train import build_model, clip_geometry
+from nonlocalnet.recipes import video_recipe
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.network import build_model
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import progress_bars
 
@@ -83,8 +84,8 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
     return results
 
 
-def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> Recipe:
-    found = recipe(base)
+def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> VideoRecipe:
+    found = video_recipe(base)
     schedule = found.schedule
     if size.steps is not None:
         # The same shape, shrunk: warm-up and milestones keep their share of the run.
@@ -97,13 +98,13 @@ def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> Recipe:
     return dataclasses.replace(found, data=data, schedule=schedule)
 
 
-def _arm(name: str, base: Recipe, *, seed: int, out: Path) -> Arm[Recipe]:
+def _arm(name: str, base: VideoRecipe, *, seed: int, out: Path) -> Arm[VideoRecipe]:
     seeded = dataclasses.replace(base, trainer=dataclasses.replace(base.trainer, seed=seed, device="cpu"))
     label = f"{name}_seed{seed}"
     return Arm(name, seeded, run=out / "runs" / label, result=out / "tests" / label)
 
 
-def _generate(root: Path, base: Recipe, *, size: DemoSize, progress: Any) -> None:
+def _generate(root: Path, base: VideoRecipe, *, size: DemoSize, progress: Any) -> None:
     counts = {"train": size.train_videos, "val": size.val_videos, "test": size.test_videos}
     task = progress.add_task("writing videos", total=sum(counts.values()))
     write_long_range_videos(
@@ -119,7 +120,7 @@ def _generate(root: Path, base: Recipe, *, size: DemoSize, progress: Any) -> Non
 
 
 def _results(
-    recipes: dict[str, Recipe], arms: list[Arm[Recipe]], top1: list[float], *, size: DemoSize
+    recipes: dict[str, VideoRecipe], arms: list[Arm[VideoRecipe]], top1: list[float], *, size: DemoSize
 ) -> dict[str, Any]:
     results: dict[str, Any] = {}
     for name, base in recipes.items():
@@ -135,11 +136,11 @@ def _results(
             "params": summary.params,
             "flops": summary.flops,
         }
-    published = {name: {"recipe": p, **recipe(p).published} for name, p in PUBLISHED.items()}
+    published = {name: {"recipe": p, **video_recipe(p).published} for name, p in PUBLISHED.items()}
     return {
         **results,
         "chance": 100 / recipes["c2d"].model.num_classes,
         "coin_toss": 50.0,
         "size": {**dataclasses.asdict(size), "steps": recipes["c2d"].schedule.steps},
-        "published_kinetics400": {"source": recipe(PUBLISHED["c2d"]).source, **published},
+        "published_kinetics400": {"source": video_recipe(PUBLISHED["c2d"]).source, **published},
     }

@@ -14,18 +14,18 @@ from nonlocalnet.data.clips.sampling import evenly_spaced_clips
 from nonlocalnet.data.clips.transforms import normalise
 from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.demos.arms import Arm
-from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.runlog import read_metrics
 from nonlocalnet.explanation import Look, draw_look, look
 from nonlocalnet.formats import from_checkpoint
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.runs.video.train import clip_geometry
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.data import clip_geometry
 
 NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
 _COLOURS = {"c2d": "#6b7280", "nl_c2d": "#d1495b"}
 
 
-def draw_curves(arms: Sequence[Arm[Recipe]], path: Path, *, coin_toss: float, chance: float) -> None:
+def draw_curves(arms: Sequence[Arm[VideoRecipe]], path: Path, *, coin_toss: float, chance: float) -> None:
     """Draw training loss and validation top-1 over the steps, one line per seed.
 
     Args:
@@ -56,7 +56,7 @@ def draw_curves(arms: Sequence[Arm[Recipe]], path: Path, *, coin_toss: float, ch
     figure.savefig(path, dpi=130)
 
 
-def draw_where_it_looks(arms: Sequence[Arm[Recipe]], path: Path) -> None:
+def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path) -> None:
     """Draw where a block looks when asked at a late object of the first test video.
 
     Of all blocks, seeds and the two objects, the look is drawn that puts most weight on the time of the cue; the title
@@ -84,7 +84,7 @@ def draw_where_it_looks(arms: Sequence[Arm[Recipe]], path: Path) -> None:
     draw_look(chosen, frames_THWC, path, title=title, arrows=4)
 
 
-def _first_test_video(arm: Arm[Recipe]) -> Path:
+def _first_test_video(arm: Arm[VideoRecipe]) -> Path:
     data = arm.recipe.data
     assert data.root is not None
     assert data.test is not None

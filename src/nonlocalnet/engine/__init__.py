@@ -1,1 +1,1 @@
-"""Training and testing: handed a model and loaders, it never says which network or which videos."""
+"""Training as such: steps, checkpoints, resuming, memory, logs; it knows no kind of run, network or list of data."""

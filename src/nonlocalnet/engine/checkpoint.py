@@ -4,6 +4,7 @@ A checkpoint is Lightning's dictionary without its loop counters: Lightning's ow
 middle of an epoch and can repeat a validation. A resumed run starts fresh loops instead, whose loader begins at the
 checkpoint's step; `global_step` says which step that is. `last.ckpt` is written after the logs' rows of its step and
 after `best.ckpt`: whatever dies in between is repeated identically.
+`nonlocalnet.engine.run_folder` lists the other files.
 """
 
 from __future__ import annotations

@@ -33,7 +33,7 @@ class FileNotes(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the texts of a training batch."""
-        self._collect(f"unreadable, another video takes its place: {text}" for text in batch.get("error", ()) if text)
+        self._collect(f"unreadable, another takes its place: {text}" for text in batch.get("error", ()) if text)
         self._collect(text for text in batch.get("note", ()) if text)
         if trainer.world_size == 1 or (batch_idx + 1) % self.every == 0:
             self._say(trainer)

@@ -1,4 +1,4 @@
-"""Between the datasets and the training: loaders, micro-batches, and a validation that every process can share."""
+"""Between the datasets and the training: loaders, micro-batches, and an even choice of positions."""
 
 from __future__ import annotations
 
@@ -59,47 +59,6 @@ class MicroBatches:
             size = len(batch) // self.parts
             for part in range(self.parts):
                 yield batch[part * size : (part + 1) * size]
-
-
-class ValidationShare(Dataset[dict[str, Any]]):
-    """One process's share of the videos to validate on, each as its first view; all views have the same size.
-
-    Every process gets as many items, because the processes run their batches in step; an item beyond the end of the
-    list repeats the last video with `counted` false.
-
-    Args:
-        videos: Gives items {"views": uint8 (V, T, H, W, 3), "label", "error"}, blank views where there is an error.
-        positions: Which of them are validated.
-        rank: Number of this process.
-        world_size: Number of processes.
-    """
-
-    def __init__(
-        self,
-        videos: Dataset[Any],
-        *,
-        positions: list[int],
-        rank: int,
-        world_size: int,
-    ) -> None:
-        self.videos = videos
-        self.positions = positions
-        self.rank = rank
-        self.world_size = world_size
-
-    def __len__(self) -> int:
-        return -(-len(self.positions) // self.world_size)
-
-    def __getitem__(self, index: int) -> dict[str, Any]:
-        place = index * self.world_size + self.rank
-        item = self.videos[self.positions[min(place, len(self.positions) - 1)]]
-        return {
-            "frames": item["views"][0],
-            "label": item["label"],
-            "counted": place < len(self.positions),
-            "readable": not item["error"],
-            "error": item["error"],
-        }
 
 
 def spread_evenly(size: int, limit: int | None) -> list[int]:

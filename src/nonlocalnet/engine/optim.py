@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
-from nonlocalnet.models.detection.control import LocalBlock
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a network that may learn at another rate than the rest, or alone; the run says which they are.
+
+    Attributes:
+        blocks: The non-local blocks, or what stands in their place.
+        head: The classifier; None where the network has none of its own.
+    """
+
+    blocks: Sequence[nn.Module] = ()
+    head: nn.Module | None = None
 
 
 def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
@@ -35,12 +47,13 @@ def learning_rate_factor(step: int, schedule: ScheduleConfig) -> float:
     return factor
 
 
-def freeze(model: nn.Module, optim: OptimConfig) -> list[nn.Module]:
+def freeze(model: nn.Module, optim: OptimConfig, parts: Parts) -> list[nn.Module]:
     """Turn off the gradients of what `optim` leaves out.
 
     Args:
-        model: The network; its classifier is the child `head`, its non-local blocks are found by type.
+        model: The network.
         optim: `trainable` and `freeze_bn`.
+        parts: What `trainable` names.
 
     Returns:
         The BatchNorm layers that must stay in eval mode, so that their statistics do not move either.
@@ -50,7 +63,7 @@ def freeze(model: nn.Module, optim: OptimConfig) -> list[nn.Module]:
     """
     if optim.trainable != "all":
         model.requires_grad_(requires_grad=False)
-        for part in _trainable_parts(model, optim.trainable):
+        for part in _trainable_parts(model, parts, optim.trainable):
             part.requires_grad_(requires_grad=True)
     frozen = []
     for module in model.modules():
@@ -63,12 +76,13 @@ def freeze(model: nn.Module, optim: OptimConfig) -> list[nn.Module]:
     return frozen
 
 
-def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any]]:
+def parameter_groups(model: nn.Module, optim: OptimConfig, parts: Parts) -> list[dict[str, Any]]:
     """Divide the trainable parameters by learning rate and weight decay.
 
     Args:
         model: The network, after `freeze`.
         optim: Learning rate, factors and weight decays.
+        parts: What the factors are for.
 
     Returns:
         Groups for `torch.optim`, each with a `name` such as "blocks/bn"; a parameter used twice stands in one group.
@@ -76,8 +90,8 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
     Raises:
         ValueError: If nothing is left to train.
     """
-    blocks = {id(p) for block in _blocks(model) for p in block.parameters()}
-    head = {id(p) for p in _head_parameters(model)}
+    blocks = {id(p) for block in parts.blocks for p in block.parameters()}
+    head = set() if parts.head is None else {id(p) for p in parts.head.parameters()}
     norms = {id(p) for m in model.modules() if isinstance(m, _BatchNorm) for p in m.parameters(recurse=False)}
     factors = {"trunk": 1.0, "blocks": optim.lr_factor_blocks, "head": optim.lr_factor_head}
     groups: dict[str, dict[str, Any]] = {}
@@ -95,33 +109,21 @@ def parameter_groups(model: nn.Module, optim: OptimConfig) -> list[dict[str, Any
     return list(groups.values())
 
 
-def build_optimizer(model: nn.Module, optim: OptimConfig) -> torch.optim.SGD:
+def build_optimizer(model: nn.Module, optim: OptimConfig, parts: Parts) -> torch.optim.SGD:
     """Stochastic gradient descent over `parameter_groups`."""
-    groups = parameter_groups(model, optim)
+    groups = parameter_groups(model, optim, parts)
     return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
 
 
-def _blocks(model: nn.Module) -> Iterator[nn.Module]:
-    """The non-local blocks, or the local ones in their place."""
-    return (module for module in model.modules() if isinstance(module, (NonLocalBlock, LocalBlock)))
-
-
-def _head_parameters(model: nn.Module) -> Iterator[nn.Parameter]:
-    head = getattr(model, "head", None)
-    return head.parameters() if isinstance(head, nn.Module) else iter(())
-
-
-def _trainable_parts(model: nn.Module, trainable: str) -> list[nn.Module]:
-    head = getattr(model, "head", None)
-    if not isinstance(head, nn.Module):
+def _trainable_parts(model: nn.Module, parts: Parts, trainable: str) -> list[nn.Module]:
+    if parts.head is None:
         raise ValueError(
             f"optim.trainable = {trainable!r} needs a model with a child `head`, got {type(model).__name__}"
         )
     if trainable == "head":
-        return [head]
-    blocks = list(_blocks(model))
-    if not blocks:
+        return [parts.head]
+    if not parts.blocks:
         raise ValueError(
             "optim.trainable = 'blocks_and_head' needs non-local blocks, and the model has none; use 'head'"
         )
-    return [head, *blocks]
+    return [parts.head, *parts.blocks]

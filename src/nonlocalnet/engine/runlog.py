@@ -14,30 +14,24 @@ import lightning.pytorch as pl
 from typing_extensions import override
 
 from nonlocalnet.engine.steps import StepRecord, StepTask
-from nonlocalnet.runs.video.counts import Record
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
 
-_Kind = TypeVar("_Kind", bound=StepRecord)
+_Record = TypeVar("_Record", bound=StepRecord)
 
 
-def columns(kind: type[StepRecord]) -> tuple[str, ...]:
+def columns(record: type[StepRecord]) -> tuple[str, ...]:
     """Columns of a metrics.csv, in order: the fields of its record."""
-    return tuple(field.name for field in fields(kind))  # pyright: ignore[reportArgumentType]  records are dataclasses
+    return tuple(field.name for field in fields(record))  # pyright: ignore[reportArgumentType]  records are dataclasses
 
 
-def read_metrics(path: Path) -> list[Record]:
-    """Rows of the metrics.csv of a network that classifies videos; see `read_records`."""
-    return read_records(path, Record)
-
-
-def read_records(path: Path, kind: type[_Kind]) -> list[_Kind]:
+def read_records(path: Path, record: type[_Record]) -> list[_Record]:
     """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out."""
     text = path.read_text()
     whole = text[: text.rfind("\n") + 1]
     rows = csv.DictReader(io.StringIO(whole))
-    numbers = columns(kind)[2:]
-    make = cast(Callable[..., _Kind], kind)
+    numbers = columns(record)[2:]
+    make = cast(Callable[..., _Record], record)
     return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
 
 
@@ -48,14 +42,14 @@ class RunLog(pl.Callback):
         out: Folder of the run.
         every: Steps between two rows of the training; each row is one step, not an average.
         start_step: Step of the checkpoint that is resumed: rows after it are dropped, since they will be written again.
-        kind: What a row is.
+        record: What a row is.
     """
 
-    def __init__(self, out: Path, *, every: int, start_step: int, kind: type[StepRecord] = Record) -> None:
+    def __init__(self, out: Path, *, every: int, start_step: int, record: type[StepRecord]) -> None:
         self.path = out / "metrics.csv"
         self.every = every
         self.start_step = start_step
-        self.kind = kind
+        self.record = record
         self._folder = out / "tensorboard"
         self._tensorboard: Any = None
 
@@ -64,9 +58,9 @@ class RunLog(pl.Callback):
         """Open the files, on the first process only."""
         if not trainer.is_global_zero:
             return
-        written = read_records(self.path, self.kind) if self.path.exists() else []
-        kept = [_cells(record) for record in written if record.step <= self.start_step]
-        write_atomically(self.path, "".join(_line(row) for row in [columns(self.kind), *kept]))
+        written = read_records(self.path, self.record) if self.path.exists() else []
+        kept = [_cells(row) for row in written if row.step <= self.start_step]
+        write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *kept]))
         # Here, not above: TensorBoard takes most of a second to import, and only training needs it.
         from torch.utils.tensorboard import SummaryWriter
 
@@ -103,7 +97,7 @@ class RunLog(pl.Callback):
                 file.write(_line(_cells(record)))
         except OSError as error:
             raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        for name in columns(self.kind):
+        for name in columns(self.record):
             value = getattr(record, name)
             if name not in ("step", "split", "lr") and not math.isnan(value):
                 self._tensorboard.add_scalar(f"{name}/{record.split}", value, record.step)

@@ -1,23 +1,26 @@
 """Another batch size than the recipe's: the linear rule.
 
 With k times the batch, the learning rate is k times as high and every number of steps is divided by k, so that as many
-clips are seen at each level of the schedule (Goyal et al., "Accurate, Large Minibatch SGD", arXiv 1706.02677). The
-paper's own settings keep to it: 64 clips at 0.01, 16 at 0.0025 and 8 at 0.00125.
+clips or images are seen at each level of the schedule (Goyal et al., "Accurate, Large Minibatch SGD", arXiv
+1706.02677). The paper's own settings keep to it: 64 clips at 0.01, 16 at 0.0025 and 8 at 0.00125.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import TypeVar
 
 from nonlocalnet.engine.config import Recipe
 
+_Recipe = TypeVar("_Recipe", bound=Recipe)
 
-def scale_to_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
+
+def scale_to_batch_size(recipe: _Recipe, batch_size: int) -> _Recipe:
     """The recipe for another batch size.
 
     Args:
         recipe: The run with its own batch size.
-        batch_size: Clips of one step, at least 1.
+        batch_size: Clips or images of one step, at least 1.
 
     Returns:
         The recipe with `optim.batch_size`, `optim.lr` and, in `schedule`, `steps`, `milestones` and `warmup_steps`
@@ -26,8 +29,7 @@ def scale_to_batch_size(recipe: Recipe, batch_size: int) -> Recipe:
     Raises:
         ValueError: If the batch size is not positive, or so large that two milestones fall on one step.
 
-    >>> from nonlocalnet.recipes import recipe
-    >>> smaller = scale_to_batch_size(recipe("c2d_r50"), 8)
+    >>> smaller = scale_to_batch_size(Recipe("the paper's"), 8)
     >>> smaller.optim.lr, smaller.schedule.steps, smaller.schedule.milestones
     (0.00125, 3200000, (1200000, 2400000))
     """

@@ -17,7 +17,7 @@ from torch import nn
 from typing_extensions import Self, override
 
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
-from nonlocalnet.engine.optim import build_optimizer, freeze, learning_rate_factor
+from nonlocalnet.engine.optim import Parts, build_optimizer, freeze, learning_rate_factor
 from nonlocalnet.system.errors import NonFiniteError
 
 # Odd constants that keep the seeds of neighbouring (seed, step, micro-batch, rank) apart; torch hashes the sum again.
@@ -63,16 +63,17 @@ class StepTask(pl.LightningModule):
 
     Args:
         model: The network.
+        parts: Its parts that may learn at another rate, or alone.
         optim: Optimiser settings.
         schedule: Learning rate over the steps.
-        seed: Of whatever is random in the network; augmentation has its own, per sample.
+        seed: For whatever is random in the network; augmentation has its own, per sample.
         start_step: Optimiser steps made before this process began.
         last_good: Describes the newest checkpoint, for the message when a loss is not finite.
 
     Attributes:
         frozen_norms: BatchNorm layers that stay in eval mode.
-        train_record: Of the newest step.
-        val_record: Of the newest validation.
+        train_record: What the newest step came to.
+        val_record: What the newest validation came to.
     """
 
     train_record: StepRecord | None
@@ -82,6 +83,7 @@ class StepTask(pl.LightningModule):
         self,
         model: nn.Module,
         *,
+        parts: Parts,
         optim: OptimConfig,
         schedule: ScheduleConfig,
         seed: int,
@@ -90,12 +92,13 @@ class StepTask(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.model = model
+        self.parts = parts
         self.optim = optim
         self.schedule = schedule
         self.seed = seed
         self.start_step = start_step
         self.last_good = last_good
-        self.frozen_norms = freeze(model, optim)
+        self.frozen_norms = freeze(model, optim, parts)
         self.train_record = None
         self.val_record = None
 
@@ -131,7 +134,7 @@ class StepTask(pl.LightningModule):
     @override
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """Build the optimiser; the learning rate of each step is set in `on_before_optimizer_step`."""
-        optimizer = build_optimizer(self.model, self.optim)
+        optimizer = build_optimizer(self.model, self.optim, self.parts)
         self._base_rates = [group["lr"] for group in optimizer.param_groups]
         return optimizer
 

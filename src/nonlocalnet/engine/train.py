@@ -12,9 +12,8 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -23,23 +22,16 @@ import lightning.pytorch as pl
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.warnings import PossibleUserWarning
-from torch import nn
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
-from nonlocalnet.data.read_image import ImageError
-from nonlocalnet.data.video.reader import VideoError
-from nonlocalnet.engine.adapt import adapt_network
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.file_notes import FileNotes
 from nonlocalnet.engine.runlog import RunLog, read_records
 from nonlocalnet.engine.step_progress import StepProgress
 from nonlocalnet.engine.steps import StepRecord, StepTask
-from nonlocalnet.runs.video.counts import Record
-from nonlocalnet.runs.video.task import ClassifierTask
-
-log = logging.getLogger(__name__)
+from nonlocalnet.system.errors import FileProblem
 
 _Record = TypeVar("_Record", bound=StepRecord)
 
@@ -56,7 +48,7 @@ class MakeValLoader(Protocol):
     """Builds the validation's loader."""
 
     def __call__(self, *, rank: int, world_size: int) -> DataLoader:
-        """A loader over this rank's videos, as many batches on every rank; see `ClassifierTask.validation_step`."""
+        """A loader over this rank's share of the validation, as many batches on every rank."""
         ...
 
 
@@ -79,80 +71,6 @@ class TrainResult(Generic[_Record]):
     validation: _Record | None
 
 
-def train(
-    model: nn.Module,
-    *,
-    make_train_loader: MakeTrainLoader,
-    make_val_loader: MakeValLoader | None,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
-    optim: OptimConfig,
-    schedule: ScheduleConfig,
-    trainer: TrainerConfig,
-    out: Path,
-    extra: dict[str, Any] | None = None,
-    start_step: int = 0,
-    resume_from: Path | None = None,
-    multi_label: bool = False,
-    max_unreadable: float = 1.0,
-    progress: bool = True,
-    callbacks: Sequence[pl.Callback] = (),
-) -> TrainResult[Record]:
-    """Train `model` in place up to `schedule.steps`.
-
-    Args:
-        model: The network; on return it holds the last step's weights.
-        make_train_loader: Loader of a leg; see `MakeTrainLoader`.
-        make_val_loader: Loader of the validation; None for none.
-        prepare: Turns a batch's frames into the model's input.
-        optim: Optimiser settings.
-        schedule: Number of steps and learning rate.
-        trainer: Device, processes, intervals.
-        out: Folder of the run. It must be new or empty unless a run is resumed in it.
-        extra: Plain entries added to every checkpoint.
-        start_step: Step of the checkpoint `resume_from`.
-        resume_from: Checkpoint of this run to continue; its content replaces the model's weights.
-        multi_label: Whether a video may have several classes; see `ClassifierTask`.
-        max_unreadable: Share of training clips that may stand in for videos that cannot be read, in [0, 1].
-        progress: Show a progress bar on standard error.
-        callbacks: Further Lightning callbacks.
-
-    Returns:
-        Where the checkpoints are and what the validation gave.
-
-    Raises:
-        NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
-        OutputError: If `out` cannot be used or written.
-        VideoError: If too many videos cannot be read, in a row or over the run.
-    """
-    model = adapt_network(model, trainer)
-    checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
-    task = ClassifierTask(
-        model,
-        prepare=prepare,
-        optim=optim,
-        schedule=schedule,
-        seed=trainer.seed,
-        start_step=start_step,
-        last_good=lambda: str(checkpoints.last) if checkpoints.last.exists() else "none yet",
-        multi_label=multi_label,
-        max_unreadable=max_unreadable,
-    )
-    run = run_steps(
-        task,
-        make_train_loader=make_train_loader,
-        make_val_loader=make_val_loader,
-        trainer=trainer,
-        checkpoints=checkpoints,
-        record=Record,
-        resume_from=resume_from,
-        progress=progress,
-        callbacks=callbacks,
-    )
-    if task.replaced:
-        log.warning("%d training clips stood in for videos that could not be read", task.replaced)
-    return run
-
-
 def run_steps(
     task: StepTask,
     *,
@@ -169,26 +87,25 @@ def run_steps(
 
     Args:
         task: What a step and a validation are.
-        make_train_loader: As in `train`.
-        make_val_loader: As in `train`.
-        trainer: As in `train`.
+        make_train_loader: Loader of a leg; see `MakeTrainLoader`.
+        make_val_loader: Loader of the validation; None for none.
+        trainer: Device, processes, intervals.
         checkpoints: Writes them, in the folder of the run.
         record: What a row of the logs is.
-        resume_from: As in `train`.
-        progress: As in `train`.
-        callbacks: As in `train`.
+        resume_from: Checkpoint of this run to continue; its content replaces the model's weights.
+        progress: Show a progress bar on standard error.
+        callbacks: Further Lightning callbacks.
 
     Returns:
-        As `train`.
+        Where the checkpoints are and what the validation gave.
 
     Raises:
-        NonFiniteError: As `train`.
-        OutputError: As `train`.
-        VideoError: As `train`.
-        ImageError: If an image cannot be read or does not fit its annotations.
+        NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
+        OutputError: If the folder of the run cannot be written.
+        FileProblem: If a file of the data cannot be used, or too many cannot.
     """
     out, steps = checkpoints.last.parent, task.schedule.steps
-    run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, kind=record)
+    run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, record=record)
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
     steps_left = steps - task.start_step
     if steps_left > 0:
@@ -206,7 +123,7 @@ def run_steps(
             )
             try:
                 lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
-            except (VideoError, ImageError) as error:
+            except FileProblem as error:
                 # From a loader's worker it comes with a traceback as its text; the last line says what is wrong.
                 text = str(error).strip().splitlines()[-1]
                 raise type(error)(text.partition(f"{type(error).__name__}: ")[2] or text) from error
@@ -219,11 +136,6 @@ def run_steps(
         best_quality=max((row.quality for row in validations), default=None),
         validation=validations[-1] if validations else None,
     )
-
-
-def is_first_process() -> bool:
-    """Whether this process writes the files: true unless a launcher numbered it otherwise."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Complete runs by name: the rows of the paper's Tables 2 and 4, the released models, the generated videos."""
+"""Complete runs by name: the rows of the paper's Tables 2, 4, 5 and 6, the released models, and the generated data."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from typing import TypeVar
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import charades, coco, far_images, kinetics, longrange, release
 from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.video.config import VideoRecipe
 
-_Recipe = TypeVar("_Recipe", bound=Recipe | DetectionRecipe)
+_Recipe = TypeVar("_Recipe", bound=Recipe)
 
-RECIPES: tuple[Recipe, ...] = (
+VIDEO_RECIPES: tuple[VideoRecipe, ...] = (
     longrange.longrange_c2d(),
     longrange.longrange_nl_c2d(),
     kinetics.c2d(50),
@@ -87,8 +88,12 @@ DETECTION_RECIPES: tuple[DetectionRecipe, ...] = (
 """Every recipe on images, likewise."""
 
 
+RECIPES: tuple[Recipe, ...] = (*VIDEO_RECIPES, *DETECTION_RECIPES)
+"""Every recipe."""
+
+
 def recipe(name: str) -> Recipe:
-    """The recipe on videos of that name.
+    """The recipe of that name.
 
     Raises:
         ValueError: If there is none; names the nearest.
@@ -99,11 +104,13 @@ def recipe(name: str) -> Recipe:
     return _find(name, RECIPES)
 
 
-def detection_recipe(name: str) -> DetectionRecipe:
-    """The recipe on images of that name.
+def video_recipe(name: str) -> VideoRecipe:
+    """The recipe on videos of that name; raises as `recipe` does."""
+    return _find(name, VIDEO_RECIPES)
 
-    Raises:
-        ValueError: If there is none; names the nearest.
+
+def detection_recipe(name: str) -> DetectionRecipe:
+    """The recipe on images of that name; raises as `recipe` does.
 
     >>> detection_recipe("coco_mask_r50_nl").published["mask_ap"]
     35.5
@@ -111,20 +118,10 @@ def detection_recipe(name: str) -> DetectionRecipe:
     return _find(name, DETECTION_RECIPES)
 
 
-def any_recipe(name: str) -> Recipe | DetectionRecipe:
-    """The recipe of that name.
-
-    Raises:
-        ValueError: If there is none; names the nearest.
-    """
-    return _find(name, (*RECIPES, *DETECTION_RECIPES))
-
-
 def _find(name: str, recipes: Sequence[_Recipe]) -> _Recipe:
     for candidate in recipes:
         if candidate.name == name:
             return candidate
-    known = [candidate.name for candidate in (*RECIPES, *DETECTION_RECIPES)]
-    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    near = difflib.get_close_matches(name, [candidate.name for candidate in recipes], n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else "`nonlocalnet recipes` lists them"
     raise ValueError(f"there is no recipe {name!r}; {hint}")

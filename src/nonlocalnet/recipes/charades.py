@@ -11,25 +11,26 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nonlocalnet.engine.config import DataConfig, OptimConfig, Recipe, ScheduleConfig
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.recipes.kinetics import long_clip_model
+from nonlocalnet.runs.video.config import DataConfig, VideoRecipe
 
 _SOURCE = "arXiv 1711.07971v3, Table 4"
 
 
-def charades_i3d() -> Recipe:
+def charades_i3d() -> VideoRecipe:
     """I3D-101."""
     return _recipe("charades_i3d_r101", "R101, I3D", nonlocal_blocks=0, val=35.5, test=37.2)
 
 
-def charades_nl_i3d() -> Recipe:
+def charades_nl_i3d() -> VideoRecipe:
     """I3D-101 with 5 non-local blocks."""
     return _recipe("charades_nl_i3d_r101_5block", "R101, NL I3D", nonlocal_blocks=5, val=37.5, test=39.5)
 
 
-def _recipe(name: str, row: str, *, nonlocal_blocks: int, val: float, test: float) -> Recipe:
+def _recipe(name: str, row: str, *, nonlocal_blocks: int, val: float, test: float) -> VideoRecipe:
     model = long_clip_model("i3d", 101, nonlocal_blocks=nonlocal_blocks)
-    return Recipe(
+    return VideoRecipe(
         name=name,
         tables=["4"],
         row=f"{row}, Charades",

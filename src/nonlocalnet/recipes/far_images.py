@@ -8,16 +8,17 @@ rate, or for the far cue a shorter warm-up, left some seeds at the coin toss; LO
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Literal
 
 from nonlocalnet.data.generated.images import SIGMAS
+from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.runs.detection.config import (
+    LENGTHS,
+    OPTIM,
     DetectionDataConfig,
     DetectionModelConfig,
-    DetectionOptimConfig,
     DetectionRecipe,
-    DetectionScheduleConfig,
-    DetectionTrainerConfig,
     DetectorName,
 )
 
@@ -82,9 +83,9 @@ def _recipe(
             zero_init=False,
         ),
         data=DetectionDataConfig(min_sizes=(96,), max_size=320, flip=0.0, keypoint_sigmas=sigmas, workers=0),
-        optim=DetectionOptimConfig(lr=lr, batch_size=4, grad_clip=10.0),
-        schedule=DetectionScheduleConfig(
-            steps=steps, milestones=(round(0.8 * steps),), warmup_steps=warmup_steps, warmup_factor=0.04
+        optim=replace(OPTIM, lr=lr, batch_size=4, grad_clip=10.0),
+        schedule=replace(
+            LENGTHS["1x"], steps=steps, milestones=(round(0.8 * steps),), warmup_steps=warmup_steps, warmup_factor=0.04
         ),
-        trainer=DetectionTrainerConfig(val_every=0, checkpoint_every=100, log_every=10),
+        trainer=TrainerConfig(val_every=0, checkpoint_every=100, log_every=10),
     )

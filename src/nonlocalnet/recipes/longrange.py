@@ -6,21 +6,22 @@ for two CPU cores. Everything but the blocks is equal.
 
 from __future__ import annotations
 
-from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
 
-def longrange_c2d() -> Recipe:
+def longrange_c2d() -> VideoRecipe:
     """The C2D without blocks."""
     return _longrange("longrange_c2d", "generated long-range videos, C2D", nonlocal_blocks=0)
 
 
-def longrange_nl_c2d() -> Recipe:
+def longrange_nl_c2d() -> VideoRecipe:
     """The C2D with five embedded-Gaussian blocks, where the paper has them."""
     return _longrange("longrange_nl_c2d", "generated long-range videos, C2D with 5 blocks", nonlocal_blocks=5)
 
 
-def _longrange(name: str, row: str, *, nonlocal_blocks: int) -> Recipe:
-    return Recipe(
+def _longrange(name: str, row: str, *, nonlocal_blocks: int) -> VideoRecipe:
+    return VideoRecipe(
         name=name,
         row=row,
         model=ModelConfig(num_classes=3, nonlocal_blocks=nonlocal_blocks, clip="8x8", width=8, dropout=0.0, crop=40),

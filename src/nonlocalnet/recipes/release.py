@@ -12,7 +12,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
 Network = Literal["c2d", "nl_c2d", "i3d", "nl_i3d"]
 _SOURCE = "README of facebookresearch/video-nonlocal-net"
@@ -36,12 +37,12 @@ _300K = ScheduleConfig(steps=300_000, milestones=(150_000, 250_000))
 _600K = ScheduleConfig(steps=600_000, milestones=(300_000, 500_000))
 
 
-def released(network: Network, clip: Literal["8x8", "32x2"]) -> Recipe:
+def released(network: Network, clip: Literal["8x8", "32x2"]) -> VideoRecipe:
     """A network with trained BatchNorm: from ImageNet weights, 400k iterations of 64 clips."""
     return _recipe(network, clip, optim=OptimConfig())
 
 
-def released_long(network: Literal["i3d", "nl_i3d"], clip: Literal["32x4", "128x1"]) -> Recipe:
+def released_long(network: Literal["i3d", "nl_i3d"], clip: Literal["32x4", "128x1"]) -> VideoRecipe:
     """A network with frozen BatchNorm: from the I3D baseline of the short clip, 400k iterations of 16 clips.
 
     32x4 starts from `release_i3d_8x8`, 128x1 from `release_i3d_32x2`. The non-local blocks start fresh, have no
@@ -51,13 +52,13 @@ def released_long(network: Literal["i3d", "nl_i3d"], clip: Literal["32x4", "128x
     return replace(recipe, starts_from={"32x4": "release_i3d_8x8", "128x1": "release_i3d_32x2"}[clip])
 
 
-def released_i3d_300k() -> Recipe:
+def released_i3d_300k() -> VideoRecipe:
     """The I3D baseline on 8x8 clips with 300k iterations."""
     recipe = _recipe("i3d", "8x8", optim=OptimConfig())
     return _varied(recipe, "300k", "300k iterations", (73.2, 90.8), schedule=_300K)
 
 
-def released_i3d_600k_4gpu() -> Recipe:
+def released_i3d_600k_4gpu() -> VideoRecipe:
     """The I3D baseline on 8x8 clips with half the batch and half the learning rate: 600k iterations on 4 GPUs.
 
     It was trained on a later download of Kinetics, which lacks videos.
@@ -66,16 +67,16 @@ def released_i3d_600k_4gpu() -> Recipe:
     return _varied(recipe, "600k_4gpu", "600k iterations on 4 GPUs", (73.0, 90.4), schedule=_600K)
 
 
-def released_i3d_300k_4gpu() -> Recipe:
+def released_i3d_300k_4gpu() -> VideoRecipe:
     """The quick one: as `released_i3d_600k_4gpu` with half the iterations, no dropout and no scale jittering."""
     recipe = _recipe("i3d", "8x8", optim=OptimConfig(lr=0.005, batch_size=32))
     recipe = replace(recipe, model=replace(recipe.model, dropout=0.0), data=replace(recipe.data, short_side_max=256))
     return _varied(recipe, "300k_4gpu", "300k iterations on 4 GPUs", (72.0, 90.1), schedule=_300K)
 
 
-def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, optim: OptimConfig) -> Recipe:
+def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, optim: OptimConfig) -> VideoRecipe:
     top1, top5 = _PUBLISHED[network, clip]
-    return Recipe(
+    return VideoRecipe(
         name=f"release_{network}_{clip}",
         row=f"R50, released {network.replace('_', ' ').upper()}, {clip}",
         published={"top1": top1, "top5": top5},
@@ -93,8 +94,8 @@ def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, 
 
 
 def _varied(
-    recipe: Recipe, suffix: str, what: str, published: tuple[float, float], *, schedule: ScheduleConfig
-) -> Recipe:
+    recipe: VideoRecipe, suffix: str, what: str, published: tuple[float, float], *, schedule: ScheduleConfig
+) -> VideoRecipe:
     return replace(
         recipe,
         name=f"{recipe.name}_{suffix}",

@@ -1,1 +1,1 @@
-"""The kinds of run, one folder each with the same file names: `video` classifies clips, `detection` finds objects."""
+"""Runs: training, testing and prediction; one folder a kind, and `kinds` names them all."""

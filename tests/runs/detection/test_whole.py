@@ -21,13 +21,14 @@ from nonlocalnet.data.read_image import ImageError
 from nonlocalnet.engine.runlog import read_records
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models.detection import maskrcnn_slim_fpn
-from nonlocalnet.runs.detection import test as detection
+from nonlocalnet.runs.detection import data
+from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.coco_results import to_results
 from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.network import build_detector, initialise_detector, labels_of, open_detector
+from nonlocalnet.runs.detection.network import build_detector, initialise_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, as_input
-from nonlocalnet.runs.detection.test import train_detection_recipe
-from nonlocalnet.runs.detection.train import require_blocks_that_learn
+from nonlocalnet.runs.detection.test import test_recipe as evaluate_recipe
+from nonlocalnet.runs.detection.train import require_blocks_that_learn, train_recipe
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 from runs.detection.tiny import tiny_coco, tiny_recipe
 
@@ -52,7 +53,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("runs") / "masks"
-    train_detection_recipe(tiny_recipe(root), out=out, progress=False)
+    train_recipe(tiny_recipe(root), out=out, progress=False)
     return out
 
 
@@ -96,14 +97,14 @@ def test_training_leaves_checkpoints_logs_and_all_losses(run: Path) -> None:
 def test_a_run_that_died_is_resumed_to_the_same_end(root: Path, run: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(root)
     with pytest.raises(DiedError):
-        train_detection_recipe(recipe, out=tmp_path, progress=False, callbacks=(At(2, die),))
-    train_detection_recipe(change(recipe, "data", workers=1), out=tmp_path, resume=True, progress=False)
+        train_recipe(recipe, out=tmp_path, progress=False, callbacks=(At(2, die),))
+    train_recipe(change(recipe, "data", workers=1), out=tmp_path, resume=True, progress=False)
     whole, resumed = state(run), state(tmp_path)
     assert whole.keys() == resumed.keys()
     assert all(torch.equal(whole[name], resumed[name]) for name in whole)
     assert (run / "metrics.csv").read_text() == (tmp_path / "metrics.csv").read_text()
     with pytest.raises(ValueError, match=r"cannot resume .*: data\.flip was 0\.5 and is 0\.0 now"):
-        train_detection_recipe(change(recipe, "data", flip=0.0), out=tmp_path, resume=True, progress=False)
+        train_recipe(change(recipe, "data", flip=0.0), out=tmp_path, resume=True, progress=False)
 
 
 def test_a_loss_that_is_not_finite_stops_before_the_step(root: Path, tmp_path: Path) -> None:
@@ -112,7 +113,7 @@ def test_a_loss_that_is_not_finite_stops_before_the_step(root: Path, tmp_path: P
             model.get_submodule("roi_heads.box_predictor.cls_score").weight[0, 0] = torch.nan
 
     with pytest.raises(NonFiniteError, match=r"loss became nan at step 3 .*last good checkpoint: .*last\.ckpt"):
-        train_detection_recipe(tiny_recipe(root), out=tmp_path, progress=False, callbacks=(At(2, spoil),))
+        train_recipe(tiny_recipe(root), out=tmp_path, progress=False, callbacks=(At(2, spoil),))
     assert all(torch.isfinite(tensor).all() for tensor in state(tmp_path).values() if tensor.is_floating_point())
     assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 2
 
@@ -121,12 +122,12 @@ def test_shares_of_two_processes_come_to_the_figures_of_one(root: Path, run: Pat
     """Five images over two: the repeated last one must not count, and the order of the results must not matter."""
     recipe = tiny_recipe(root)
     detector, card = open_detector(run / "last.ckpt")
-    evaluation = detection.evaluation_set(recipe, detection.load_images(recipe, "val"), labels_of(card), limit=None)
+    evaluation = data.evaluation_set(recipe, data.load_images(recipe, "val"), labels_of(card), limit=None)
 
     def found(world_size: int) -> dict[str, list[dict[str, Any]]]:
         merged: dict[str, list[dict[str, Any]]] = {}
         for rank in range(world_size):
-            loader = detection.build_test_loader(recipe, evaluation, rank=rank, world_size=world_size)
+            loader = data.build_test_loader(recipe, evaluation, rank=rank, world_size=world_size)
             for batch in loader:
                 with torch.inference_mode():
                     (detections,) = detector(as_input(batch["image"]))
@@ -147,7 +148,7 @@ def test_two_processes_come_to_the_figures_of_one(root: Path, tmp_path: Path) ->
     """The same detector, evaluated by one process and by two: 5 images, so that one is repeated and must not count."""
     untrained = change(tiny_recipe(root), "optim", lr=1e-12)
     one, two = tmp_path / "one", tmp_path / "two"
-    train_detection_recipe(untrained, out=one, progress=False)
+    train_recipe(untrained, out=one, progress=False)
     script = Path(__file__).with_name("tiny.py")
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     command = [sys.executable, str(script), str(root), str(two)]
@@ -156,7 +157,7 @@ def test_two_processes_come_to_the_figures_of_one(root: Path, tmp_path: Path) ->
     results = []
     for devices, weights in ((1, two / "last.ckpt"), (1, one / "last.ckpt")):
         out = tmp_path / f"test{len(results)}"
-        figures, _ = detection.test_detection_recipe(
+        figures, _ = evaluate_recipe(
             change(tiny_recipe(root), "trainer", devices=devices), weights=weights, out=out, progress=False
         )
         results.append(figures)
@@ -168,7 +169,7 @@ def test_two_processes_come_to_the_figures_of_one(root: Path, tmp_path: Path) ->
 
 
 def test_testing_writes_cocos_results(root: Path, run: Path, tmp_path: Path) -> None:
-    figures, labels = detection.test_detection_recipe(
+    figures, labels = evaluate_recipe(
         tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test", progress=False
     )
     assert labels.names == {1: "cat", 18: "dog"}
@@ -183,24 +184,22 @@ def test_testing_writes_cocos_results(root: Path, run: Path, tmp_path: Path) -> 
     assert lines[0] == "category_id,class,bbox_AP,segm_AP"
     assert [line.split(",")[:2] for line in lines[1:]] == [["1", "cat"], ["18", "dog"]]
     with pytest.raises(OutputError, match="exists and is not empty"):
-        detection.test_detection_recipe(tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test")
+        evaluate_recipe(tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test")
 
 
 def test_keypoints_train_and_have_their_ten_figures(root: Path, tmp_path: Path) -> None:
     recipe = change(tiny_recipe(root, kind="keypoints"), "schedule", steps=2, milestones=())
-    train_detection_recipe(recipe, out=tmp_path / "run", progress=False)
+    train_recipe(recipe, out=tmp_path / "run", progress=False)
     rows = records(tmp_path / "run")
     assert rows[0].loss_keypoint > 0
     assert not math.isnan(rows[-1].keypoint_ap)
-    figures, _ = detection.test_detection_recipe(
-        recipe, weights=tmp_path / "run" / "last.ckpt", out=tmp_path / "test", progress=False
-    )
+    figures, _ = evaluate_recipe(recipe, weights=tmp_path / "run" / "last.ckpt", out=tmp_path / "test", progress=False)
     assert len(figures["keypoints"].figures) == 10
     _, card = open_detector(tmp_path / "run" / "last.ckpt")
     assert card.keypoint_names == ["nose", "left_eye", "right_eye"]
     assert card.skeleton == [[0, 1]]
     with pytest.raises(ValueError, match=r"has 3 keypoints, but the detector 17: set model\.num_keypoints"):
-        train_detection_recipe(change(recipe, "model", num_keypoints=17), out=tmp_path / "no", progress=False)
+        train_recipe(change(recipe, "model", num_keypoints=17), out=tmp_path / "no", progress=False)
     assert not (tmp_path / "no").exists()
 
 
@@ -232,7 +231,7 @@ def test_fixed_norms_over_random_weights_are_warned_of(
     root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture, frozen: bool
 ) -> None:
     recipe = change(change(tiny_recipe(root), "model", frozen_bn=frozen), "schedule", steps=1)
-    train_detection_recipe(recipe, out=tmp_path, progress=False)
+    train_recipe(recipe, out=tmp_path, progress=False)
     assert ("set model.frozen_bn to false" in caplog.text) is frozen
 
 
@@ -247,17 +246,17 @@ def test_initial_weights_are_a_function_of_the_seed(root: Path) -> None:
 def test_what_a_run_is_refused_for(root: Path, run: Path, tmp_path: Path) -> None:
     recipe, out = tiny_recipe(root), tmp_path / "out"
     with pytest.raises(ValueError, match=r"data\.root is not set: .*--data\.root DIR"):
-        train_detection_recipe(change(recipe, "data", root=None), out=out, progress=False)
+        train_recipe(change(recipe, "data", root=None), out=out, progress=False)
     bad = change(recipe, "data", train_annotations="annotations/person_keypoints_train2018.json")
     with pytest.raises(FileNotFoundError, match="person_keypoints_train2018"):
-        train_detection_recipe(bad, out=out, progress=False)
+        train_recipe(bad, out=out, progress=False)
     other = tmp_path / "coco"
     shutil.copytree(root, other)
     write_split(other, "val2017", {**small_content(), "categories": [*CATEGORIES, {"id": 20, "name": "sheep"}]})
     with pytest.raises(ValueError, match=r"category 20 \(sheep\) is none of those that the detector knows"):
-        train_detection_recipe(tiny_recipe(other), out=out, progress=False)
+        train_recipe(tiny_recipe(other), out=out, progress=False)
     with pytest.raises(ValueError, match=r"category 20 \(sheep\) is none of those"):
-        detection.test_detection_recipe(tiny_recipe(other), weights=run / "last.ckpt", out=out, progress=False)
+        evaluate_recipe(tiny_recipe(other), weights=run / "last.ckpt", out=out, progress=False)
     assert not out.exists()
     torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
     with pytest.raises(ValueError, match="is not a checkpoint of nonlocalnet"):
@@ -272,7 +271,7 @@ def test_a_broken_image_is_one_line(root: Path, tmp_path: Path, workers: int) ->
         path.write_bytes(path.read_bytes()[:300])
     recipe = change(tiny_recipe(broken), "data", workers=workers)
     with pytest.raises(ImageError, match=r"^[^\n]*\.png cannot be read as an image: [^\n]*$"):
-        train_detection_recipe(recipe, out=tmp_path / "out", progress=False)
+        train_recipe(recipe, out=tmp_path / "out", progress=False)
 
 
 def test_a_block_that_could_never_learn_is_refused() -> None:

@@ -16,15 +16,10 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 import torch
 
 from make_images import rectangle, small_content, small_people, write_split
+from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.recipes import detection_recipe
-from nonlocalnet.runs.detection.config import (
-    DetectionModelConfig,
-    DetectionOptimConfig,
-    DetectionRecipe,
-    DetectionScheduleConfig,
-    DetectionTrainerConfig,
-)
-from nonlocalnet.runs.detection.test import train_detection_recipe
+from nonlocalnet.runs.detection.config import LENGTHS, OPTIM, DetectionModelConfig, DetectionRecipe
+from nonlocalnet.runs.detection.train import train_recipe
 
 
 def tiny_coco(root: Path) -> Path:
@@ -65,9 +60,9 @@ def tiny_recipe(root: Path, *, kind: str = "masks", **trainer: Any) -> Detection
         name="tiny",
         model=model,
         data=data,
-        optim=DetectionOptimConfig(lr=0.01, batch_size=2, accumulate=1),
-        schedule=DetectionScheduleConfig(steps=5, milestones=(4,), warmup_steps=2),
-        trainer=DetectionTrainerConfig(**settings),
+        optim=dataclasses.replace(OPTIM, lr=0.01, batch_size=2, accumulate=1),
+        schedule=dataclasses.replace(LENGTHS["1x"], steps=5, milestones=(4,), warmup_steps=2),
+        trainer=TrainerConfig(**settings),
     )
 
 
@@ -76,4 +71,4 @@ if __name__ == "__main__":
     warnings.filterwarnings("ignore", message="__array__ implementation", category=DeprecationWarning)
     torch.set_num_threads(1)
     root, out = Path(sys.argv[1]), Path(sys.argv[2])
-    train_detection_recipe(tiny_recipe(root, devices=2), out=out, progress=False)
+    train_recipe(tiny_recipe(root, devices=2), out=out, progress=False)

@@ -18,16 +18,13 @@ import torch
 
 from nonlocalnet import formats
 from nonlocalnet.data.video.reader import VideoError
-from nonlocalnet.engine.config import OptimConfig, Recipe
-from nonlocalnet.engine.runlog import read_metrics
+from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.runs.video import test as testing
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.data import build_train_loader, build_train_videos, load_videos
 from nonlocalnet.runs.video.predict import predict
-from nonlocalnet.runs.video.train import (
-    build_train_loader,
-    build_train_videos,
-    load_videos,
-    train_recipe,
-)
+from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import OutputError
 from runs.video.tiny import tiny_recipe, tiny_videos
 
@@ -44,7 +41,7 @@ def run(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
-def change(recipe: Recipe, section: str, **values: Any) -> Recipe:
+def change(recipe: VideoRecipe, section: str, **values: Any) -> VideoRecipe:
     return dataclasses.replace(recipe, **{section: dataclasses.replace(getattr(recipe, section), **values)})
 
 
@@ -64,7 +61,7 @@ def test_files_of_a_run(run: Path, videos: Path) -> None:
     assert [r.step for r in rows if r.split == "train"] == list(range(1, 9))
     assert [r.step for r in rows if r.split == "val"] == [3, 6, 8]
     model = formats.from_checkpoint(run / "best.ckpt")
-    assert formats.card_of(model)["class_names"] == ["red", "green", "blue", "yellow"]
+    assert formats.card_of(model).class_names == ["red", "green", "blue", "yellow"]
 
 
 def test_workers_do_not_change_a_run(run: Path, videos: Path, tmp_path: Path) -> None:

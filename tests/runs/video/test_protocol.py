@@ -13,12 +13,13 @@ import torch
 from nonlocalnet import formats
 from nonlocalnet.data.clips.sampling import wrapped_clips
 from nonlocalnet.data.video.reader import count_frames
-from nonlocalnet.engine.config import Recipe
 from nonlocalnet.runs.video import test as testing
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.data import clip_geometry, load_videos
 from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.scores import load_scores
 from nonlocalnet.runs.video.summary import TestSummary
-from nonlocalnet.runs.video.train import clip_geometry, load_videos, train_recipe
+from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import NonFiniteError
 from runs.video.tiny import tiny_recipe, tiny_videos
 
@@ -39,11 +40,11 @@ def weights(videos: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out / "last.ckpt"
 
 
-def change(recipe: Recipe, section: str, **values: Any) -> Recipe:
+def change(recipe: VideoRecipe, section: str, **values: Any) -> VideoRecipe:
     return dataclasses.replace(recipe, **{section: dataclasses.replace(getattr(recipe, section), **values)})
 
 
-def run_test(recipe: Recipe, weights: Path, out: Path, **options: Any) -> TestSummary:
+def run_test(recipe: VideoRecipe, weights: Path, out: Path, **options: Any) -> TestSummary:
     return testing.test_recipe(recipe, weights=weights, out=out, progress=False, **options)
 
 

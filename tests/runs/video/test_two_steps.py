@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch.nn import functional as F
 
 from make_videos import write_video
-from nonlocalnet.data.clips.transforms import normalise
-from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.optim import build_optimizer, freeze
-from nonlocalnet.recipes import RECIPES
-from nonlocalnet.runs.video.train import build_model, build_train_loader, build_train_videos, load_videos
+from nonlocalnet.formats.recognise import network_tensors
+from nonlocalnet.recipes import VIDEO_RECIPES
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.network import build_model
+from nonlocalnet.runs.video.train import train_recipe
 
 CLASSES = 3
 
@@ -31,7 +31,7 @@ def videos(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-def tiny(recipe: Recipe, root: Path) -> Recipe:
+def tiny(recipe: VideoRecipe, root: Path) -> VideoRecipe:
     """The recipe with everything that costs time made small, and nothing else."""
     several = recipe.model.multi_label
     return dataclasses.replace(
@@ -41,6 +41,7 @@ def tiny(recipe: Recipe, root: Path) -> Recipe:
             recipe.data,
             root=str(root),
             train="several.txt" if several else "single.txt",
+            val="several.txt" if several else "single.txt",
             # The shortest clip that the strides take, with whole groups of 4 frames in res3.
             clip_frames=32 if recipe.model.clip == "128x1" else 8,
             frame_stride=1,
@@ -48,38 +49,28 @@ def tiny(recipe: Recipe, root: Path) -> Recipe:
             short_side_max=40,
             crop=32,
             workers=0,
+            test_short_side=32,
+            test_crop=32,
         ),
         optim=dataclasses.replace(recipe.optim, batch_size=2),
+        schedule=dataclasses.replace(recipe.schedule, steps=2, milestones=()),
+        trainer=dataclasses.replace(recipe.trainer, device="cpu", val_every=0, log_every=1, limit_val=1),
     )
 
 
-@pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_two_steps_of_every_recipe(recipe: Recipe, videos: Path) -> None:
+@pytest.mark.parametrize("recipe", VIDEO_RECIPES, ids=lambda recipe: recipe.name)
+def test_two_steps_of_every_recipe(recipe: VideoRecipe, videos: Path, tmp_path: Path) -> None:
     small = tiny(recipe, videos)
-    model = build_model(small).train()
-    for norm in freeze(model, small.optim):
-        norm.eval()
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimizer = build_optimizer(model, small.optim)
-    loader = build_train_loader(small, build_train_videos(small, load_videos(small, "train")), stop_step=2)
-    losses = []
-    for batch in loader:
-        logits = model(normalise(batch["frames"]))
-        several = recipe.model.multi_label
-        loss = (
-            F.binary_cross_entropy_with_logits(logits, batch["label"])
-            if several
-            else F.cross_entropy(logits, batch["label"])
-        )
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-        losses.append(loss.item())
+    before = build_model(small).state_dict()
+    train_recipe(small, out=tmp_path, progress=False)
+    losses = [row.loss for row in read_metrics(tmp_path / "metrics.csv") if row.split == "train"]
     assert len(losses) == 2
     # A fresh classifier says nothing: the first loss is that of a blind guess, nearly.
     assert losses[0] == pytest.approx(math.log(2) if recipe.model.multi_label else math.log(CLASSES), abs=0.1)
     assert math.isfinite(losses[1])
-    moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
+    after = network_tensors(torch.load(tmp_path / "last.ckpt", weights_only=True))
+    assert after.keys() == before.keys()
+    moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert "head.projection.weight" in moved
     statistics = {name for name in moved if "running" in name}
     assert bool(statistics) != small.optim.freeze_bn

@@ -6,15 +6,16 @@ import dataclasses
 from pathlib import Path
 
 from nonlocalnet.data.generated.videos import write_long_range_videos
-from nonlocalnet.engine.config import ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.recipes import recipe
+from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
 
 
 def tiny_videos(folder: Path) -> Path:
     return write_long_range_videos(folder, num_train=10, num_val=5, num_test=4, num_frames=8, height=32, width=32)
 
 
-def tiny_recipe(root: Path, *, workers: int = 0, nonlocal_blocks: tuple[str, ...] = ("res4.4",)) -> Recipe:
+def tiny_recipe(root: Path, *, workers: int = 0, nonlocal_blocks: tuple[str, ...] = ("res4.4",)) -> VideoRecipe:
     base = recipe("longrange_nl_c2d")
     return dataclasses.replace(
         base,

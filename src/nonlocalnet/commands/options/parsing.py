@@ -5,24 +5,16 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from argparse import ArgumentError
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+from collections.abc import Iterable, Sequence
+from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
 from nonlocalnet.commands.options.config_file import ConfigFile
-from nonlocalnet.engine.config import DataConfig, ModelConfig, OptimConfig, Recipe, ScheduleConfig, TrainerConfig
-from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.engine.config import SECTIONS, Recipe
 
-_Recipe = TypeVar("_Recipe", bound=Recipe | DetectionRecipe)
-
-SECTIONS = {
-    "model": ModelConfig,
-    "data": DataConfig,
-    "optim": OptimConfig,
-    "schedule": ScheduleConfig,
-    "trainer": TrainerConfig,
-}
+AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
+Section = TypeVar("Section")
 
 
 def make_parser(command: str, description: str, *, usage: str | None = None) -> ArgumentParser:
@@ -75,28 +67,27 @@ def add_device(parser: ArgumentParser) -> None:
     )
 
 
-def add_batch_size(parser: ArgumentParser) -> None:
-    """Add the short form of `--optim.batch_size`, which `parse_with_recipe` reads, for the commands that train."""
-    parser.add_argument("--batch-size", type=int, help="short for --optim.batch_size")
-
-
-def parse_with_recipe(
-    parser: ArgumentParser, argv: Sequence[str], *, find: Callable[[str], _Recipe]
-) -> tuple[Namespace, _Recipe]:
-    """Parse `RECIPE [--config FILE] [--section.field value ...]` and whatever else the parser already takes.
-
-    A value on the command line wins over one in the YAML file, and that over the recipe's.
+def recipe_name(parsers: Iterable[ArgumentParser], argv: Sequence[str]) -> str | None:
+    """The first argument that is neither an option nor an option's value, wherever it stands; None without one.
 
     Args:
-        parser: The command's parser; it receives the recipe's fields.
-        argv: The command's arguments.
-        find: Gives the recipe of a name.
+        parsers: Those that `argv` may be meant for. They know which options take no value; all others take one.
+        argv: A command's arguments.
+    """
+    flags = {option for parser in parsers for a in parser._actions if a.nargs == 0 for option in a.option_strings}
+    rest = iter(argv)
+    for argument in rest:
+        if not argument.startswith("-"):
+            return argument
+        if "=" not in argument and argument.replace("_", "-") not in flags:
+            next(rest, None)
+    return None
 
-    Returns:
-        The parsed arguments and the recipe with its overridden fields, validated again.
 
-    Raises:
-        ValueError: Unknown recipe, or a misspelt or out-of-range field, by its name.
+def add_recipe(parser: ArgumentParser, base: Recipe) -> None:
+    """Add `RECIPE [--config FILE] [--section.field value ...]`, the recipe's own values being the defaults.
+
+    A value on the command line wins over one in the YAML file, and that over the recipe's.
     """
     parser.add_argument("recipe", help="name of a recipe; `nonlocalnet recipes` lists them")
     parser.add_argument("--config", action=ConfigFile, help="YAML file with fields of the recipe to override")
@@ -104,23 +95,43 @@ def parse_with_recipe(
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="short for --trainer.device")
     parser.add_argument("--devices", type=int, help="short for --trainer.devices")
     parser.add_argument("--limit", type=int, help="short for --data.limit: a quick look at so many of each list")
-    # The recipe's fields depend on its kind, and its own values must be the defaults before parsing, so its name is
-    # read first.
-    name = next((argument for argument in argv if not argument.startswith("-")), None)
-    base = find(name) if name is not None and argv[0] == name else None
-    kinds = SECTIONS if base is None else {section: type(getattr(base, section)) for section in SECTIONS}
-    for section, kind in kinds.items():
-        parser.add_class_arguments(kind, section)
-    if base is not None:
-        for section in kinds:
-            values = vars(getattr(base, section))
-            parser.set_defaults({f"{section}.{field}": value for field, value in values.items()})
+    for section in SECTIONS:
+        add_section(parser, section, getattr(base, section))
+
+
+def add_section(parser: ArgumentParser, section: str, own: Any) -> None:
+    """Add the fields of a section of a recipe, with its values as the defaults."""
+    parser.add_class_arguments(type(own), section)
+    parser.set_defaults({f"{section}.{field}": value for field, value in vars(own).items()})
+
+
+_SHORTS = (("trainer", "device"), ("trainer", "devices"), ("optim", "batch_size"), ("data", "limit"))
+
+
+def parse_recipe(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """Parse what `add_recipe` added; what a short form says stands in its field.
+
+    Raises:
+        ValueError: A misspelt field, or a value of another type.
+    """
     parsed = parse(parser, argv)
-    if base is None:
-        raise ValueError(f"the recipe's name must come first: {parser.prog} RECIPE [options], got {' '.join(argv)!r}")
-    shorts = (("trainer", "device"), ("trainer", "devices"), ("optim", "batch_size"), ("data", "limit"))
-    for section, short in shorts:
+    for section, short in _SHORTS:
         if parsed.get(short) is not None:
             parsed[section][short] = parsed[short]
-    sections = {section: kind(**parsed[section].as_dict()) for section, kind in kinds.items()}
-    return parsed, dataclasses.replace(base, **sections)
+    return parsed
+
+
+def with_fields(recipe: AnyRecipe, parsed: Namespace) -> AnyRecipe:
+    """The recipe with the parsed fields, validated again.
+
+    Raises:
+        ValueError: A field is out of range, by its name.
+    """
+    return dataclasses.replace(
+        recipe, **{section: section_of(getattr(recipe, section), parsed[section]) for section in SECTIONS}
+    )
+
+
+def section_of(own: Section, values: Namespace) -> Section:
+    """A section with the parsed values of its fields."""
+    return dataclasses.replace(own, **{field.name: values[field.name] for field in dataclasses.fields(own)})  # pyright: ignore[reportArgumentType]

@@ -14,6 +14,7 @@ from av.error import FFmpegError, InvalidDataError
 from av.stream import Disposition
 
 from nonlocalnet.data.video.truncation import missing_part
+from nonlocalnet.system.errors import FileProblem
 
 OpenedVideo: TypeAlias = tuple[av.container.InputContainer, av.video.stream.VideoStream]
 
@@ -22,7 +23,7 @@ _scans: dict[tuple[Path, int, int], "FrameIndex"] = {}
 _SCANS_KEPT = 128
 
 
-class VideoError(ValueError):
+class VideoError(FileProblem):
     """A video file cannot be read; the message names the file and the reason."""
 
 

@@ -1,4 +1,4 @@
-"""A detection run as plain data: the same five sections as a run on videos, and the recipe that holds them.
+"""A detection run as plain data: its detector, its images, and the recipe that holds them.
 
 The paper trains its detectors as Mask R-CNN does (He et al., ICCV 2017, with FPN; Section 6 names [17]) and gives no
 more. So the defaults are Mask R-CNN's: batch 16, learning rate 0.02, weight decay 1e-4, momentum 0.9, 90k steps with
@@ -8,10 +8,12 @@ decays at 60k and 80k ("1x"), images of short side 800. What stems from its auth
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
 
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require
+from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
+from nonlocalnet.engine.scaling import scale_to_batch_size
 
 DetectorName = Literal[
     "maskrcnn_resnet50_fpn",
@@ -22,8 +24,8 @@ DetectorName = Literal[
     "keypointrcnn_resnet101_fpn",
     "keypointrcnn_slim_fpn",
 ]
-_BATCH, _LR = 16, 0.02
-_STEPS: dict[str, tuple[int, tuple[int, int]]] = {"1x": (90_000, (60_000, 80_000)), "2x": (180_000, (120_000, 160_000))}
+METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "keypoint_ap": "keypoint AP"}
+"""Keys of `DetectionRecipe.published`, as columns are headed."""
 
 
 @dataclass(frozen=True)
@@ -143,166 +145,68 @@ class DetectionDataConfig:
         require(self.workers >= 0, "data.workers", self.workers, "at least 0")
 
 
-@dataclass(frozen=True)
-class DetectionOptimConfig:
-    """Stochastic gradient descent with plain momentum [D].
+# Plain momentum [D].
+OPTIM = OptimConfig(lr=0.02, nesterov=False, batch_size=16)
+"""The optimiser's defaults."""
 
-    Args:
-        lr: Learning rate; null for the linear rule, 0.02 x batch_size / 16.
-        momentum: In [0, 1).
-        weight_decay: Of every parameter that is not BatchNorm's.
-        batch_size: Images of one step over all processes and micro-batches together.
-        accumulate: Micro-batches into which every process divides its share of a batch; more takes less memory.
-        lr_factor_blocks: Factor on the learning rate of the non-local blocks, or of the control's.
-        grad_clip: Largest norm of the whole gradient; null for no limit.
-    """
+_1X = ScheduleConfig(steps=90_000, milestones=(60_000, 80_000), warmup_steps=500, warmup_factor=1 / 3)
+LENGTHS = {"1x": _1X, "2x": replace(_1X, steps=180_000, milestones=(120_000, 160_000))}
+"""The lengths of training that Mask R-CNN's tables have, for a batch of 16; the warm-up is [D]'s."""
 
-    lr: float | None = None
-    momentum: float = 0.9
-    weight_decay: float = 1e-4
-    batch_size: int = 16
-    accumulate: int = 1
-    lr_factor_blocks: float = 1.0
-    grad_clip: float | None = None
-
-    def __post_init__(self) -> None:
-        self.resolved()
-
-    def resolved(self) -> OptimConfig:
-        """The settings that the engine takes."""
-        return OptimConfig(
-            lr=_LR * self.batch_size / _BATCH if self.lr is None else self.lr,
-            momentum=self.momentum,
-            nesterov=False,
-            weight_decay=self.weight_decay,
-            batch_size=self.batch_size,
-            accumulate=self.accumulate,
-            lr_factor_blocks=self.lr_factor_blocks,
-            grad_clip=self.grad_clip,
-        )
+# What a detector has no use for, and the value that says so.
+_UNUSED: dict[str, dict[str, object]] = {
+    "optim": {"trainable": "all", "lr_factor_head": 1.0, "freeze_bn": False},
+    "trainer": {"channels_last": False, "compile": False, "recompute": False},
+}
 
 
 @dataclass(frozen=True)
-class DetectionScheduleConfig:
-    """The length of a run and its learning rate over the steps.
+class DetectionRecipe(Recipe):
+    """One complete detection run; the other fields are those of every `Recipe`.
 
     Args:
-        length: "1x" for 90k steps of 16 images with decays at 60k and 80k, "2x" for twice as many. With another batch
-            size the steps are as many images (the linear rule).
-        steps: Optimiser steps of the whole run; null for those of `length`.
-        milestones: Steps after which the rate is multiplied by gamma; null for those of `length`.
-        gamma: Factor at each milestone, in (0, 1].
-        warmup_steps: First steps, over which the rate rises linearly [D].
-        warmup_factor: Factor at step 0 of the warm-up, in (0, 1] [D].
-    """
-
-    length: Literal["1x", "2x"] = "1x"
-    steps: int | None = None
-    milestones: tuple[int, ...] | None = None
-    gamma: float = 0.1
-    warmup_steps: int = 500
-    warmup_factor: float = 1 / 3
-
-    def __post_init__(self) -> None:
-        if self.milestones is not None:
-            object.__setattr__(self, "milestones", tuple(self.milestones))
-        self.resolved(batch_size=_BATCH)
-
-    def resolved(self, *, batch_size: int) -> ScheduleConfig:
-        """The settings that the engine takes.
-
-        >>> DetectionScheduleConfig(length="2x").resolved(batch_size=8).steps
-        360000
-        """
-        steps, milestones = _STEPS[self.length]
-        as_many_images = _BATCH / batch_size
-        scaled = tuple(round(step * as_many_images) for step in milestones)
-        return ScheduleConfig(
-            steps=round(steps * as_many_images) if self.steps is None else self.steps,
-            milestones=scaled if self.milestones is None else self.milestones,
-            gamma=self.gamma,
-            warmup_steps=self.warmup_steps,
-            warmup_factor=self.warmup_factor,
-        )
-
-
-@dataclass(frozen=True)
-class DetectionTrainerConfig:
-    """Where the run happens and what it writes.
-
-    Args:
-        seed: Of the initial weights, the order of the images, every augmentation and sampling; at least 0.
-        precision: Arithmetic of the detector; the "mixed" forms keep float32 weights.
-        device: "auto" takes a GPU where there is one.
-        devices: Processes per machine, one device each.
-        num_nodes: Machines, started by torchrun or SLURM.
-        strategy: How several processes share the work; "auto" is one process alone or DDP.
-        val_every: Steps between two validations; the last step is always validated, 0 for that one only.
-        checkpoint_every: Steps between two checkpoints; one is also written after every validation.
-        log_every: Steps between two rows of the logs.
-        limit_val_images: Validate on this many images, spread evenly over the file; null for all.
-    """
-
-    seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    devices: int = 1
-    num_nodes: int = 1
-    strategy: Literal["auto", "ddp"] = "auto"
-    val_every: int = 10_000
-    checkpoint_every: int = 1_000
-    log_every: int = 20
-    limit_val_images: int | None = None
-
-    def __post_init__(self) -> None:
-        self.resolved()
-        limit = self.limit_val_images
-        require(limit is None or limit >= 1, "trainer.limit_val_images", limit, "at least 1")
-
-    def resolved(self) -> TrainerConfig:
-        """The settings that the engine takes."""
-        return TrainerConfig(
-            seed=self.seed,
-            precision=self.precision,
-            device=self.device,
-            devices=self.devices,
-            num_nodes=self.num_nodes,
-            strategy=self.strategy,
-            val_every=self.val_every,
-            checkpoint_every=self.checkpoint_every,
-            log_every=self.log_every,
-        )
-
-
-@dataclass(frozen=True)
-class DetectionRecipe:
-    """One complete detection run; the fields are those of `nonlocalnet.engine.config.Recipe`.
-
-    Args:
-        name: The recipe's name on the command line.
-        tables: Tables of the paper it stands in.
-        row: The row's text as the paper prints it, or what the recipe is for.
-        published: Published results in percent, such as {"box_ap": 39.0, "mask_ap": 35.5}; empty where there are none.
-        source: Where the published numbers stand.
+        optim: The optimiser; what is trained is said by `model.frozen_bn` and `model.trainable_backbone_layers`.
+        schedule: The length and the learning rate.
         model: The detector.
         data: The images.
-        optim: The optimiser.
-        schedule: The length and the learning rate.
-        trainer: The device, the seed and the logs.
     """
 
-    name: str
-    tables: list[str] = field(default_factory=list)
-    row: str = ""
-    published: dict[str, float] = field(default_factory=dict)
-    source: str = ""
+    optim: OptimConfig = OPTIM
+    schedule: ScheduleConfig = LENGTHS["1x"]
     model: DetectionModelConfig = field(default_factory=DetectionModelConfig)
     data: DetectionDataConfig = field(default_factory=DetectionDataConfig)
-    optim: DetectionOptimConfig = field(default_factory=DetectionOptimConfig)
-    schedule: DetectionScheduleConfig = field(default_factory=DetectionScheduleConfig)
-    trainer: DetectionTrainerConfig = field(default_factory=DetectionTrainerConfig)
 
     def __post_init__(self) -> None:
-        shares = self.trainer.devices * self.trainer.num_nodes * self.optim.accumulate
-        divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
-        require(self.optim.batch_size % shares == 0, "optim.batch_size", self.optim.batch_size, divisible)
+        require_equal_shares(self)
+        for section, values in _UNUSED.items():
+            for name, unused in values.items():
+                value = getattr(getattr(self, section), name)
+                require(value == unused, f"{section}.{name}", value, f"{unused!r} for a detector")
+        require(self.trainer.strategy != "fsdp", "trainer.strategy", "fsdp", "'auto' or 'ddp' for a detector")
+
+
+def recipe_from_plain(saved: Mapping[str, Any]) -> DetectionRecipe:
+    """The recipe that a checkpoint or a summary.json holds as plain data.
+
+    Older ones left the linear rule to be applied by their reader: a learning rate, steps or milestones of null, and a
+    schedule's `length`; and they call `trainer.limit_val` limit_val_images.
+    """
+    optim, schedule, trainer = dict(saved["optim"]), dict(saved["schedule"]), dict(saved["trainer"])
+    if "length" in schedule:
+        base = DetectionRecipe("older", schedule=LENGTHS[schedule.pop("length")])
+        ruled = scale_to_batch_size(base, optim["batch_size"])
+        optim = {**vars(ruled.optim), **_given(optim)}
+        schedule = {**vars(ruled.schedule), **_given(schedule)}
+        trainer["limit_val"] = trainer.pop("limit_val_images")
+    sections = {
+        "model": DetectionModelConfig(**saved["model"]),
+        "data": DetectionDataConfig(**saved["data"]),
+        "optim": OptimConfig(**optim),
+        "schedule": ScheduleConfig(**schedule),
+        "trainer": TrainerConfig(**trainer),
+    }
+    return DetectionRecipe(**{**saved, **sections})
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

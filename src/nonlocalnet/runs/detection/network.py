@@ -1,31 +1,22 @@
-"""From a detection recipe, or the checkpoint of one, to a detector."""
+"""The detector of a run."""
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from nonlocalnet import formats
-from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.engine.optim import Parts
 from nonlocalnet.formats.initialise import InitReport, initialise
 from nonlocalnet.models import detection
 from nonlocalnet.models.detection.assemble import set_frozen_bn_eps
-from nonlocalnet.models.detection.card import DetectionCard
-from nonlocalnet.models.detection.control import add_local_control
-from nonlocalnet.runs.detection.config import (
-    DetectionDataConfig,
-    DetectionModelConfig,
-    DetectionOptimConfig,
-    DetectionRecipe,
-    DetectionScheduleConfig,
-    DetectionTrainerConfig,
-)
-
-log = logging.getLogger(__name__)
+from nonlocalnet.models.detection.control import LocalBlock, add_local_control
+from nonlocalnet.runs.detection.config import DetectionRecipe
 
 _TRUNK = "backbone.body."
 _BLOCK_OPTIONS = ("inner_channels", "pairwise", "scale", "subsample", "subsample_first", "norm", "zero_init")
@@ -70,54 +61,9 @@ def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedR
     return detector
 
 
-def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
-    """Rebuild the detector of a detection run's checkpoint.
-
-    Args:
-        path: File such as `best.ckpt` of a run.
-
-    Returns:
-        The detector on the CPU in eval mode, and the checkpoint's card.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, no checkpoint of this library, or none of a detector.
-    """
-    checkpoint = formats.read_checkpoint(path)
-    plain = checkpoint[formats.CARD_KEY]
-    if formats.kind_of(plain) == "video":
-        found = plain.get("model", {}).get("architecture", "another network")
-        raise ValueError(
-            f"{path} holds {found}, which classifies videos and detects nothing: use `nonlocalnet predict`"
-        )
-    card = DetectionCard.from_plain(plain, path=path)
-    try:
-        detector = build_detector(saved_recipe(card), pretrained=False)
-        prefix = "model."
-        tensors = checkpoint["state_dict"]
-        detector.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{path}: the detector does not fit the checkpoint's own card: {reason}") from error
-    return detector.eval(), card
-
-
-def saved_recipe(card: DetectionCard) -> DetectionRecipe:
-    """The recipe that a checkpoint was trained by."""
-    saved = card.recipe or {}
-    kinds = {
-        "model": DetectionModelConfig,
-        "data": DetectionDataConfig,
-        "optim": DetectionOptimConfig,
-        "schedule": DetectionScheduleConfig,
-        "trainer": DetectionTrainerConfig,
-    }
-    return DetectionRecipe(**{**saved, **{section: kind(**saved[section]) for section, kind in kinds.items()}})
-
-
-def labels_of(card: DetectionCard) -> Labels:
-    """The classes that a checkpoint's detector knows."""
-    return Labels.from_plain(card.labels)
+def parts_of(model: nn.Module) -> Parts:
+    """The non-local blocks, or the local ones in their place, which may learn at a rate of their own."""
+    return Parts(blocks=[module for module in model.modules() if isinstance(module, (NonLocalBlock, LocalBlock))])
 
 
 def initialise_detector(detector: GeneralizedRCNN, path: str | Path) -> InitReport:

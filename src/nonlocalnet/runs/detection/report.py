@@ -1,4 +1,4 @@
-"""What the test of a detector leaves on disk, each file whole or absent.
+"""What the test of a detector leaves on disk, each file whole or absent, and what it prints.
 
 out/
     bbox.json, segm.json or keypoints.json   detections in COCO's results format, as its test server takes them
@@ -13,12 +13,36 @@ import io
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
 
 from nonlocalnet.data.coco.labels import Labels
-from nonlocalnet.runs.detection.coco_eval import CocoFigures
+from nonlocalnet.runs.detection.coco_eval import FIGURES, CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
+from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.system.files import write_atomically
+
+_SHOWN: dict[IouType, str] = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
+_PLURAL = {"box": "boxes", "mask": "masks", "keypoint": "keypoints"}
+
+
+class DetectionSummary(NamedTuple):
+    """What a test comes to.
+
+    Attributes:
+        figures: COCO's figures of every kind of result.
+        labels: The classes that the detector knows.
+    """
+
+    figures: dict[IouType, CocoFigures]
+    labels: Labels
+
+    @property
+    def quality(self) -> float:
+        """AP in percent of the keypoints, or of the masks."""
+        return self.figures["keypoints" if "keypoints" in self.figures else "segm"].figures["AP"]
 
 
 def write_detection_report(
@@ -65,3 +89,54 @@ def _per_class_csv(figures: dict[IouType, CocoFigures], labels: Labels) -> str:
 
 def _plain(value: float) -> float | None:
     return None if math.isnan(value) else value
+
+
+def quality_name(recipe: DetectionRecipe) -> str:
+    """What a validation is judged by."""
+    return "keypoint AP" if recipe.model.has_keypoints else "mask AP"
+
+
+def read_summary(content: dict[str, Any]) -> tuple[dict[str, float], int]:
+    """AP of every kind of result, and number of images, of a summary.json.
+
+    Raises:
+        KeyError: It is of another kind of run.
+    """
+    metrics = {f"{shown}_ap": content[kind]["AP"] for kind, shown in _SHOWN.items() if kind in content}
+    return {name: float(value) for name, value in metrics.items() if value is not None}, int(content["images"])
+
+
+def show_test(console: Console, recipe: DetectionRecipe, summary: DetectionSummary, *, compared: bool) -> None:
+    """Print what a test came to.
+
+    Args:
+        console: Where to.
+        recipe: Whose protocol it was.
+        summary: What it came to.
+        compared: Whether the recipe's published results are a comparison: only for weights that were trained by it.
+    """
+    figures, labels = summary
+    for iou_type, found in figures.items():
+        kind = _SHOWN[iou_type]
+        published = {name: recipe.published.get(f"{kind}_{name.lower()}") for name in FIGURES[iou_type]}
+        beside = compared and any(value is not None for value in published.values())
+        table = Table(title=f"{recipe.name}: {_PLURAL[kind]} (%)", title_justify="left")
+        table.add_column("")
+        table.add_column("measured here", justify="right")
+        if beside:
+            table.add_column("published, on COCO", justify="right")
+        for name in FIGURES[iou_type]:
+            shown = published[name]
+            table.add_row(name, _cell(found.figures[name]), *(["" if shown is None else f"{shown:.1f}"] * beside))
+        console.print(table)
+    classes = Table(title="AP of every class (%)", title_justify="left")
+    classes.add_column("class")
+    for iou_type in figures:
+        classes.add_column(_SHOWN[iou_type], justify="right")
+    for _, name, values in per_class_rows(figures, labels):
+        classes.add_row(name, *map(_cell, values))
+    console.print(classes)
+
+
+def _cell(value: float) -> str:
+    return "" if value != value else f"{value:.2f}"  # NaN: nothing of the kind is annotated

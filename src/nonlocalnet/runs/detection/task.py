@@ -16,6 +16,7 @@ from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.runs.detection.coco_eval import CocoFigures, Evaluator, evaluate
 from nonlocalnet.runs.detection.coco_results import IouType, Results, to_results
+from nonlocalnet.runs.detection.network import parts_of
 
 LOSSES: tuple[str, ...] = (
     "loss_classifier",
@@ -131,13 +132,13 @@ class DetectionTask(StepTask):
         evaluation: What its detections are compared with; None without a validation.
         optim: Optimiser settings.
         schedule: Learning rate over the steps.
-        seed: Of the sizes that images are resized to, and of the sampling of proposals and boxes.
+        seed: For the sizes that images are resized to, and the sampling of proposals and boxes.
         start_step: Optimiser steps made before this process began.
         last_good: Describes the newest checkpoint, for the message when a loss is not finite.
 
     Attributes:
-        results: Of the newest evaluation, from all processes.
-        figures: Of the newest evaluation.
+        results: What the newest evaluation found, in all processes.
+        figures: What the newest evaluation came to.
     """
 
     def __init__(
@@ -151,7 +152,15 @@ class DetectionTask(StepTask):
         start_step: int,
         last_good: Callable[[], str],
     ) -> None:
-        super().__init__(model, optim=optim, schedule=schedule, seed=seed, start_step=start_step, last_good=last_good)
+        super().__init__(
+            model,
+            parts=parts_of(model),
+            optim=optim,
+            schedule=schedule,
+            seed=seed,
+            start_step=start_step,
+            last_good=last_good,
+        )
         self.evaluation = evaluation
         self.results: Results = {}
         self.figures: dict[IouType, CocoFigures] = {}

@@ -1,36 +1,115 @@
-"""Training and testing a detector: handed a model and loaders, as `nonlocalnet.engine.train` does for videos."""
+"""Training a recipe on images."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
-from lightning.pytorch.utilities.types import STEP_OUTPUT
-from rich.progress import Progress
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from typing_extensions import override
 
+from nonlocalnet import formats
+from nonlocalnet.data.coco.datasets import TrainImages
+from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.train import (
-    MakeTrainLoader,
-    MakeValLoader,
-    TrainResult,
-    lightning_trainer,
-    run_steps,
-    without_advice,
-)
+from nonlocalnet.engine.resume import start_step_of
+from nonlocalnet.engine.run_folder import LAST, begin_run
+from nonlocalnet.engine.train import MakeTrainLoader, MakeValLoader, TrainResult, choose_device, run_steps
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.runs.detection.coco_eval import CocoFigures
-from nonlocalnet.runs.detection.coco_results import IouType, Results
+from nonlocalnet.runs.detection.card import make_card, read_run
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.data import build_test_loader, build_train_loader, evaluation_set, load_images
+from nonlocalnet.runs.detection.network import build_detector, initialise_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, DetectionTask, EvaluationSet
-from nonlocalnet.system.progress import progress_bars
 
 log = logging.getLogger(__name__)
+
+# May differ between a run and its resumption: none of them changes what a training step computes.
+_FREE_ON_RESUME = {
+    "model": {"weights", "weights_backbone", "box_score_thresh", "box_detections_per_img"},
+    "data": {"root", "val_images", "val_annotations", "test_min_size", "keypoint_sigmas", "evaluator", "workers"},
+    "schedule": {"steps"},
+    "trainer": {
+        "device",
+        "devices",
+        "num_nodes",
+        "strategy",
+        "val_every",
+        "checkpoint_every",
+        "log_every",
+        "limit_val",
+    },
+}
+
+
+def train_recipe(
+    recipe: DetectionRecipe,
+    *,
+    out: str | Path,
+    resume: bool = False,
+    init: str | Path | None = None,
+    progress: bool = True,
+    callbacks: Sequence[pl.Callback] = (),
+) -> TrainResult[DetectionRecord]:
+    """Train a recipe on images.
+
+    Args:
+        recipe: The run.
+        out: Folder for its files (`nonlocalnet.engine.run_folder` lists them); new or empty, unless resumed.
+        resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
+        init: File whose matching tensors start the detector: a detector's, or a 2-D ResNet's for its trunk.
+        progress: Show a progress bar on standard error.
+        callbacks: Further Lightning callbacks.
+
+    Returns:
+        Where the checkpoints are and what the validation gave.
+
+    Raises:
+        ValueError: A setting or file is wrong; the message says which and what to do.
+        FileNotFoundError: A file or image does not exist.
+        OutputError: `out` cannot be used or written.
+        NonFiniteError: A loss or weight is not finite; the checkpoints stay those of before.
+        ImageError: An image cannot be read or does not fit its annotations.
+    """
+    out = Path(out)
+    choose_device(recipe.trainer.device)
+    train_images, val_images = load_images(recipe, "train"), load_images(recipe, "val")
+    classes = recipe.model.num_classes
+    labels = Labels.of_categories(train_images.categories, num_classes=classes, source=train_images.source)
+    labels.require(val_images.categories, source=val_images.source)
+    dataset = TrainImages(train_images, labels, flip=recipe.data.flip, seed=recipe.trainer.seed)
+    start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
+    detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
+    if start_step == 0 and init is not None:
+        initialise_detector(detector, init)
+    elif start_step == 0 and recipe.model.frozen_bn and not (recipe.model.weights or recipe.model.weights_backbone):
+        log.warning(
+            "the trunk's weights are random and its BatchNorms fixed, so its features grow from block to block and the "
+            "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
+        )
+    begin_run(out, recipe, resume=resume)
+    evaluation = evaluation_set(recipe, val_images, labels, limit=recipe.trainer.limit_val)
+    log.info("training %s: %d images, %d to validate", recipe.name, len(dataset), len(evaluation.positions))
+    return train_detector(
+        detector,
+        make_train_loader=partial(build_train_loader, recipe, dataset),
+        make_val_loader=partial(build_test_loader, recipe, evaluation),
+        evaluation=evaluation,
+        optim=recipe.optim,
+        schedule=recipe.schedule,
+        trainer=recipe.trainer,
+        out=out,
+        extra={formats.CARD_KEY: make_card(recipe, labels, train_images).plain()},
+        start_step=start_step,
+        resume_from=out / LAST if start_step else None,
+        progress=progress,
+        callbacks=callbacks,
+    )
 
 
 def train_detector(
@@ -49,7 +128,7 @@ def train_detector(
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainResult[DetectionRecord]:
-    """Train a detector in place up to `schedule.steps`, with the guarantees of `nonlocalnet.engine.train.train`.
+    """Train a detector in place up to `schedule.steps`, with the guarantees of `nonlocalnet.engine.train.run_steps`.
 
     Args:
         model: A detector of torchvision's kind.
@@ -115,95 +194,3 @@ def require_blocks_that_learn(model: nn.Module) -> None:
                 f"the norm of {path} is fixed at a scale of zero, so the block would never learn: use norm=None, whose "
                 "W_z starts at zero and is trained, or a norm that is trained"
             )
-
-
-def test_detector(
-    model: nn.Module,
-    *,
-    make_loader: MakeValLoader,
-    evaluation: EvaluationSet,
-    trainer: TrainerConfig,
-    out: Path,
-    progress: bool = True,  # noqa: PT028  not a test
-) -> tuple[dict[IouType, CocoFigures], Results]:
-    """Detect on all images and compare with their annotations; every process comes to the same figures.
-
-    Args:
-        model: A detector of torchvision's kind.
-        make_loader: Loader of a process's share.
-        evaluation: What the detections are compared with.
-        trainer: Device, processes and precision.
-        out: Existing folder.
-        progress: Show a progress bar on standard error.
-
-    Returns:
-        The figures of every kind of result, and the results.
-    """
-    task = DetectionTask(
-        model,
-        evaluation=evaluation,
-        optim=OptimConfig(),
-        schedule=ScheduleConfig(),
-        seed=trainer.seed,
-        start_step=0,
-        last_good=str,
-    )
-    with without_advice():
-        lightning = lightning_trainer(
-            trainer,
-            task.optim,
-            out=out,
-            steps=1,
-            validates=True,
-            callbacks=[_ImageProgress()] if progress else [],
-        )
-        loader = _Images(make_loader)
-        lightning.validate(task, datamodule=loader, verbose=False)
-    return task.figures, task.results
-
-
-class _Images(pl.LightningDataModule):
-    """Hands every process the loader of its share, which it can only make once it knows its number."""
-
-    def __init__(self, make_loader: MakeValLoader) -> None:
-        super().__init__()
-        self._make_loader = make_loader
-
-    @override
-    def val_dataloader(self) -> Any:
-        assert self.trainer is not None
-        return self._make_loader(rank=self.trainer.global_rank, world_size=self.trainer.world_size)
-
-
-class _ImageProgress(pl.Callback):
-    """A bar over the first process's images."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-
-    @override
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self._bar = progress_bars()
-            total = sum(int(batches) for batches in trainer.num_val_batches)
-            self._task = self._bar.add_task("test", total=total)
-            self._bar.start()
-
-    @override
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.advance(self._task)
-
-    @override
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
+from nonlocalnet.engine.runlog import read_records
 from nonlocalnet.runs.video.metrics import topk_correct
 
 
@@ -45,15 +47,20 @@ class Record:
         return f"top-1 {self.top1:.1f}  top-5 {self.top5:.1f}" if plain else f"mAP {self.map:.1f}"
 
 
+def read_metrics(path: Path) -> list[Record]:
+    """Rows of the metrics.csv of a run; see `nonlocalnet.engine.runlog.read_records`."""
+    return read_records(path, Record)
+
+
 class Sums(NamedTuple):
     """Sums over samples, of one process or of all.
 
     Attributes:
-        loss: Of the samples that have one.
+        loss: Sum over the samples that have a loss.
         losses: How many have one.
         top1: Samples right by `Record.top1`.
         top5: Samples right by `Record.top5`.
-        samples: All of them, those that could not be read included.
+        samples: How many there are, those that could not be read included.
         replaced: Samples that stood in for an unreadable video.
     """
 

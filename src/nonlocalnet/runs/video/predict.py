@@ -6,22 +6,18 @@ import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Literal
 
 import torch
-from torch.utils.data import DataLoader
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.datasets import TestVideos
 from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
-from nonlocalnet.data.clips.transforms import normalise
-from nonlocalnet.engine.loaders import spread_evenly
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
-from nonlocalnet.runs.video.inference import Inference, for_inference
-from nonlocalnet.runs.video.score_videos import score_videos
+from nonlocalnet.runs.video.inference import Inference
+from nonlocalnet.runs.video.score_videos import score_share
 from nonlocalnet.runs.video.summary import measure_movement
 
 log = logging.getLogger(__name__)
@@ -67,7 +63,7 @@ def predict(
     Args:
         model: The network.
         paths: Video files.
-        preprocessing: Of the network's card (`nonlocalnet.formats`).
+        preprocessing: What the network's card says of its input (`nonlocalnet.formats`).
         class_names: One name per class, or None.
         clip: Frames x stride such as "32x2"; None for the preprocessing's.
         num_clips: Evenly spaced clips per video.
@@ -100,18 +96,14 @@ def predict(
         short_side=preprocessing.short_side,
         crop=preprocessing.crop,
     )
-    inference = inference or Inference()
-    fast, exact = for_inference(model, inference)
-    results = score_videos(
-        fast,
-        DataLoader(videos, batch_size=None),
-        prepare=partial(normalise, mean=preprocessing.mean, std=preprocessing.std, bgr=preprocessing.bgr),
+    results = score_share(
+        model,
+        videos,
+        preprocessing=preprocessing,
+        inference=inference or Inference(),
         device=device,
         batch_views=batch_views,
         multi_label=multi_label,
-        float32_model=exact,
-        compared=frozenset(spread_evenly(len(paths), inference.compared)),
-        total=len(paths),
         progress=progress,
         describe="predict",
     )

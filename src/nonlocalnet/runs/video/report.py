@@ -1,4 +1,4 @@
-"""What a test leaves on disk, each file whole or absent.
+"""What a test leaves on disk, each file whole or absent, and what it prints.
 
 out/
     scores.safetensors  every video's scores (`nonlocalnet.runs.video.scores`)
@@ -20,12 +20,16 @@ from typing import Any
 import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rich.console import Console
+from rich.table import Table
 
+from nonlocalnet.runs.video.config import METRICS, VideoRecipe
 from nonlocalnet.runs.video.score_videos import VideoScores
 from nonlocalnet.runs.video.scores import SCORES_FILE, ScoredVideos, pack_scores
 from nonlocalnet.runs.video.summary import TestSummary
 from nonlocalnet.system.files import write_atomically
 
+HEADINGS = {key: f"{heading} (%)" for key, heading in METRICS.items()}
 # Above it the names of classes and the numbers in the cells would overlap.
 _MAX_NAMED_CLASSES = 40
 _MAX_WRITTEN_CELLS = 12
@@ -118,3 +122,59 @@ def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_n
         label = " ".join(map(str, true))
         writer.writerow([path, label, shown, int(predicted in true), result.error, *scores])
     return buffer.getvalue()
+
+
+def quality_name(recipe: VideoRecipe) -> str:
+    """What a validation is judged by."""
+    return "mAP" if recipe.model.multi_label else "top-1"
+
+
+def read_summary(content: dict[str, Any]) -> tuple[dict[str, float], int]:
+    """Metrics and number of videos of a summary.json.
+
+    Raises:
+        KeyError: It is of another kind of run.
+    """
+    return {key: float(content[key]) for key in METRICS if key in content}, int(content["videos"])
+
+
+def show_test(console: Console, recipe: VideoRecipe, summary: TestSummary, *, compared: bool) -> None:
+    """Print what a test came to.
+
+    Args:
+        console: Where to.
+        recipe: Whose protocol it was.
+        summary: What it came to.
+        compared: Whether the recipe's published results are a comparison: only for weights that were trained by it.
+    """
+    table = Table(title=f"{recipe.name} on {summary.videos} videos", title_justify="left")
+    table.add_column("")
+    for key in summary.metrics:
+        table.add_column(HEADINGS[key], justify="right")
+    table.add_row("measured here", *metric_cells(summary))
+    if recipe.published and compared:
+        on = "Charades" if recipe.model.multi_label else "Kinetics-400"
+        table.add_row(f"published, on {on}", *(f"{recipe.published[key]:.1f}" for key in summary.metrics))
+    console.print(table)
+    if summary.unreadable:
+        console.print(f"{summary.unreadable} videos could not be read and count as wrong; summary.json lists them")
+    if summary.arithmetic is not None:
+        console.print(str(summary.arithmetic), highlight=False)
+    _show_classes(console, summary)
+
+
+def _show_classes(console: Console, summary: TestSummary) -> None:
+    if summary.map_by_pooling is not None and summary.class_ap is not None:
+        pooled = ", ".join(f"{name} {value:.2f}%" for name, value in summary.map_by_pooling.items())
+        console.print(f"mAP by pooling over the views: {pooled}", highlight=False)
+        without = sum(ap is None for ap in summary.class_ap)
+        if without:
+            console.print(f"{without} classes have no video here and no part in the mean", highlight=False)
+        return
+    shares = [c / v for c, v in zip(summary.class_correct, summary.class_videos, strict=True) if v]
+    console.print(f"mean per-class accuracy over {len(shares)} classes: {100 * sum(shares) / len(shares):.2f}%")
+
+
+def metric_cells(summary: TestSummary) -> list[str]:
+    """The metrics of a test with two decimals, in the order of `TestSummary.metrics`."""
+    return [f"{value:.2f}" for value in summary.metrics.values()]

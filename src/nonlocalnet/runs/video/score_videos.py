@@ -4,11 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
+from torch.utils.data import Subset
 
-from nonlocalnet.runs.video.inference import Scorer, views_at_once
+from nonlocalnet.data.clips.datasets import TestVideos
+from nonlocalnet.data.clips.transforms import normalise
+from nonlocalnet.engine.loaders import make_loader, spread_evenly
+from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.video.card import Preprocessing
+from nonlocalnet.runs.video.inference import Inference, Scorer, for_inference, views_at_once
 from nonlocalnet.system.errors import NonFiniteError
 from nonlocalnet.system.progress import progress_bars
 
@@ -43,6 +50,63 @@ class VideoScores:
     def pooled(self, pooling: Pooling) -> torch.Tensor:
         """(classes,) the views' mean or maximum."""
         return self.mean if pooling == "mean" else self.highest
+
+
+def score_share(
+    model: VideoResNet,
+    videos: TestVideos,
+    *,
+    preprocessing: Preprocessing,
+    inference: Inference,
+    device: torch.device,
+    rank: int = 0,
+    processes: int = 1,
+    workers: int = 0,
+    batch_views: int | None = None,
+    multi_label: bool = False,
+    progress: bool = False,
+    describe: str = "test",
+    on_video: Callable[[], object] = lambda: None,
+) -> list[VideoScores]:
+    """Score the videos rank, rank + processes, rank + 2 processes, ... of a list.
+
+    Args:
+        model: The network.
+        videos: All of them, each with its views.
+        preprocessing: What the network's card says of its input.
+        inference: The arithmetic. The videos on which bfloat16 is compared are spread over the whole list.
+        device: Where the network runs.
+        rank: Number of this process.
+        processes: How many share the list.
+        workers: Loader processes; 0 for none.
+        batch_views: As in `score_videos`.
+        multi_label: As in `score_videos`.
+        progress: As in `score_videos`.
+        describe: As in `score_videos`.
+        on_video: As in `score_videos`.
+
+    Returns:
+        One entry per video of the share.
+
+    Raises:
+        NonFiniteError: If a score is NaN or infinite.
+    """
+    fast, exact = for_inference(model, inference)
+    share = Subset(videos, range(rank, len(videos), processes))
+    return score_videos(
+        fast,
+        make_loader(share, batch_size=None, workers=workers, pin_memory=device.type == "cuda"),
+        prepare=partial(normalise, mean=preprocessing.mean, std=preprocessing.std, bgr=preprocessing.bgr),
+        device=device,
+        batch_views=batch_views,
+        multi_label=multi_label,
+        float32_model=exact,
+        compared=frozenset(spread_evenly(len(videos), inference.compared)),
+        total=len(share),
+        progress=progress,
+        describe=describe,
+        on_video=on_video,
+    )
 
 
 def score_videos(

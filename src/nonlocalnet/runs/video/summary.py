@@ -74,8 +74,13 @@ class TestSummary:
     arithmetic: Movement | None = None
 
     @property
+    def quality(self) -> float:
+        """What a test is judged by: mAP where videos have several classes, else top-1."""
+        return self.top1 if self.map is None else self.map
+
+    @property
     def metrics(self) -> dict[str, float]:
-        """The numbers that stand in tables, by the keys of `Recipe.published`."""
+        """The numbers that stand in tables, by the keys of `VideoRecipe.published`."""
         return {"top1": self.top1, "top5": self.top5} if self.map is None else {"map": self.map}
 
 

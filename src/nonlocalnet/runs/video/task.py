@@ -16,6 +16,7 @@ from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.runs.video.counts import Counts, Record, Sums
 from nonlocalnet.runs.video.metrics import mean_average_precision
+from nonlocalnet.runs.video.network import parts_of
 from nonlocalnet.runs.video.unreadable import UnreadableShare
 
 
@@ -30,7 +31,7 @@ class ClassifierTask(StepTask):
         prepare: Turns a batch's frames into the model's input.
         optim: Optimiser settings.
         schedule: Learning rate over the steps.
-        seed: Of dropout; augmentation has its own, per sample.
+        seed: For dropout; augmentation has its own, per sample.
         start_step: Optimiser steps made before this process began.
         last_good: Describes the newest checkpoint, for the message when a loss is not finite.
         multi_label: Whether a video may have several classes.
@@ -38,8 +39,8 @@ class ClassifierTask(StepTask):
 
     Attributes:
         frozen_norms: BatchNorm layers that stay in eval mode.
-        train_record: Of the newest step.
-        val_record: Of the newest validation.
+        train_record: What the newest step came to.
+        val_record: What the newest validation came to.
         replaced: Training clips so far, over all processes, that stood in for an unreadable video.
     """
 
@@ -56,7 +57,15 @@ class ClassifierTask(StepTask):
         multi_label: bool = False,
         max_unreadable: float = 1.0,
     ) -> None:
-        super().__init__(model, optim=optim, schedule=schedule, seed=seed, start_step=start_step, last_good=last_good)
+        super().__init__(
+            model,
+            parts=parts_of(model),
+            optim=optim,
+            schedule=schedule,
+            seed=seed,
+            start_step=start_step,
+            last_good=last_good,
+        )
         self.prepare = prepare
         self.multi_label = multi_label
         self._unreadable = UnreadableShare(max_unreadable)
@@ -118,7 +127,8 @@ class ClassifierTask(StepTask):
             self._counts.add(logits[readable], labels, self._loss(logits[readable], labels))
         self._counts.add_wrong(int((batch["counted"] & ~batch["readable"]).sum()))
         if self.multi_label:
-            # What is unreadable ranks last; what is not counted has no class either, and changes no precision there.
+            # An unreadable video ranks last. One that is not counted loses its classes too, and the average precision
+            # ignores what ranks last and is of no class.
             scores = logits.masked_fill(~readable[:, None], -math.inf)
             self._validated.append((scores, batch["label"] * batch["counted"][:, None]))
 

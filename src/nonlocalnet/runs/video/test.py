@@ -12,38 +12,81 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.utils.data import Subset
 
 from nonlocalnet import formats
 from nonlocalnet.data.annotations import VideoList
-from nonlocalnet.data.clips.datasets import TestVideos
 from nonlocalnet.data.clips.sampling import ClipGeometry
-from nonlocalnet.data.clips.transforms import normalise
-from nonlocalnet.engine.config import ModelConfig, Recipe
-from nonlocalnet.engine.loaders import make_loader, spread_evenly
-from nonlocalnet.engine.output import prepare_output
+from nonlocalnet.engine.config import TrainerConfig
+from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet
-from nonlocalnet.models.video.card import Preprocessing, VideoCard
-from nonlocalnet.runs.video.inference import Inference, for_inference, warn_of_slow_bf16
+from nonlocalnet.models.video.card import Preprocessing
+from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
+from nonlocalnet.runs.video.data import build_test_videos, clip_geometry, load_videos
+from nonlocalnet.runs.video.inference import Inference, warn_of_slow_bf16
 from nonlocalnet.runs.video.report import write_report
-from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_videos
+from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_share
 from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
 from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
-from nonlocalnet.runs.video.train import clip_geometry, load_videos, pins_memory
 from nonlocalnet.system.processes import run_in_processes
 from nonlocalnet.system.progress import progress_bars
 
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class VideoWeights:
+    """A file of weights, read once.
+
+    Attributes:
+        path: The file, as it was given.
+        plan: Its network and tensors.
+        recipe: The recipe it was trained by; None where it was not trained here.
+    """
+
+    path: str
+    plan: formats.Plan
+    recipe: VideoRecipe | None
+
+    def trained_by(self, recipe: VideoRecipe) -> bool:
+        """Whether they are of that recipe: only then are its published results a comparison."""
+        return self.recipe is not None and self.recipe.name == recipe.name
+
+    def protocol(self, recipe: VideoRecipe) -> VideoRecipe:
+        """A recipe's protocol for these weights: theirs if they were trained by it, else it with their network."""
+        if self.recipe is None:
+            return recipe
+        return self.recipe if self.recipe.name == recipe.name else dataclasses.replace(recipe, model=self.recipe.model)
+
+
+def open_weights(path: str | Path, *, asked: formats.Asked | None = None) -> VideoWeights:
+    """Read a file of weights.
+
+    Of the recipe that it was trained by, what concerned that run's machine or only its quick look is left out.
+
+    Args:
+        path: Anything that `from_checkpoint` opens.
+        asked: What the file leaves open.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is not understood, or leaves something open.
+    """
+    plan = formats.plan_file(path, asked or formats.Asked())
+    saved = plan.card.recipe
+    if saved is None:
+        return VideoWeights(str(path), plan, None)
+    recipe = recipe_from_plain(saved)
+    data = dataclasses.replace(recipe.data, limit=None)
+    return VideoWeights(str(path), plan, dataclasses.replace(recipe, data=data, trainer=TrainerConfig()))
+
+
 def test_recipe(
-    recipe: Recipe,
+    recipe: VideoRecipe,
     *,
-    weights: str | Path,
+    weights: str | Path | VideoWeights,
     out: str | Path,
-    asked: formats.Asked | None = None,  # noqa: PT028  not a test
-    inference: Inference | None = None,  # noqa: PT028
+    inference: Inference | None = None,  # noqa: PT028  not a test
     progress: bool = True,  # noqa: PT028
 ) -> TestSummary:
     """Test a checkpoint by the recipe's protocol and write the files of `nonlocalnet.runs.video.report`.
@@ -51,9 +94,8 @@ def test_recipe(
     Args:
         recipe: Its `data` says which videos and views, `trainer.devices` on how many processes; the network comes from
             the checkpoint. Every video is scored by one process, and the result is that of one process alone.
-        weights: Anything that `from_checkpoint` opens.
+        weights: Anything that `from_checkpoint` opens, or what `open_weights` gave for it.
         out: Folder for the files; new or empty.
-        asked: What the file of weights leaves open.
         inference: The arithmetic; None for `Inference()`.
         progress: Show a progress bar on standard error.
 
@@ -71,18 +113,18 @@ def test_recipe(
     inference = inference or Inference()
     device = choose_device(recipe.trainer.device)
     _check_devices(device, recipe.trainer.devices)
-    plan = formats.plan_file(weights, asked or formats.Asked())
-    model, _ = formats.load(plan, strict=True)
+    opened = weights if isinstance(weights, VideoWeights) else open_weights(weights)
+    model, _ = formats.load(opened.plan, strict=True)
     card = formats.card_of(model)
-    recipe = _for_weights(recipe, card, num_classes=model.num_classes)
+    recipe = _for_weights(recipe, opened, num_classes=model.num_classes)
     videos = load_videos(recipe, "test", class_names=card.class_names)
     prepare_output(out, resume=False)
     if inference.bf16:
         warn_of_slow_bf16(device)
     share = _Share(
         recipe=recipe,
-        clip=_clip(recipe, card, least=model.min_input_size[0]),
-        plan=plan,
+        clip=_clip(recipe, opened, least=model.min_input_size[0]),
+        plan=opened.plan,
         videos=videos,
         preprocessing=card.preprocessing,
         inference=inference,
@@ -92,7 +134,7 @@ def test_recipe(
     results = _score(share, model, progress=progress)
     names = card.class_names or videos.class_names or [str(i) for i in range(model.num_classes)]
     about = {
-        "weights": str(weights),
+        "weights": opened.path,
         "recipe": dataclasses.asdict(recipe),
         "clip": f"{share.clip.frames}x{share.clip.stride}",
         "inference": dataclasses.asdict(inference),
@@ -104,19 +146,21 @@ def test_recipe(
     return summary
 
 
-def _for_weights(recipe: Recipe, card: VideoCard, *, num_classes: int) -> Recipe:
+def _for_weights(recipe: VideoRecipe, opened: VideoWeights, *, num_classes: int) -> VideoRecipe:
     """The recipe with the network of the weights: of their training here, or of another program."""
-    if card.recipe is not None:
-        return dataclasses.replace(recipe, model=ModelConfig(**card.recipe["model"]))
-    model = dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=card.multi_label)
-    return dataclasses.replace(recipe, model=model)
+    if opened.recipe is not None:
+        return dataclasses.replace(recipe, model=opened.recipe.model)
+    several = opened.plan.card.multi_label
+    return dataclasses.replace(
+        recipe, model=dataclasses.replace(recipe.model, num_classes=num_classes, multi_label=several)
+    )
 
 
-def _clip(recipe: Recipe, card: VideoCard, *, least: int) -> ClipGeometry:
+def _clip(recipe: VideoRecipe, opened: VideoWeights, *, least: int) -> ClipGeometry:
     """The recipe's clip; that of the weights where they come from another program and `data` does not set it."""
-    if card.recipe is not None:
+    if opened.recipe is not None:
         return clip_geometry(recipe)
-    own, data = card.preprocessing, recipe.data
+    own, data = opened.plan.card.preprocessing, recipe.data
     clip = ClipGeometry(data.clip_frames or own.clip_frames, data.frame_stride or own.frame_stride)
     if clip.frames < least:
         raise ValueError(f"data.clip_frames must be at least {least} for the strides of the weights, got {clip.frames}")
@@ -148,7 +192,7 @@ def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Po
 class _Share:
     """Scores the videos rank, rank + devices, rank + 2 devices, ... of a list; picklable."""
 
-    recipe: Recipe
+    recipe: VideoRecipe
     clip: ClipGeometry
     plan: formats.Plan
     videos: VideoList
@@ -167,41 +211,20 @@ class _Share:
     def score(
         self, model: VideoResNet, rank: int, *, processes: int, on_item: Callable[[], object]
     ) -> list[VideoScores]:
-        data, own = self.recipe.data, self.preprocessing
-        device = torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device)
-        fast, exact = for_inference(model, self.inference)
-        dataset = build_test_videos(self.recipe, self.videos, clip=self.clip)
-        return score_videos(
-            fast,
-            make_loader(
-                Subset(dataset, range(rank, len(dataset), processes)),
-                batch_size=None,
-                workers=data.workers,
-                pin_memory=pins_memory(self.recipe),
-            ),
-            prepare=partial(normalise, mean=own.mean, std=own.std, bgr=own.bgr),
-            device=device,
+        data = self.recipe.data
+        return score_share(
+            model,
+            build_test_videos(self.recipe, self.videos, clip=self.clip),
+            preprocessing=self.preprocessing,
+            inference=self.inference,
+            device=torch.device(self.device, rank) if self.device == "cuda" else torch.device(self.device),
+            rank=rank,
+            processes=processes,
+            workers=data.workers,
             batch_views=data.test_batch_views,
             multi_label=self.recipe.model.multi_label,
-            float32_model=exact,
-            compared=frozenset(spread_evenly(len(dataset), self.inference.compared)),
-            progress=False,
             on_video=on_item,
         )
-
-
-def build_test_videos(recipe: Recipe, videos: VideoList, *, clip: ClipGeometry | None = None) -> TestVideos:
-    """Videos with all the views of the recipe's protocol; `clip` None is the recipe's."""
-    data = recipe.data
-    return TestVideos(
-        videos,
-        clip or clip_geometry(recipe),
-        num_clips=data.test_clips,
-        positions=data.test_positions,
-        crops=data.test_crops,
-        short_side=data.test_short_side,
-        crop=data.test_crop,
-    )
 
 
 def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:

@@ -1,19 +1,41 @@
-"""The output folder of a run.
+"""The folder of a run.
 
 out/
     recipe.json     the resolved recipe
     last.ckpt       the newest checkpoint: where a run resumes
-    best.ckpt       the checkpoint of the best validation: the highest top-1, mAP or AP
+    best.ckpt       the checkpoint of the best validation, by its record's `quality`: top-1, mAP or AP
     metrics.csv     one row per logged step and per validation
     tensorboard/    the same numbers for TensorBoard
 """
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import os
 from pathlib import Path
 
+from nonlocalnet.engine.config import Recipe
 from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import write_atomically
+
+RECIPE, LAST, BEST, METRICS, TENSORBOARD = "recipe.json", "last.ckpt", "best.ckpt", "metrics.csv", "tensorboard"
+
+
+def begin_run(out: Path, recipe: Recipe, *, resume: bool) -> None:
+    """Make the folder of a run and write its recipe; by the first of several processes only.
+
+    Raises:
+        OutputError: As `prepare_output`, or if the recipe cannot be written.
+    """
+    if is_first_process():
+        prepare_output(out, resume=resume)
+        write_atomically(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the files: true unless a launcher numbered it otherwise."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def prepare_output(out: Path, *, resume: bool) -> None:
@@ -25,7 +47,7 @@ def prepare_output(out: Path, *, resume: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
-        occupied = next((path for path in out.iterdir() if path.name != "recipe.json"), None)
+        occupied = next((path for path in out.iterdir() if path.name != RECIPE), None)
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {error.strerror or error}") from error
     if occupied is not None and not resume:

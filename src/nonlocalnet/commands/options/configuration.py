@@ -1,0 +1,36 @@
+"""A resolved recipe as a table."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from nonlocalnet.engine.config import SECTIONS, Recipe
+
+
+def show_configuration(console: Console, recipe: Recipe, base: Recipe) -> None:
+    """Print every field of a recipe, and beside those that differ what they are in the recipe it is made of."""
+    table = Table(title=f"{recipe.name}: {recipe.row}", title_justify="left")
+    table.add_column("field", no_wrap=True)
+    table.add_column("value")
+    table.add_column("recipe", style="dim")
+    for section in SECTIONS:
+        values = dataclasses.asdict(getattr(recipe, section))
+        own = dataclasses.asdict(getattr(base, section))
+        for field, value in values.items():
+            changed = value != own[field]
+            table.add_row(
+                f"{section}.{field}",
+                _text(value),
+                _text(own[field]) if changed else "",
+                style="bold" if changed else None,
+            )
+        table.add_section()
+    console.print(table)
+
+
+def _text(value: Any) -> str:
+    return "null" if value is None else str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,61 @@
+"""`--results FILE...`: what tests of ours came to."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from nonlocalnet.runs.kinds import KINDS
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a test of ours came to.
+
+    Attributes:
+        recipe: Name of the recipe whose protocol it was.
+        metrics: In percent, by the keys of `Recipe.published`.
+        items: What was tested: "videos" or "images".
+        count: How many were tested.
+        path: The file.
+    """
+
+    recipe: str
+    metrics: dict[str, float]
+    items: str
+    count: int
+    path: str
+
+
+def read_result(path: str) -> Result:
+    """Read the summary.json of a test.
+
+    Args:
+        path: The file, or the folder it stands in.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: It is no summary of a test of a recipe.
+    """
+    file = Path(path) / "summary.json" if Path(path).is_dir() else Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: there is no such file; --results takes the summary.json of a test")
+    problem: Exception = ValueError("nothing")
+    try:
+        content: Any = json.loads(file.read_text())
+        name = str(content["recipe"]["name"])
+    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
+        raise _no_summary(file, error) from error
+    for kind in KINDS:
+        try:
+            metrics, count = kind.report.read_summary(content)
+            return Result(name, metrics, kind.items, count, str(file))
+        except (ValueError, KeyError, TypeError) as error:
+            problem = error
+    raise _no_summary(file, problem) from problem
+
+
+def _no_summary(file: Path, error: Exception) -> ValueError:
+    return ValueError(f"{file} is not the summary.json of a test of one recipe ({error!r})")

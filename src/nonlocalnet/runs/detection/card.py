@@ -1,0 +1,78 @@
+"""What a run's checkpoints say of themselves, and the detector that one of them holds."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
+
+from nonlocalnet import formats
+from nonlocalnet.data.coco.annotation_file import CocoSet
+from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.engine.resume import SavedRun
+from nonlocalnet.models.detection.card import DetectionCard
+from nonlocalnet.runs.detection.config import DetectionRecipe, recipe_from_plain
+from nonlocalnet.runs.detection.network import build_detector
+
+
+def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> DetectionCard:
+    """The card of the recipe's checkpoints: it rebuilds the detector and names its classes."""
+    skeletons = [category.get("skeleton", []) for category in images.categories]
+    return DetectionCard(
+        architecture=recipe.model.architecture,
+        recipe=dataclasses.asdict(recipe),
+        labels=labels.plain(),
+        keypoint_names=list(images.keypoint_names),
+        skeleton=[[a - 1, b - 1] for a, b in skeletons[0]] if images.keypoint_names and skeletons else [],
+    )
+
+
+def read_run(path: Path) -> SavedRun:
+    """The run that a checkpoint is of."""
+    checkpoint = formats.read_checkpoint(path)
+    return SavedRun(
+        saved_recipe(DetectionCard.from_plain(checkpoint[formats.CARD_KEY], path=path)), int(checkpoint["global_step"])
+    )
+
+
+def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
+    """Rebuild the detector of a detection run's checkpoint.
+
+    Args:
+        path: File such as `best.ckpt` of a run.
+
+    Returns:
+        The detector on the CPU in eval mode, and the checkpoint's card.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, no checkpoint of this library, or none of a detector.
+    """
+    checkpoint = formats.read_checkpoint(path)
+    plain = checkpoint[formats.CARD_KEY]
+    if formats.kind_of(plain) == "video":
+        found = plain.get("model", {}).get("architecture", "another network")
+        raise ValueError(
+            f"{path} holds {found}, which classifies videos and detects nothing: use `nonlocalnet predict`"
+        )
+    card = DetectionCard.from_plain(plain, path=path)
+    try:
+        detector = build_detector(saved_recipe(card), pretrained=False)
+        prefix = "model."
+        tensors = checkpoint["state_dict"]
+        detector.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
+    except (KeyError, TypeError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{path}: the detector does not fit the checkpoint's own card: {reason}") from error
+    return detector.eval(), card
+
+
+def saved_recipe(card: DetectionCard) -> DetectionRecipe:
+    """The recipe that a checkpoint was trained by."""
+    return recipe_from_plain(card.recipe or {})
+
+
+def labels_of(card: DetectionCard) -> Labels:
+    """The classes that a checkpoint's detector knows."""
+    return Labels.from_plain(card.labels)

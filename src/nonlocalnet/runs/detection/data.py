@@ -1,0 +1,87 @@
+"""The images of a run: its annotation files, and the loaders over them."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from pathlib import Path
+from typing import Literal
+
+from torch.utils.data import DataLoader
+
+from nonlocalnet.data.coco.annotation_file import ANNOTATION_FILES, CocoSet, Kind, load_coco
+from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
+from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
+from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
+from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.detection.task import EvaluationSet
+
+log = logging.getLogger(__name__)
+
+
+def load_images(recipe: DetectionRecipe, split: Literal["train", "val"]) -> CocoSet:
+    """Read one of the recipe's annotation files.
+
+    Raises:
+        ValueError: If `data.root` is not set, or the file is not what the detector needs.
+        FileNotFoundError: If the file or one of its images does not exist.
+    """
+    data = recipe.data
+    if data.root is None:
+        raise ValueError("data.root is not set: give the folder in COCO's layout, --data.root DIR")
+    kind: Kind = "keypoints" if recipe.model.has_keypoints else "masks"
+    given = data.train_annotations if split == "train" else data.val_annotations
+    source = Path(data.root) / (given or f"annotations/{ANNOTATION_FILES[kind]}_{split}2017.json")
+    folder = Path(data.root) / (data.train_images if split == "train" else data.val_images)
+    log.info("reading %s", source)
+    images = load_coco(source, images=folder, kind=kind)
+    keypoints = len(images.keypoint_names)
+    if kind == "keypoints" and keypoints != recipe.model.num_keypoints:
+        raise ValueError(
+            f"{source} has {keypoints} keypoints, but the detector {recipe.model.num_keypoints}: "
+            "set model.num_keypoints"
+        )
+    kept = tuple(images.images[i] for i in spread_evenly(len(images.images), data.limit))
+    return dataclasses.replace(images, images=kept)
+
+
+def evaluation_set(recipe: DetectionRecipe, images: CocoSet, labels: Labels, *, limit: int | None) -> EvaluationSet:
+    """What the detections on these images are compared with."""
+    return EvaluationSet(
+        images,
+        positions=spread_evenly(len(images.images), limit),
+        category_ids=labels.category_ids,
+        evaluator=recipe.data.evaluator,
+        keypoint_sigmas=recipe.data.keypoint_sigmas,
+    )
+
+
+def build_train_loader(
+    recipe: DetectionRecipe, dataset: TrainImages, *, start_step: int, stop_step: int, rank: int, world_size: int
+) -> DataLoader:
+    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
+
+    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
+    """
+    sampler = AspectRatioBatchSampler(
+        dataset.is_wide,
+        global_batch_size=recipe.optim.batch_size,
+        total_steps=stop_step,
+        start_step=start_step,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        world_size=world_size,
+    )
+    batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
+    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, collate_fn=collate)
+
+
+def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, rank: int, world_size: int) -> DataLoader:
+    """Loader over one process's share of the images, one at a time.
+
+    In a batch of several an image's padding, and so its detections, would depend on the others, and these on the number
+    of processes.
+    """
+    share = TestImages(evaluation.images, positions=evaluation.positions, rank=rank, world_size=world_size)
+    return make_loader(share, workers=recipe.data.workers, batch_size=1, collate_fn=collate)

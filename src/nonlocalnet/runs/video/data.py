@@ -1,0 +1,189 @@
+"""The videos of a run: its lists, and the loaders over their clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from torch.utils.data import DataLoader, Dataset
+
+from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video_list
+from nonlocalnet.data.batches import StepBatchSampler
+from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
+from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
+from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
+from nonlocalnet.engine.train import choose_device
+from nonlocalnet.runs.video.config import VideoRecipe
+
+
+def clip_geometry(recipe: VideoRecipe) -> ClipGeometry:
+    """Frames and stride of a clip: those of `data` where set, else of `model.clip`."""
+    own = parse_clip(recipe.model.clip)
+    return ClipGeometry(recipe.data.clip_frames or own.frames, recipe.data.frame_stride or own.stride)
+
+
+def load_videos(
+    recipe: VideoRecipe, split: Literal["train", "val", "test"], *, class_names: Sequence[str] | None = None
+) -> VideoList:
+    """Read one of the recipe's lists.
+
+    Args:
+        recipe: Names the root and the list.
+        split: "test" is the validation list where `data.test` is null.
+        class_names: Names already known, of the training list or of the weights. They number the class folders, of
+            which some may be missing here, and the names in a csv; a `classes.txt` beside the list must agree.
+
+    Raises:
+        ValueError: If `data.root` is not set, the list is malformed, or its labels do not match `model.num_classes`.
+        FileNotFoundError: If the list or one of its videos does not exist.
+    """
+    data = recipe.data
+    if data.root is None:
+        raise ValueError("data.root is not set: give the folder of the videos, --data.root DIR")
+    name = {"train": data.train, "val": data.val, "test": data.test or data.val}[split]
+    source = Path(data.root) / name
+    own_names = source.is_file() and (source.parent / CLASS_NAMES_FILE).is_file()
+    classes = None if own_names else class_names
+    videos = load_video_list(
+        source,
+        root=data.root,
+        num_classes=recipe.model.num_classes,
+        classes=classes,
+        multi_label=recipe.model.multi_label,
+    )
+    _compare_class_names(videos, class_names)
+    kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
+    return videos._replace(entries=kept)
+
+
+def build_train_videos(recipe: VideoRecipe, videos: VideoList) -> TrainVideos:
+    """The training clips."""
+    data = recipe.data
+    return TrainVideos(
+        videos,
+        clip_geometry(recipe),
+        short_side=(data.short_side_min, data.short_side_max),
+        crop=data.crop or recipe.model.crop,
+        flip=data.flip,
+        seed=recipe.trainer.seed,
+    )
+
+
+def build_train_loader(
+    recipe: VideoRecipe,
+    dataset: TrainVideos,
+    *,
+    start_step: int = 0,
+    stop_step: int,
+    rank: int = 0,
+    world_size: int = 1,
+) -> DataLoader:
+    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
+
+    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
+    """
+    sampler = StepBatchSampler(
+        len(dataset),
+        global_batch_size=recipe.optim.batch_size,
+        total_steps=stop_step,
+        start_step=start_step,
+        seed=recipe.trainer.seed,
+        rank=rank,
+        world_size=world_size,
+    )
+    batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
+    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, pin_memory=pins_memory(recipe))
+
+
+def build_val_loader(recipe: VideoRecipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
+    """Loader over one process's share of the validation: the centre clip's centre crop of each video."""
+    crop = recipe.data.crop or recipe.model.crop
+    dataset = TestVideos(
+        videos,
+        clip_geometry(recipe),
+        num_clips=1,
+        crops="centre",
+        short_side=max(recipe.data.test_short_side, crop),
+        crop=crop,
+    )
+    share = ValidationShare(
+        dataset,
+        positions=spread_evenly(len(videos.entries), recipe.trainer.limit_val),
+        rank=rank,
+        world_size=world_size,
+    )
+    processes = recipe.trainer.devices * recipe.trainer.num_nodes
+    size = recipe.optim.batch_size // (processes * recipe.optim.accumulate)
+    return make_loader(share, workers=recipe.data.workers, batch_size=size, pin_memory=pins_memory(recipe))
+
+
+def build_test_videos(recipe: VideoRecipe, videos: VideoList, *, clip: ClipGeometry | None = None) -> TestVideos:
+    """Videos with all the views of the recipe's protocol; `clip` None is the recipe's."""
+    data = recipe.data
+    return TestVideos(
+        videos,
+        clip or clip_geometry(recipe),
+        num_clips=data.test_clips,
+        positions=data.test_positions,
+        crops=data.test_crops,
+        short_side=data.test_short_side,
+        crop=data.test_crop,
+    )
+
+
+class ValidationShare(Dataset[dict[str, Any]]):
+    """One process's share of the videos to validate on, each as its first view; all views have the same size.
+
+    Every process gets as many items, because the processes run their batches in step; an item beyond the end of the
+    list repeats the last video with `counted` false.
+
+    Args:
+        videos: Gives items {"views": uint8 (V, T, H, W, 3), "label", "error"}, blank views where there is an error.
+        positions: Which of them are validated.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(
+        self,
+        videos: Dataset[Any],
+        *,
+        positions: list[int],
+        rank: int,
+        world_size: int,
+    ) -> None:
+        self.videos = videos
+        self.positions = positions
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.positions) // self.world_size)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        place = index * self.world_size + self.rank
+        item = self.videos[self.positions[min(place, len(self.positions) - 1)]]
+        return {
+            "frames": item["views"][0],
+            "label": item["label"],
+            "counted": place < len(self.positions),
+            "readable": not item["error"],
+            "error": item["error"],
+        }
+
+
+def pins_memory(recipe: VideoRecipe) -> bool:
+    """Whether the loaders put batches into memory that a GPU copies from faster."""
+    return choose_device(recipe.trainer.device).type == "cuda"
+
+
+def _compare_class_names(videos: VideoList, known: Sequence[str] | None) -> None:
+    if known is None or videos.class_names is None:
+        return
+    for index, (ours, theirs) in enumerate(zip(known, videos.class_names, strict=True)):
+        if ours != theirs:
+            raise ValueError(
+                f"{videos.source}: class {index} is {theirs!r} here, and {ours!r} where the network is trained: "
+                f"the labels do not match; give both lists the same {CLASS_NAMES_FILE}"
+            )

@@ -1,0 +1,58 @@
+"""The network of a run, and its form in training."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import torch
+from torch import nn
+
+from nonlocalnet import formats
+from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.engine.config import TrainerConfig
+from nonlocalnet.engine.optim import Parts
+from nonlocalnet.engine.recompute import recompute_blocks
+from nonlocalnet.models import VideoResNet
+from nonlocalnet.runs.video.config import VideoRecipe
+
+
+def model_arguments(recipe: VideoRecipe) -> dict[str, Any]:
+    """Keyword arguments of the recipe's factory in `nonlocalnet.models`."""
+    arguments = dataclasses.asdict(recipe.model)
+    architecture = arguments.pop("architecture")
+    del arguments["multi_label"]  # a matter of the loss and the scores, not of the layers
+    if architecture.startswith("c2d"):
+        del arguments["inflate"]
+    if architecture.endswith("_control"):
+        places = arguments["nonlocal_blocks"]
+        shared = ("num_classes", "clip", "variant", "width", "dropout", "crop")
+        return {"residual_blocks": places, **{name: arguments[name] for name in shared}}
+    return arguments
+
+
+def build_model(recipe: VideoRecipe) -> VideoResNet:
+    """Build the recipe's network; its initial weights are a function of `trainer.seed`."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.trainer.seed)
+        return formats.ARCHITECTURES[recipe.model.architecture](**model_arguments(recipe))
+
+
+def parts_of(model: nn.Module) -> Parts:
+    """The non-local blocks and the classifier, which may learn at rates of their own."""
+    head = getattr(model, "head", None)
+    return Parts(
+        blocks=[module for module in model.modules() if isinstance(module, NonLocalBlock)],
+        head=head if isinstance(head, nn.Module) else None,
+    )
+
+
+def adapt_network(model: nn.Module, trainer: TrainerConfig) -> nn.Module:
+    """Put a network, in place, into the form that `trainer` asks for."""
+    if trainer.channels_last:
+        model = model.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
+    if trainer.recompute:
+        recompute_blocks(model)
+    if trainer.compile:
+        model.compile()
+    return model

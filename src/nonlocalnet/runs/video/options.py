@@ -1,0 +1,118 @@
+"""What the command line may say of a run on videos and of its weights, beside the fields of the recipe."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from dataclasses import replace
+from typing import Any, get_args
+
+from nonlocalnet.data.clips.transforms import Crops
+from nonlocalnet.formats import Asked
+from nonlocalnet.formats.inflate import How
+from nonlocalnet.functional import PAIRWISE
+from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.inference import Inference
+
+_CROPS: dict[str, Crops] = {"1": "centre", "3": "three", "full": "full"}
+
+
+def add_train_options(parser: ArgumentParser) -> None:
+    """Add what `train_arguments` reads."""
+    parser.add_argument(
+        "--init-inflation",
+        choices=get_args(How),
+        default="average",
+        help="a 2-D kernel in time: copies divided by their number, or once at the centre",
+    )
+
+
+def train_arguments(parsed: Namespace) -> dict[str, Any]:
+    """Arguments of `train_recipe`."""
+    return {"init_inflation": parsed.init_inflation}
+
+
+def add_test_options(parser: ArgumentParser) -> None:
+    """Add what `apply_options`, `weights_arguments` and `test_arguments` read."""
+    parser.add_argument(
+        "--views", help="clips x crops, short for --data.test_clips and --data.test_crops: 10x3, 1xfull"
+    )
+    add_asked(parser)
+    add_inference(parser)
+
+
+def weights_arguments(parsed: Namespace) -> dict[str, Any]:
+    """Arguments of `open_weights`."""
+    return {"asked": asked_of(parsed)}
+
+
+def test_arguments(parsed: Namespace) -> dict[str, Any]:
+    """Arguments of `test_recipe`."""
+    return {"inference": inference_of(parsed)}
+
+
+def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
+    """The recipe with what `--views` stands for."""
+    views = getattr(parsed, "views", None)
+    if views is None:
+        return recipe
+    clips, crops = parse_views(views)
+    return replace(recipe, data=replace(recipe.data, test_clips=clips, test_crops=crops))
+
+
+def add_asked(parser: ArgumentParser) -> None:
+    """Add `--clip`, `--pairwise` and `--scale`."""
+    parser.add_argument("--clip", help="frames x stride such as 32x2; a Caffe2 file without it in its name needs it")
+    parser.add_argument("--pairwise", choices=PAIRWISE, help="of the blocks, where the file leaves it open")
+    parser.add_argument("--scale", help="factor on the blocks' logits, a number or rsqrt; default: what the file says")
+
+
+def asked_of(parsed: Namespace) -> Asked:
+    """What the three options say.
+
+    Raises:
+        ValueError: If --scale is neither a number above 0 nor "rsqrt".
+    """
+    if parsed.scale in (None, "rsqrt"):
+        return Asked(clip=parsed.clip, pairwise=parsed.pairwise, scale=parsed.scale)
+    try:
+        scale = float(parsed.scale)
+    except ValueError:
+        scale = 0.0
+    if not 0 < scale < float("inf"):
+        raise ValueError(f"--scale must be a number above 0 or rsqrt, got {parsed.scale!r}")
+    return Asked(clip=parsed.clip, pairwise=parsed.pairwise, scale=scale)
+
+
+def add_inference(parser: ArgumentParser) -> None:
+    """Add the flags that `inference_of` reads."""
+    parser.add_argument("--bf16", action="store_true", help="score in bfloat16, and say how far the scores move")
+    parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorm into the convolutions")
+    parser.add_argument("--compile", action="store_true", help="torch.compile: minutes to start, for long tests")
+    parser.add_argument("--no-channels-last", action="store_true", help="keep PyTorch's default memory order")
+    parser.add_argument("--compared", type=int, default=16, help="videos on which bfloat16 is compared with float32")
+
+
+def inference_of(parsed: Namespace) -> Inference:
+    """The arithmetic that was asked for."""
+    return Inference(
+        bf16=parsed.bf16,
+        channels_last=not parsed.no_channels_last,
+        fold_bn=parsed.fold_bn,
+        compile=parsed.compile,
+        compared=parsed.compared,
+    )
+
+
+def parse_views(text: str) -> tuple[int, Crops]:
+    """Read "10x3" as (10 clips, "three" crops).
+
+    >>> parse_views("10x3")
+    (10, 'three')
+
+    Raises:
+        ValueError: If the text is not clips x crops.
+    """
+    clips, _, crops = text.partition("x")
+    if not clips.isdecimal() or int(clips) < 1 or crops not in _CROPS:
+        raise ValueError(f"--views must be clips x crops with 1, 3 or full crops, such as 10x3 or 1xfull, got {text!r}")
+    return int(clips), _CROPS[crops]
