@@ -34,8 +34,8 @@ from torchvision.transforms.v2 import functional as v2
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.datasets import TestVideos
-from nonlocalnet.data.clips.sampling import ClipGeometry, evenly_spaced_clips, random_clip
-from nonlocalnet.data.clips.transforms import CropBox, draw_crop
+from nonlocalnet.data.clips.windows import ClipGeometry, evenly_spaced_clips, random_clip
+from nonlocalnet.data.pixels.crops import CropBox, draw_crop
 from nonlocalnet.data.video.reader import count_frames, read_frames
 
 GEOMETRY = ClipGeometry(32, 2)

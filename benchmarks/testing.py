@@ -26,8 +26,9 @@ from rich.table import Table
 from torch import nn
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
-from nonlocalnet.data.clips.sampling import evenly_spaced_clips
-from nonlocalnet.data.clips.transforms import cut_views, normalise
+from nonlocalnet.data.clips.views import cut_views
+from nonlocalnet.data.clips.windows import evenly_spaced_clips
+from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.reader import count_frames, read_frames
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import VideoResNet

@@ -10,8 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from nonlocalnet.data.annotations import load_video_list
-from nonlocalnet.data.clips.sampling import evenly_spaced_clips
-from nonlocalnet.data.clips.transforms import normalise
+from nonlocalnet.data.clips.windows import evenly_spaced_clips
+from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.demos.arms import Arm
 from nonlocalnet.explanation import Look, draw_look, look

@@ -10,8 +10,8 @@ from nonlocalnet.data.annotations import UNLABELLED, Action, VideoEntry, VideoLi
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips import datasets
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
-from nonlocalnet.data.clips.sampling import ClipGeometry, random_clip
-from nonlocalnet.data.clips.transforms import random_crop
+from nonlocalnet.data.clips.windows import ClipGeometry, random_clip
+from nonlocalnet.data.pixels.crops import random_crop
 from nonlocalnet.data.video.reader import VideoError, VideoReader, read_frames
 
 GEOMETRY = ClipGeometry(4, 2)

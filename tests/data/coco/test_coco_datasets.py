@@ -18,7 +18,7 @@ from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
 from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.data.coco.targets import decode_mask, flip, flip_partners
-from nonlocalnet.data.read_image import ImageError
+from nonlocalnet.data.pixels.read_image import ImageError
 
 
 def written(root: Path, content: dict[str, Any], kind: Any = "masks") -> CocoSet:

@@ -19,7 +19,7 @@ from make_videos import (
     write_two_streams,
     write_video,
 )
-from nonlocalnet.data.clips.transforms import CropBox
+from nonlocalnet.data.pixels.crops import CropBox
 from nonlocalnet.data.video import codec as _decoder
 from nonlocalnet.data.video import frames as _decoding
 from nonlocalnet.data.video import to_rgb as _to_rgb

@@ -8,10 +8,11 @@ from PIL import Image
 from make_videos import decode_sequentially, index_image, read_indices, write_video
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry, VideoList, load_video_list
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
-from nonlocalnet.data.clips.sampling import ClipGeometry
-from nonlocalnet.data.clips.transforms import CropBox
+from nonlocalnet.data.clips.windows import ClipGeometry
+from nonlocalnet.data.pixels.crops import CropBox
+from nonlocalnet.data.pixels.read_image import read_rgb
 from nonlocalnet.data.video.reader import VideoError
-from nonlocalnet.data.video.sources import FrameFolder, VideoFile, open_source, read_image
+from nonlocalnet.data.video.sources import FrameFolder, VideoFile, open_source
 
 FILES = FrameFiles("x-", 6)
 
@@ -46,7 +47,7 @@ def test_grey_and_palette_images_become_rgb(tmp_path):
     grey.save(tmp_path / "a.png")
     grey.convert("P").save(tmp_path / "b.png")
     for name in ("a.png", "b.png"):
-        assert read_image(tmp_path / name).tolist() == index_image(7, 16, 16).tolist()
+        assert read_rgb(tmp_path / name).tolist() == index_image(7, 16, 16).tolist()
 
 
 def test_a_known_total_is_not_counted(tmp_path):
@@ -146,3 +147,16 @@ def test_a_broken_folder_is_replaced_in_training(tmp_path):
     item = dataset[0, 1]
     assert (item["index"], item["label"], item["replaced"]) == (0, 0, True)
     assert "bad: frame x-000001.jpg is missing" in item["error"]
+
+
+def test_frames_are_read_as_a_viewer_shows_them(tmp_path):
+    """Turned as their EXIF data says, and 16-bit grey scaled to 8 bits, not cut off at 255."""
+    turned = Image.Exif()
+    turned[0x0112] = 6  # stored on its side: a quarter turn clockwise to show it
+    (tmp_path / "turned").mkdir()
+    Image.new("RGB", (32, 16)).save(tmp_path / "turned" / "img_00001.jpg", exif=turned)
+    (tmp_path / "deep").mkdir()
+    Image.fromarray(np.full((16, 32), 128 * 257, np.uint16)).save(tmp_path / "deep" / "img_00001.png")
+    frames = FrameFolder(tmp_path / "turned", FrameFiles("img_", 5)).read([0])
+    assert frames.shape == (1, 32, 16, 3)
+    assert (FrameFolder(tmp_path / "deep", FrameFiles("img_", 5, ".png")).read([0]) == 128).all()

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from make_images import CATEGORIES, small_content, write_split
-from nonlocalnet.data.read_image import ImageError
+from nonlocalnet.data.pixels.read_image import ImageError
 from nonlocalnet.engine.runlog import read_records
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models.detection import maskrcnn_slim_fpn

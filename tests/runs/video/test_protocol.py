@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from nonlocalnet import formats
-from nonlocalnet.data.clips.sampling import wrapped_clips
+from nonlocalnet.data.clips.windows import wrapped_clips
 from nonlocalnet.data.video.reader import count_frames
 from nonlocalnet.runs.video import test as testing
 from nonlocalnet.runs.video.config import VideoRecipe

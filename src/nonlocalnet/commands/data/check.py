@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import get_args
 
 from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
-from nonlocalnet.data.annotations import AnnotationFormat, load_video_list
-from nonlocalnet.data.video.check import CheckReport, Counts, check_videos, classes_lost, clean_list
+from nonlocalnet.data.annotations import FORMAT_NAMES, load_video_list
+from nonlocalnet.data.video.check_videos import CheckReport, VideoCounts, check_videos, classes_lost, clean_list
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 
@@ -28,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", help="write the list without missing and broken videos to this file")
     parser.add_argument("--classes", help="file of class names, in place of the classes.txt beside the list")
     parser.add_argument("--multi-label", action="store_true", help="a text list or csv with several labels a video")
-    parser.add_argument("--format", choices=get_args(AnnotationFormat), help="the list's format, if not recognised")
+    parser.add_argument("--format", choices=FORMAT_NAMES, help="the list's format, if not recognised")
     parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")
     parser.add_argument("--all", action="store_true", help="show every class and every reason")
     arguments = parse(parser, argv)
@@ -79,12 +78,12 @@ def _show(report: CheckReport, console: Console, *, everything: bool) -> None:
         )
 
 
-def _cells(counts: Counts) -> list[str]:
+def _cells(counts: VideoCounts) -> list[str]:
     lost = 100 * (1 - counts.readable / counts.listed) if counts.listed else 0.0
     return [*(f"{count:,}" for count in counts), f"{lost:.1f}%"]
 
 
-def _loss(row: tuple[str, Counts]) -> tuple[float, str]:
+def _loss(row: tuple[str, VideoCounts]) -> tuple[float, str]:
     return row[1].readable / row[1].listed, row[0]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
-from nonlocalnet.data.video.prepare import EncodeSettings, find_videos, prepare_videos
+from nonlocalnet.data.video.prepare_videos import EncodeSettings, find_videos, prepare_videos
 from nonlocalnet.system.progress import counted
 
 

@@ -1,18 +1,7 @@
 """Lists of labelled videos, in every form in which users have them.
 
-One format a file; `load` says how each is recognised, and is the one door through which they come.
-
-| format | source | file |
-|---|---|---|
-| `class_folders` | a folder of class folders | `class_folders` |
-| `path_list` | text, `path label` a line (PySlowFast, mmaction2, video-nonlocal-net) | `path_lists` |
-| `frame_list` | text, `folder total_frames label` a line (mmaction2's extracted frames) | `path_lists` |
-| `path_csv` | csv with the columns path and label | `path_csv` |
-| `kinetics` | Kinetics' csv as published | `kinetics` |
-| `ucf101` | UCF101's `trainlist01.txt` and `testlist01.txt` | `ucf101` |
-| `hmdb51` | HMDB51's `*_test_split1.txt` | `hmdb51` |
-| `charades` | Charades' csv as published | `charades` |
-| `charades_frames` | PySlowFast's csv of Charades, a row a frame | `charades_frames` |
+One format a file, each with its exact form, how it is recognised and how it is read; `list_formats` is the tuple of
+them, in which a new one is entered, and `load_list` the one door through which every list comes.
 """
 
 from nonlocalnet.data.annotations.class_names import CLASS_NAMES_FILE
@@ -25,14 +14,16 @@ from nonlocalnet.data.annotations.entries import (
     VideoList,
     multi_hot,
 )
-from nonlocalnet.data.annotations.load import AnnotationFormat, load_video_list, recognise
+from nonlocalnet.data.annotations.list_formats import FORMAT_NAMES, LIST_FORMATS
+from nonlocalnet.data.annotations.load_list import load_video_list, recognise
 
 __all__ = [
     "CLASS_NAMES_FILE",
+    "FORMAT_NAMES",
+    "LIST_FORMATS",
     "UNLABELLED",
     "VIDEO_SUFFIXES",
     "Action",
-    "AnnotationFormat",
     "FrameFiles",
     "VideoEntry",
     "VideoList",

@@ -14,8 +14,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.class_names import read_class_names
-from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Action, Asked, Found, FrameFiles, Read
-from nonlocalnet.data.annotations.text import CsvRow, check_cell, csv_rows, is_integer
+from nonlocalnet.data.annotations.entries import (
+    VIDEO_SUFFIXES,
+    Action,
+    Found,
+    FrameFiles,
+    ListFormat,
+    ListRequest,
+    Read,
+)
+from nonlocalnet.data.annotations.lines import CsvRow, check_cell, csv_rows, header_of, is_integer
 
 COLUMNS = ("id", "actions")
 CLASSES_FILE = "Charades_v1_classes.txt"
@@ -23,24 +31,24 @@ NUM_CLASSES = 157
 FPS = 24.0  # of the published extracted frames
 
 
-def read(asked: Asked, lines: Sequence[str]) -> Read:
+def read(request: ListRequest, lines: Sequence[str]) -> Read:
     """Read the rows and find their frames or files.
 
     Raises:
         ValueError: With the file and the line.
     """
-    rows = csv_rows(asked.source, lines, required=COLUMNS, quote="script")
+    rows = csv_rows(request.source, lines, required=COLUMNS, quote="script")
     videos = []
     for row in rows:
-        name = check_cell(asked.source, row.line, "id", row.cells["id"])
+        name = check_cell(request.source, row.line, "id", row.cells["id"])
         if "/" in name:
-            raise ValueError(f"{asked.source}, line {row.line}: the id is not a file name: {name!r}")
-        actions = _actions(asked.source, row)
-        path, frames = _video(asked.root, name)
+            raise ValueError(f"{request.source}, line {row.line}: the id is not a file name: {name!r}")
+        actions = _actions(request.source, row)
+        path, frames = _video(request.root, name)
         labels = tuple(sorted({action.label for action in actions}))
         videos.append(Found(path, labels, actions, frames, FPS, row.lines))
-    beside = asked.source.parent / CLASSES_FILE
-    names = asked.class_names or (read_class_names(beside) if beside.is_file() else None)
+    beside = request.source.parent / CLASSES_FILE
+    names = request.class_names or (read_class_names(beside) if beside.is_file() else None)
     return Read(videos, names)
 
 
@@ -65,3 +73,12 @@ def _video(root: Path, name: str) -> tuple[Path, FrameFiles | None]:
         return root / name, FrameFiles(f"{name}-", 6)
     files = (root / f"{name}{suffix}" for suffix in (".mp4", *sorted(VIDEO_SUFFIXES)))
     return next((path for path in files if path.is_file()), root / f"{name}.mp4"), None
+
+
+FORMAT = ListFormat(
+    "charades",
+    recognises=lambda _source, lines: set(COLUMNS) <= set(header_of(lines)),
+    read=read,
+    names_paths=False,
+    multi_label_classes=NUM_CLASSES,
+)

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePath
 from typing import NamedTuple
 
-from nonlocalnet.data.annotations.charades import FPS
-from nonlocalnet.data.annotations.entries import Action, Asked, Found, FrameFiles, Read
-from nonlocalnet.data.annotations.text import check_cell, class_index
+from nonlocalnet.data.annotations.charades import FPS, NUM_CLASSES
+from nonlocalnet.data.annotations.entries import Action, Found, FrameFiles, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.lines import check_cell, class_index
 
 FIRST_COLUMN = "original_vido_id"  # misspelt in the published files
 
@@ -30,7 +30,7 @@ class _Frame(NamedTuple):
     labels: tuple[int, ...]
 
 
-def read(asked: Asked, lines: Sequence[str]) -> Read:
+def read(request: ListRequest, lines: Sequence[str]) -> Read:
     """Read the rows of every video, which stand together.
 
     Raises:
@@ -39,22 +39,22 @@ def read(asked: Asked, lines: Sequence[str]) -> Read:
     videos: list[Found] = []
     seen: set[str] = set()
     rows: list[_Frame] = []
-    for frame in _frames(asked.source, lines):
+    for frame in _frames(request.source, lines):
         if rows and frame.video != rows[0].video:
-            videos.append(_video(asked, rows))
+            videos.append(_video(request, rows))
             rows = []
         if not rows and frame.video in seen:
-            raise ValueError(f"{asked.source}, line {frame.line}: rows of video {frame.video} also stand further up")
+            raise ValueError(f"{request.source}, line {frame.line}: rows of video {frame.video} also stand further up")
         if rows and (frame.folder, frame.files, frame.number) != (*rows[-1][2:4], rows[-1].number + 1):
             raise ValueError(
-                f"{asked.source}, line {frame.line}: the frames of {frame.video} do not follow one another: "
+                f"{request.source}, line {frame.line}: the frames of {frame.video} do not follow one another: "
                 f"number {frame.number} of {frame.folder} comes after {rows[-1].number} of {rows[-1].folder}"
             )
         seen.add(frame.video)
         rows.append(frame)
     if not rows:
-        raise ValueError(f"{asked.source}: no rows after the header; expected one a frame")
-    return Read([*videos, _video(asked, rows)], None)
+        raise ValueError(f"{request.source}: no rows after the header; expected one a frame")
+    return Read([*videos, _video(request, rows)], None)
 
 
 def _frames(source: Path, lines: Sequence[str]) -> Iterator[_Frame]:
@@ -76,12 +76,12 @@ def _frames(source: Path, lines: Sequence[str]) -> Iterator[_Frame]:
         yield _Frame(line, cells[0], str(path.parent), files, int(match["number"]), labels)
 
 
-def _video(asked: Asked, rows: Sequence[_Frame]) -> Found:
+def _video(request: ListRequest, rows: Sequence[_Frame]) -> Found:
     frames = rows[0].files._replace(first=rows[0].number, total=len(rows))
     actions = _runs([row.labels for row in rows])
     labels = tuple(sorted({action.label for action in actions}))
     lines = range(rows[0].line, rows[-1].line + 1)
-    return Found(asked.root / rows[0].folder, labels, actions, frames, FPS, lines)
+    return Found(request.root / rows[0].folder, labels, actions, frames, FPS, lines)
 
 
 def _runs(labels_of_frames: Sequence[tuple[int, ...]]) -> tuple[Action, ...]:
@@ -94,3 +94,11 @@ def _runs(labels_of_frames: Sequence[tuple[int, ...]]) -> tuple[Action, ...]:
         for label in labels:
             open_since.setdefault(label, frame)
     return tuple(sorted(actions, key=lambda action: (action.start, action.label)))
+
+
+FORMAT = ListFormat(
+    "charades_frames",
+    recognises=lambda _source, lines: bool(lines) and lines[0].split()[:1] == [FIRST_COLUMN],
+    read=read,
+    multi_label_classes=NUM_CLASSES,
+)

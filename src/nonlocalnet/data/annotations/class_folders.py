@@ -4,19 +4,22 @@ Class names are the folders' names (spaces are kept) in sorted order. Where name
 indices, and a folder may be written with `_` for spaces (Kinetics as many tools unpack it).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from nonlocalnet.data.annotations.class_names import index_by_name
-from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, Read
+from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
 
 
-def read(asked: Asked) -> Read:
+def read(request: ListRequest, _lines: Sequence[str]) -> Read:
     """Read the videos of every class folder, sorted by name.
 
     Raises:
         ValueError: There is no video, or a folder is none of the given classes.
     """
-    folder = asked.source
+    folder = request.source
     folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    names = asked.class_names or tuple(folders)
+    names = request.class_names or tuple(folders)
     index_of = index_by_name(names)
     strange = next((name for name in folders if name not in index_of), None)
     if strange is not None:
@@ -33,3 +36,13 @@ def read(asked: Asked) -> Read:
             "subfolders); is it the folder of one split?"
         )
     return Read(videos, names)
+
+
+FORMAT = ListFormat(
+    "class_folders",
+    recognises=lambda source, _lines: source.is_dir(),
+    read=read,
+    is_source=Path.is_dir,
+    source="folder of class folders",
+    names_paths=False,
+)

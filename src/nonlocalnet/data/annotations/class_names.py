@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations.text import read_lines
+from nonlocalnet.data.annotations.lines import read_lines
 
 CLASS_NAMES_FILE = "classes.txt"
 

@@ -1,6 +1,7 @@
 """What a list of videos comes to, whatever its format."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -88,7 +89,7 @@ class VideoList(NamedTuple):
     format: str = ""
 
 
-class Asked(NamedTuple):
+class ListRequest(NamedTuple):
     """What the caller of `load_video_list` asked for, as every format's reader receives it."""
 
     source: Path
@@ -113,6 +114,31 @@ class Read(NamedTuple):
 
     videos: list[Found]
     class_names: tuple[str, ...] | None
+
+
+@dataclass(frozen=True)
+class ListFormat:
+    """One form in which users have lists of videos.
+
+    Attributes:
+        name: What users call it.
+        recognises: Whether a source is of this form, from its path and its lines (none for a folder). Formats are asked
+            in the order of `LIST_FORMATS`.
+        read: Reads a source, from what was asked for and its lines.
+        is_source: Whether a path is there at all; without it the source must be a file.
+        source: What a source is, for the error on one that is not there.
+        names_paths: Whether the list names files. In other formats they are looked for, or are the source itself.
+        multi_label_classes: Classes as published, where a video has several labels whatever the caller says; None where
+            it has them only if the caller says so.
+    """
+
+    name: str
+    recognises: Callable[[Path, Sequence[str]], bool]
+    read: Callable[[ListRequest, Sequence[str]], Read]
+    is_source: Callable[[Path], bool] = Path.is_file
+    source: str = "list of videos"
+    names_paths: bool = True
+    multi_label_classes: int | None = None
 
 
 def multi_hot(labels: Iterable[int], num_classes: int) -> torch.Tensor:

@@ -7,10 +7,11 @@ The videos are `root/CLASS/video.avi`; classes are numbered in alphabetical orde
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations.entries import Asked, Found, Read
-from nonlocalnet.data.annotations.text import check_cell, read_lines
+from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.lines import check_cell, read_lines
 
 _SOURCE_NAME = re.compile(r"(?P<part>train|test)_split(?P<split>[1-9])")
 _FLAGS = {"train": "1", "test": "2"}
@@ -21,23 +22,23 @@ def is_part(source: Path) -> bool:
     return bool(_split_files(source))
 
 
-def read(asked: Asked) -> Read:
+def read(request: ListRequest, _lines: Sequence[str]) -> Read:
     """Read the part's lines of every class.
 
     Raises:
         FileNotFoundError: The folder holds no files of that split.
         ValueError: With the file and the line.
     """
-    files = _split_files(asked.source)
-    match = _SOURCE_NAME.fullmatch(asked.source.name)
+    files = _split_files(request.source)
+    match = _SOURCE_NAME.fullmatch(request.source.name)
     if not files or match is None:
         raise FileNotFoundError(
-            f"no HMDB51 split files for {asked.source}; expected FOLDER/train_split1 or FOLDER/test_split1, "
+            f"no HMDB51 split files for {request.source}; expected FOLDER/train_split1 or FOLDER/test_split1, "
             "where FOLDER holds CLASS_test_split1.txt and so on"
         )
     videos = []
     for index, file in enumerate(files.values()):
-        folder = asked.root / list(files)[index]
+        folder = request.root / list(files)[index]
         for number, line in enumerate(read_lines(file), start=1):
             cells = line.split()
             if not cells:
@@ -47,7 +48,7 @@ def read(asked: Asked) -> Read:
             if cells[1] == _FLAGS[match["part"]]:
                 videos.append(Found(folder / check_cell(file, number, "path", cells[0]), (index,)))
     if not videos:
-        raise ValueError(f"{asked.source}: none of {len(files)} split files names a video to {match['part']}")
+        raise ValueError(f"{request.source}: none of {len(files)} split files names a video to {match['part']}")
     return Read(videos, tuple(files))
 
 
@@ -58,3 +59,11 @@ def _split_files(source: Path) -> dict[str, Path]:
         return {}
     ending = f"_test_split{match['split']}.txt"
     return {path.name.removesuffix(ending): path for path in sorted(source.parent.glob(f"*{ending}"))}
+
+
+FORMAT = ListFormat(
+    "hmdb51",
+    recognises=lambda source, _lines: not source.exists() and is_part(source),
+    read=read,
+    is_source=lambda _source: True,  # it is a name that nothing lies under; `read` says what is missing
+)

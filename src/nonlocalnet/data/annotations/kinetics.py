@@ -14,36 +14,36 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.class_names import named_labels, spoken
-from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Asked, Found, Read
-from nonlocalnet.data.annotations.text import CsvRow, csv_rows
+from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.lines import CsvRow, csv_rows, header_of
 
 COLUMN = "youtube_id"
 
 _ID_LENGTH = 11
 
 
-def read(asked: Asked, lines: Sequence[str]) -> Read:
+def read(request: ListRequest, lines: Sequence[str]) -> Read:
     """Read the rows and find their files.
 
     Raises:
         ValueError: With the file and the line.
     """
-    source = asked.source
+    source = request.source
     rows = csv_rows(source, lines, required=(COLUMN,), quote="label")
-    files = _files_by_id(asked.root)
+    files = _files_by_id(request.root)
     videos = []
     for row in rows:
         youtube_id = row.cells[COLUMN]
         if len(youtube_id) != _ID_LENGTH or "/" in youtube_id or "\0" in youtube_id:
             raise ValueError(f"{source}, line {row.line}: youtube_id must have 11 characters, got {youtube_id!r}")
-        videos.append(Found(_file_of(row, _stem(source, row), files, asked.root), (), lines=row.lines))
+        videos.append(Found(_file_of(row, _stem(source, row), files, request.root), (), lines=row.lines))
     named = [(row.line, row.cells["label"]) for row in rows if row.cells.get("label")]
     if named and len(named) < len(rows):
         line = next(row.line for row in rows if not row.cells["label"])
         raise ValueError(f"{source}, line {line}: the label is empty, but other rows have one")
     if not named:
         return Read(videos, None)
-    indices, names = named_labels(source, named, asked.class_names)
+    indices, names = named_labels(source, named, request.class_names)
     return Read([video._replace(labels=(index,)) for video, index in zip(videos, indices, strict=True)], names)
 
 
@@ -77,3 +77,11 @@ def _file_of(row: CsvRow, stem: str, files: dict[str, list[Path]], root: Path) -
 
     candidates = files.get(row.cells[COLUMN])
     return min(candidates, key=unlikeliness) if candidates else root / f"{stem}.mp4"
+
+
+FORMAT = ListFormat(
+    "kinetics",
+    recognises=lambda _source, lines: COLUMN in header_of(lines),
+    read=read,
+    names_paths=False,
+)

@@ -11,8 +11,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations.entries import Asked, Found, Read
-from nonlocalnet.data.annotations.text import check_cell, read_lines
+from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.lines import check_cell, read_lines
 
 CLASSES_FILE = "classInd.txt"
 
@@ -24,14 +24,14 @@ def is_list(source: Path) -> bool:
     return _LIST_NAME.fullmatch(source.name) is not None and (source.parent / CLASSES_FILE).is_file()
 
 
-def read(asked: Asked, lines: Sequence[str]) -> Read:
+def read(request: ListRequest, lines: Sequence[str]) -> Read:
     """Read the lines; the class is that of the folder, and a number after the path must agree.
 
     Raises:
         FileNotFoundError: There is no `classInd.txt` beside the list.
         ValueError: With the file and the line.
     """
-    source = asked.source
+    source = request.source
     names = _class_names(source.parent / CLASSES_FILE)
     index_of = {name: index for index, name in enumerate(names)}
     videos = []
@@ -50,7 +50,7 @@ def read(asked: Asked, lines: Sequence[str]) -> Read:
                 f"{source}, line {number}: {folder} is class {index_of[folder] + 1} in {CLASSES_FILE}, "
                 f"but {cells[1]} here"
             )
-        videos.append(Found(asked.root / path, (index_of[folder],), lines=range(number, number + 1)))
+        videos.append(Found(request.root / path, (index_of[folder],), lines=range(number, number + 1)))
     if not videos:
         raise ValueError(f"{source}: no rows; expected one `CLASS/video.avi n` a line")
     return Read(videos, names)
@@ -72,3 +72,6 @@ def _class_names(path: Path) -> tuple[str, ...]:
     if not names:
         raise ValueError(f"{path}: no classes; expected `1 NAME` and so on")
     return tuple(names)
+
+
+FORMAT = ListFormat("ucf101", recognises=lambda source, _lines: is_list(source), read=read)

@@ -8,15 +8,9 @@ import torch
 from torch.utils.data import Dataset
 
 from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, multi_hot
-from nonlocalnet.data.clips.sampling import ClipGeometry, Positions, clips_for_testing, random_clip
-from nonlocalnet.data.clips.transforms import (
-    CropBox,
-    Crops,
-    check_test_sizes,
-    check_training_sizes,
-    cut_views,
-    draw_crop,
-)
+from nonlocalnet.data.clips.views import Crops, check_test_sizes, cut_views
+from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_testing, random_clip
+from nonlocalnet.data.pixels.crops import CropBox, check_training_sizes, draw_crop
 from nonlocalnet.data.video.frame_index import VideoError
 from nonlocalnet.data.video.sources import VideoSource, open_source
 

@@ -11,7 +11,7 @@ from torch.utils.data import Dataset
 from nonlocalnet.data.coco.annotation_file import CocoSet, Kind
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.data.coco.targets import flip, flip_partners, is_trainable, make_target
-from nonlocalnet.data.read_image import ImageError, read_image
+from nonlocalnet.data.pixels.read_image import ImageError, read_image
 
 log = logging.getLogger(__name__)
 

@@ -5,8 +5,8 @@ from typing import TypeAlias
 
 import torch
 
-from nonlocalnet.data.clips.resize import resize, short_side_size
-from nonlocalnet.data.clips.transforms import CropBox
+from nonlocalnet.data.pixels.crops import CropBox
+from nonlocalnet.data.pixels.resize import resize, short_side_size
 
 # Draws the crop from the (height, width) of the first frame.
 CropChoice: TypeAlias = Callable[[int, int], CropBox]

@@ -13,9 +13,9 @@ from pathlib import Path
 import torch
 from typing_extensions import Self
 
+from nonlocalnet.data.video.exact_frames import decoded
 from nonlocalnet.data.video.finish import CropChoice, Finish
 from nonlocalnet.data.video.frame_index import FrameIndex, VideoError, frame_index, open_video
-from nonlocalnet.data.video.frames import decoded
 from nonlocalnet.data.video.gather import distinct, gather
 from nonlocalnet.data.video.to_rgb import ToRgb
 

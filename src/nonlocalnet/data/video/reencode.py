@@ -13,7 +13,7 @@ from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
-from nonlocalnet.data.clips.resize import short_side_size
+from nonlocalnet.data.pixels.resize import short_side_size
 from nonlocalnet.data.video.frame_index import FrameIndex, VideoError, frame_index, open_video
 from nonlocalnet.data.video.planes import plane_views
 

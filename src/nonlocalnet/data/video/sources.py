@@ -16,9 +16,10 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry
+from nonlocalnet.data.pixels.read_image import ImageError, read_rgb
 from nonlocalnet.data.video.finish import CropChoice, Finish
 from nonlocalnet.data.video.frame_index import VideoError
 from nonlocalnet.data.video.gather import distinct, gather
@@ -43,7 +44,7 @@ class VideoSource(Protocol):
     def read(
         self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
-        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
+        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         ...
 
     def close(self) -> None:
@@ -97,7 +98,7 @@ class VideoFile:
     def read(
         self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
-        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
+        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         distinct(frame_indices, self.num_frames, of=self.path)
         shown = frame_indices if self._shown is None else [self._shown[frame] for frame in frame_indices]
         return self._reader.read(shown, short_side=short_side, crop=crop)
@@ -129,33 +130,31 @@ class FrameFolder:
     def read(
         self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
     ) -> torch.Tensor:
-        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `decode.read_frames`."""
+        """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         wanted = distinct(frame_indices, self.num_frames, of=self.path)
         finish = Finish(short_side=short_side, crop=crop)
-        images = ((frame, finish.region(read_image(self.path / self._files.name(frame))[None])) for frame in wanted)
+        images = ((frame, finish.region(_read_frame(self.path / self._files.name(frame))[None])) for frame in wanted)
         return gather(images, frame_indices, finish)
 
     def close(self) -> None:
         """Nothing is open between two reads."""
 
 
-def read_image(path: Path) -> torch.Tensor:
-    """One image, uint8 RGB (H, W, 3).
+def _read_frame(path: Path) -> torch.Tensor:
+    """One extracted frame, uint8 RGB (H, W, 3).
 
     Raises:
         FileNotFoundError: There is no such file.
         VideoError: It is not a readable, complete image.
     """
     try:
-        with Image.open(path) as image:
-            return torch.from_numpy(np.array(image.convert("RGB")))
+        return read_rgb(path)
     except FileNotFoundError:
         raise FileNotFoundError(f"frame not found: {path}") from None
-    except UnidentifiedImageError as error:
-        raise VideoError(f"{path}: not an image") from error
-    # Pillow has no error of its own for what its decoders find wrong.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise VideoError(f"{path}: the image cannot be read: {error}") from error
+    except ImageError as error:
+        known = isinstance(error.__cause__, UnidentifiedImageError)
+        reason = "not an image" if known else f"the image cannot be read: {error.__cause__}"
+        raise VideoError(f"{path}: {reason}") from error
 
 
 def _count(path: Path, files: FrameFiles) -> int:

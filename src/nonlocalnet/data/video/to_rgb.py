@@ -5,7 +5,7 @@ import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
-from nonlocalnet.data.clips.transforms import CropBox
+from nonlocalnet.data.pixels.crops import CropBox
 from nonlocalnet.data.video.finish import Finish
 from nonlocalnet.data.video.planes import plane_views
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torchvision.utils import draw_bounding_boxes, draw_keypoints, draw_segmentation_masks
 
 from nonlocalnet.data.coco.labels import Labels
-from nonlocalnet.data.read_image import ImageError, read_image
+from nonlocalnet.data.pixels.read_image import ImageError, read_image
 from nonlocalnet.runs.detection.coco_results import MASK_THRESHOLD, encode_mask
 from nonlocalnet.runs.detection.task import as_input
 

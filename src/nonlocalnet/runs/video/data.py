@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader, Dataset
 from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video_list
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
-from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
+from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.runs.video.config import VideoRecipe

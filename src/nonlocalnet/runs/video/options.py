@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import replace
 from typing import Any, get_args
 
-from nonlocalnet.data.clips.transforms import Crops
+from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.formats import Asked
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.functional import PAIRWISE

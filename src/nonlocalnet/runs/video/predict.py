@@ -13,7 +13,7 @@ import torch
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.datasets import TestVideos
-from nonlocalnet.data.clips.sampling import ClipGeometry, parse_clip
+from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.inference import Inference

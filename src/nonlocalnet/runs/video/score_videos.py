@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import Subset
 
 from nonlocalnet.data.clips.datasets import TestVideos
-from nonlocalnet.data.clips.transforms import normalise
+from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing

@@ -11,7 +11,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
-from nonlocalnet.data.clips.sampling import parse_clip
+from nonlocalnet.data.clips.windows import parse_clip
 from nonlocalnet.formats import LoadReport, Plan, load, plan_file
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise

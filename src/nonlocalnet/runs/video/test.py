@@ -15,7 +15,7 @@ import torch
 
 from nonlocalnet import formats
 from nonlocalnet.data.annotations import VideoList
-from nonlocalnet.data.clips.sampling import ClipGeometry
+from nonlocalnet.data.clips.windows import ClipGeometry
 from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device

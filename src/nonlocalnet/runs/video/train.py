@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from nonlocalnet import formats
-from nonlocalnet.data.clips.transforms import normalise
+from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require_equal_shares
 from nonlocalnet.engine.resume import start_step_of

@@ -4,7 +4,15 @@ import pytest
 
 from make_videos import cut_off, write_video
 from nonlocalnet.data.annotations import Action, VideoEntry, VideoList, load_video_list, multi_hot
-from nonlocalnet.data.video.check import COPIES, CheckReport, Counts, Finding, check_videos, classes_lost, clean_list
+from nonlocalnet.data.video.check_videos import (
+    COPIES,
+    CheckReport,
+    Finding,
+    VideoCounts,
+    check_videos,
+    classes_lost,
+    clean_list,
+)
 
 
 @pytest.fixture(scope="module")
@@ -35,8 +43,11 @@ def test_kinetics_is_counted_by_class_and_cleaned(folder, tmp_path, workers):
     assert [finding.state for finding in report.findings] == ["readable", "missing", "broken", "missing"]
     assert "cbcdefghijk_000001_000011.mp4" in report.findings[1].reason
     assert "bbcdefghijk_000001_000011.mp4: " in report.findings[2].reason
-    assert report.total == Counts(4, 1, 2, 1)
-    assert report.by_class == {"passing American football (in game)": Counts(1, 0, 1, 0), "zumba": Counts(3, 1, 1, 1)}
+    assert report.total == VideoCounts(4, 1, 2, 1)
+    assert report.by_class == {
+        "passing American football (in game)": VideoCounts(1, 0, 1, 0),
+        "zumba": VideoCounts(3, 1, 1, 1),
+    }
     assert classes_lost(report) == ["passing American football (in game)"]
     assert clean_list(report).encode() == b"\r\n".join(source.read_bytes().split(b"\r\n")[:2]) + b"\r\n"
     assert report.copies == ()
@@ -47,8 +58,8 @@ def test_charades_rows_go_with_all_their_lines(folder, tmp_path):
     source.write_text('id,script,actions\nb,"x\ny",c001 0 1\ngone,"two\nlines",c002 0 1;c001 0 1\nb,z,\n')
     report = check_videos(load_video_list(source, root=folder, check_files=False), workers=1)
     assert clean_list(report) == 'id,script,actions\nb,"x\ny",c001 0 1\nb,z,\n'
-    assert report.by_class == {"1": Counts(2, 1, 1, 0), "2": Counts(1, 0, 1, 0)}
-    assert report.total == Counts(3, 2, 1, 0)
+    assert report.by_class == {"1": VideoCounts(2, 1, 1, 0), "2": VideoCounts(1, 0, 1, 0)}
+    assert report.total == VideoCounts(3, 2, 1, 0)
 
 
 def test_class_folders_give_a_csv(tmp_path):
@@ -76,7 +87,7 @@ def test_nothing_readable_is_no_list(tmp_path):
 def test_labels_of_multi_label_entries(tmp_path):
     entry = VideoEntry(tmp_path / "gone.mp4", multi_hot([0, 2], 3), (Action(0, 0, 1),))
     report = check_videos(VideoList((entry,), ("a", "b", "c"), ""), workers=1)
-    assert report.by_class == {"a": Counts(1, 0, 1, 0), "c": Counts(1, 0, 1, 0)}
+    assert report.by_class == {"a": VideoCounts(1, 0, 1, 0), "c": VideoCounts(1, 0, 1, 0)}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from nonlocalnet.data.clips.transforms import cut_views, normalise, random_crop
+from nonlocalnet.data.clips.views import cut_views
+from nonlocalnet.data.pixels.crops import random_crop
+from nonlocalnet.data.pixels.normalise import normalise
 
 
 def generator(seed: int = 0) -> torch.Generator:

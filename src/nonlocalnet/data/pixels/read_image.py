@@ -20,8 +20,8 @@ class ImageError(FileProblem):
     """An image file that cannot be read, or does not fit its annotation."""
 
 
-def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
-    """Read a picture.
+def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
+    """Read a picture, or a frame that was extracted as one.
 
     Grayscale, palette and CMYK pictures become RGB, 16-bit ones 8-bit, and transparency is dropped. A rotation in the
     EXIF data is applied, as every viewer does, except where `size` says that the annotations are of the picture as it
@@ -32,7 +32,7 @@ def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
         size: (height, width) in pixels that the annotations are made for; None where nothing is annotated.
 
     Returns:
-        uint8 (3, H, W).
+        uint8 (H, W, 3).
 
     Raises:
         FileNotFoundError: If there is no such file.
@@ -45,9 +45,17 @@ def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
             rgb = _eight_bit(picture).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such image") from None
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except ImageError:
+        raise
+    # Pillow has no error of its own for what its decoders find wrong.
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise ImageError(f"{path} cannot be read as an image: {error}") from error
-    return torch.from_numpy(np.array(rgb)).permute(2, 0, 1).contiguous()
+    return torch.from_numpy(np.array(rgb))
+
+
+def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
+    """As `read_rgb`, but uint8 (3, H, W), as torchvision's detectors take it."""
+    return read_rgb(path, size=size).permute(2, 0, 1).contiguous()
 
 
 def _oriented(picture: Image.Image, *, size: tuple[int, int] | None, path: Path) -> Image.Image:

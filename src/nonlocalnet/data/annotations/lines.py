@@ -1,10 +1,13 @@
-"""Reading lines and csv rows so that every complaint names the file and the line."""
+"""Reading lines, their columns and csv rows so that every complaint names the file and the line."""
 
 import csv
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+# A path, then as many integers as there are, after spaces, tabs or commas.
+LAST_INTEGERS = re.compile(r"(?P<path>.*?[^\s,])(?P<numbers>(?:\s*[\s,]\s*-?\d+)+)", re.DOTALL | re.ASCII)
 
 
 class CsvRow(NamedTuple):
@@ -88,6 +91,21 @@ def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote
     return rows
 
 
+def filled_lines(path: Path, lines: Sequence[str], expected: str) -> Iterator[tuple[int, str]]:
+    """(number, stripped text) of the lines that are not blank.
+
+    Raises:
+        ValueError: There is none.
+    """
+    empty = True
+    for number, line in enumerate(lines, start=1):
+        if line.strip():
+            empty = False
+            yield number, line.strip()
+    if empty:
+        raise ValueError(f"{path}: no rows; expected one `{expected}` a line")
+
+
 def check_cell(path: Path, line: int, name: str, cell: str) -> str:
     """The cell, unless it is empty or holds a NUL character (no file name can)."""
     if not cell or "\0" in cell:
@@ -113,3 +131,8 @@ def class_index(path: Path, line: int, text: str) -> int:
             "class names need a csv with header path,label"
         )
     return int(text)
+
+
+def integers_in(text: str) -> list[str]:
+    """The integers in the `numbers` of `LAST_INTEGERS`, as they are written."""
+    return re.findall(r"-?\d+", text, re.ASCII)

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nonlocalnet.data.clips.sampling import (
+from nonlocalnet.data.clips.windows import (
     ClipGeometry,
     clip_from,
     clips_for_testing,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from nonlocalnet.data.annotations import VideoEntry, VideoList
-from nonlocalnet.data.annotations.text import read_lines
+from nonlocalnet.data.annotations.lines import read_lines
 from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.data.video.sources import open_source
 from nonlocalnet.system.processes import choose_workers, run_each
@@ -29,7 +29,7 @@ class Finding(NamedTuple):
     reason: str
 
 
-class Counts(NamedTuple):
+class VideoCounts(NamedTuple):
     """Videos by what became of them."""
 
     listed: int
@@ -76,12 +76,12 @@ class CheckReport:
     findings: tuple[Finding, ...]
 
     @cached_property
-    def total(self) -> Counts:
+    def total(self) -> VideoCounts:
         """All videos."""
         return _count(self.findings)
 
     @cached_property
-    def by_class(self) -> dict[str, Counts]:
+    def by_class(self) -> dict[str, VideoCounts]:
         """The videos of each class by name (by index where there are no names); several times in multi-label lists."""
         found: dict[int, list[Finding]] = {}
         for entry, finding in zip(self.videos.entries, self.findings, strict=True):
@@ -163,9 +163,9 @@ def _check(entry: VideoEntry) -> Finding:
     return Finding("readable", "")
 
 
-def _count(findings: Sequence[Finding]) -> Counts:
+def _count(findings: Sequence[Finding]) -> VideoCounts:
     states = [finding.state for finding in findings]
-    return Counts(len(states), *(states.count(state) for state in ("readable", "missing", "broken")))
+    return VideoCounts(len(states), *(states.count(state) for state in ("readable", "missing", "broken")))
 
 
 def _labels(entry: VideoEntry) -> list[int]:

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from make_images import picture
-from nonlocalnet.data.read_image import ImageError, read_image
+from nonlocalnet.data.pixels.read_image import ImageError, read_image
 
 
 def save(path: Path, image: Image.Image, *, orientation: int | None = None) -> Path:
