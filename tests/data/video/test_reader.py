@@ -21,7 +21,7 @@ from make_videos import (
 )
 from nonlocalnet.data.pixels.crops import CropBox
 from nonlocalnet.data.video import codec as _decoder
-from nonlocalnet.data.video import frames as _decoding
+from nonlocalnet.data.video import exact_frames as _decoding
 from nonlocalnet.data.video import to_rgb as _to_rgb
 from nonlocalnet.data.video.finish import Finish
 from nonlocalnet.data.video.planes import plane_views

@@ -122,8 +122,8 @@ class ListFormat:
 
     Attributes:
         name: What users call it.
-        recognises: Whether a source is of this form, from its path and its lines (none for a folder). Formats are asked
-            in the order of `LIST_FORMATS`.
+        recognises: Whether a source is of this form, from its path and its lines (none for a folder). The last of
+            `LIST_FORMATS` is asked first.
         read: Reads a source, from what was asked for and its lines.
         is_source: Whether a path is there at all; without it the source must be a file.
         source: What a source is, for the error on one that is not there.

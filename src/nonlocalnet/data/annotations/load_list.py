@@ -92,7 +92,7 @@ def recognise(source: Path, lines: Sequence[str]) -> str:
     Raises:
         FileNotFoundError: It does not exist.
     """
-    found = next((known for known in LIST_FORMATS if known.recognises(source, lines)), None)
+    found = next((known for known in reversed(LIST_FORMATS) if known.recognises(source, lines)), None)
     if found is None:
         raise FileNotFoundError(f"no such folder or list of videos: {source}")
     return found.name
