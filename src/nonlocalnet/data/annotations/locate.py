@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nonlocalnet.data.annotations.entries import Found
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _NAMED_IN_ERRORS = 3  # how many missing files an error spells out
 _TRIED_FOR_PREFIX = 50  # videos looked for until one is found and shows which folders a list has too many
@@ -25,7 +25,7 @@ def locate(videos: Sequence[Found], *, root: Path, source: Path) -> list[Found]:
         return here
     for video, drop in itertools.product(videos[:_TRIED_FOR_PREFIX], range(1, 16)):
         if _exists(_as_mp4(_dropped(video, drop, root))):
-            logger.info("%s: the first %d folders of its paths are left out: %s", source, drop, root)
+            log.info("%s: the first %d folders of its paths are left out: %s", source, drop, root)
             return [_as_mp4(_dropped(video, drop, root)) for video in videos]
     return here
 

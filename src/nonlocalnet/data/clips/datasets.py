@@ -65,7 +65,7 @@ class TrainVideos(Dataset[TrainClip]):
     Args:
         video_list: The videos.
         geometry: Frames and stride of a clip.
-        short_side: Range of the short side in pixels (see `transforms.draw_crop`).
+        short_side: Range of the short side in pixels (see `pixels.crops.draw_crop`).
         crop: Side of the crop in pixels.
         flip: Probability of mirroring.
         seed: Seeds every random choice; at least 0.
@@ -145,8 +145,8 @@ class TestVideos(Dataset[VideoViews]):
         video_list: The videos.
         geometry: Frames and stride of a clip.
         num_clips: Clips K a video.
-        positions: Where they start: "even" or "wrapped" (see `sampling.clips_for_testing`).
-        crops: "three", "centre" or "full" (see `transforms.cut_views`). "full" views differ in size between videos:
+        positions: Where they start: "even" or "wrapped" (see `windows.clips_for_testing`).
+        crops: "three", "centre" or "full" (see `views.cut_views`). "full" views differ in size between videos:
             load them with batch size 1.
         short_side: Pixels of the short side after resizing.
         crop: Side of the crops in pixels.

@@ -49,7 +49,7 @@ class CocoSet:
         kind: What it is read for.
         images: In the file's order.
         content: The whole file, for the evaluation.
-        keypoint_names: Of its category; empty for masks.
+        keypoint_names: Names of the keypoints of its category; empty for masks.
     """
 
     source: Path
@@ -60,7 +60,7 @@ class CocoSet:
 
     @property
     def categories(self) -> list[dict[str, Any]]:
-        """Of the file, each with "id" and "name"."""
+        """The categories in the file, each with "id" and "name"."""
         return self.content["categories"]
 
 

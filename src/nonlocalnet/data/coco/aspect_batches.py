@@ -24,7 +24,7 @@ class AspectRatioBatchSampler(Sampler[list[tuple[int, int]]]):
     takes a second for a million images.
 
     Args:
-        is_wide: Of every image.
+        is_wide: For every image, whether it is at least as wide as it is high.
         global_batch_size: Images of a step over all processes, a multiple of `world_size`.
         total_steps: Steps of the whole run.
         start_step: First step to yield.

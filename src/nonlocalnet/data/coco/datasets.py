@@ -51,7 +51,7 @@ class TrainImages(Dataset[dict[str, Any]]):
 
     @property
     def is_wide(self) -> list[bool]:
-        """Of every image whether it is at least as wide as it is high."""
+        """For every image, whether it is at least as wide as it is high."""
         return [image.width >= image.height for image in self.images]
 
     def __getitem__(self, key: tuple[int, int]) -> dict[str, Any]:

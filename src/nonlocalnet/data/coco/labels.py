@@ -13,8 +13,8 @@ class Labels:
     """The categories that a detector knows.
 
     Attributes:
-        category_ids: By label.
-        names: By label.
+        category_ids: The category id of each label.
+        names: The name of each label.
     """
 
     category_ids: dict[int, int]
@@ -29,7 +29,7 @@ class Labels:
 
         Args:
             categories: Each with "id" and "name".
-            num_classes: Of the detector, the background counted.
+            num_classes: Classes of the detector, the background counted.
             source: For the error.
 
         Raises:

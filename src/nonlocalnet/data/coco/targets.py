@@ -39,7 +39,7 @@ def make_target(image: CocoImage, *, kind: Kind, labels: Mapping[int, int]) -> T
     Args:
         image: The image, annotated.
         kind: "masks" or "keypoints".
-        labels: By category id.
+        labels: The label of each category id.
 
     Returns:
         ``boxes`` (N, 4) float x1, y1, x2, y2, clipped to the image; ``labels`` (N,); and ``masks`` uint8 (N, H, W), or
@@ -70,8 +70,8 @@ def decode_mask(segmentation: Any, *, height: int, width: int) -> np.ndarray:
     Args:
         segmentation: A list of polygons [x1, y1, x2, y2, ...], or run lengths: {"size", "counts"} with a list or the
             compressed text.
-        height: Of the image.
-        width: Of the image.
+        height: Height of the image in pixels.
+        width: Width of the image in pixels.
 
     Returns:
         uint8 (height, width) of 0 and 1.
@@ -101,7 +101,7 @@ def flip(image: Tensor, target: Target, *, partners: Sequence[int]) -> tuple[Ten
 
     Args:
         image: (3, H, W).
-        target: Of it.
+        target: The target of that image.
         partners: For every keypoint the index of its other side, itself where it has none (`flip_partners`).
 
     Returns:

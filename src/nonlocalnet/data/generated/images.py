@@ -1,4 +1,4 @@
-"""Generated images in COCO's format in which what is at one edge decides about what is at the other.
+"""Generated images in COCO's format: a mark at one edge decides the answer at the other edge.
 
     far cue         +--------------------------------+     far keypoint   +---------------------------------+
                     | #                         o    |                    |  F                           o  |
@@ -38,7 +38,7 @@ CUE_COLUMNS = (2, 42)
 FLAG_COLUMNS = (10, 34)
 """Columns of a far-keypoint image that its flag lies in."""
 SIGMAS = (0.05, 0.05)
-"""Of the two keypoints, for the object keypoint similarity: how far off a keypoint may be, relative to the object."""
+"""How far off each of the two keypoints may be, relative to the object, for the object keypoint similarity."""
 
 _GREY = (110, 110, 110)
 _DISC = (200, 200, 200)

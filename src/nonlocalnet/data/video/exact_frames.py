@@ -3,7 +3,7 @@
 Every frame given equals, value for value, the frame of the same index in a decode from the first to the last. A damaged
 packet makes a decoder invent pixels, and the frames that refer to them are wrong too; where FFmpeg says so, all of them
 are refused, since what is invented depends on what was decoded before. Speed comes from two things: the scan of the
-packets' time stamps (`_frame_index`) says which keyframe to start from, and frames that no other frame refers to are
+packets' time stamps (`frame_index`) says which keyframe to start from, and frames that no other frame refers to are
 skipped where they are not wanted.
 """
 

@@ -40,7 +40,7 @@ class FrameIndex:
         seconds: When each frame is shown, counted from the first, float64 (N,); where `by_pts` is false, evenly spread
             over the duration.
         duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
-        turned: Whether the container turns the pictures; looked at for VP9 only (`_decoder`).
+        turned: Whether the container turns the pictures; looked at for VP9 only (`codec`).
     """
 
     pts: npt.NDArray[np.int64]

@@ -1,8 +1,8 @@
 """Reading frames from video files, by PyAV.
 
 Every frame returned equals, value for value, the frame of the same index in a decode from the first to the last;
-`_decoding` says how, and what happens with damaged files. Only wanted frames are converted to RGB and resized, one by
-one, and of a crop only the crop.
+`exact_frames` says how, and what happens with damaged files. Only wanted frames are converted to RGB and resized, one
+by one, and of a crop only the crop.
 """
 
 import os
