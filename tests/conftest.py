@@ -10,3 +10,14 @@ torch.set_num_threads(1)
 @pytest.fixture(autouse=True)
 def _seed() -> None:
     torch.manual_seed(0)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests by examples get a longer time limit than others.
+
+    The limit is an alarm that may ring anywhere. Within an example Hypothesis takes it for a failure of the example,
+    tries that again, finds that it runs on, and reports FlakyStrategyDefinition, which says nothing of the time.
+    """
+    for item in items:
+        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            item.add_marker(pytest.mark.timeout(1800))
