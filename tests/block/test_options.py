@@ -1,10 +1,14 @@
 """Options and inputs out of range are refused by name, and every option stays readable on the block."""
 
+import inspect
+from dataclasses import fields
+from typing import get_type_hints
+
 import pytest
 import torch
 
 from block.making import random_block
-from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
 
 
 @pytest.mark.parametrize(
@@ -138,3 +142,24 @@ def test_subsample_of_one_number_pools_space_only():
 def test_inner_channels_default_to_half():
     assert NonLocalBlock(7).inner_channels == 3
     assert NonLocalBlock(1).inner_channels == 1
+
+
+def test_options_are_declared_once_and_shown():
+    hints = get_type_hints(BlockOptions)
+    assert get_type_hints(BlockArguments) == hints
+    shown = inspect.signature(NonLocalBlock).parameters
+    assert {name: shown[name].default for name in hints} == {f.name: f.default for f in fields(BlockOptions)}
+
+
+def test_options_may_come_in_one_with_changes():
+    options = BlockOptions(scale="rsqrt", subsample=2, norm=None)
+    block = NonLocalBlock(8, block=options, subsample=None)
+    assert (block.scale, block.subsample, block.norm) == ("rsqrt", None, None)
+    assert NonLocalBlock(8, block=options, pairwise="dot_product").scale == 1.0  # which has no softmax to scale
+    with pytest.raises(ValueError, match=r"leave it 1\.0 with pairwise='dot_product'"):
+        options.changed(pairwise="dot_product", scale="rsqrt")
+
+
+def test_a_misspelt_option_is_named():
+    with pytest.raises(TypeError, match="'subsampel'"):
+        NonLocalBlock(8, subsampel=2)

@@ -16,17 +16,20 @@ G groups of frames, F frames in a group, S positions in one frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from typing import Literal, NamedTuple
+from collections.abc import Callable, Iterator
+from dataclasses import fields
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from typing_extensions import Unpack
 
 from nonlocalnet import functional
-from nonlocalnet.block.options import AXES, Domain, Norm, check_domain, checked_scale, one_of, pool_kernel, positive
-from nonlocalnet.functional import PAIRWISE, Pairwise
+from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain, one_of, positive
+from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
+from nonlocalnet.system.signatures import shows
 
 _INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
 _CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -65,25 +68,8 @@ class NonLocalBlock(nn.Module):
     Args:
         channels: C of the input and the output.
         ndim: 1 (B, C, L), 2 (B, C, H, W) or 3 (B, C, T, H, W).
-        inner_channels: D of theta, phi and g; None is ``channels // 2`` (the paper's bottleneck), at least 1.
-        pairwise: "gaussian", "embedded_gaussian", "dot_product" or "concatenation" (Section 3.2).
-        scale: Multiplies the logits of the two softmax forms: a positive number, or "rsqrt" for
-            ``inner_channels ** -0.5`` ([C2]). The paper has none (1.0). The other two forms take 1.0 only.
-        subsample: Max-pooling of the j side, kernel = stride. None: no pooling. An int k pools space only, as the
-            paper does: (1, k, k) for ndim=3, (k, k) for ndim=2, (k,) for ndim=1. A tuple gives every axis. An axis
-            shorter than its kernel is not pooled, since pooling would leave it empty; where an axis is not a
-            multiple of its kernel, the positions past the last full window are left out. (For ``torch.export`` and
-            ONNX declare a dynamic axis that is pooled as at least two kernels long: PyTorch fixes sizes of 1.)
-        subsample_first: False pools phi(x) and g(x) (the paper's figure); True pools x before phi and g ([C2]). The
-            keys of "gaussian", which has no phi, are the pooled x in both. Without ``subsample`` it has no effect.
-        domain: "spacetime": j runs over all positions; "space": over i's frame; "time": over i's location. The last
-            two need ndim=3, and the pooling may not touch the axes that i and j share: with "space" the kernel is 1
-            in time, with "time" it is 1 in space (a ValueError otherwise; nothing is left out silently).
-        temporal_group_frames: Attend inside groups of so many frames only ([C2] res3 of the long-clip models: 4). T
-            must divide into groups. ndim=3 only; not with "space", which looks at one frame anyway.
-        norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]) or None.
-        zero_init: True: the fresh block is the identity. False: the BatchNorm scale is 1, or under ``norm=None`` W_z
-            is N(0, 0.01) like the other convolutions.
+        block: The options, all in one; None for the defaults.
+        **options: Those of `BlockOptions`, by name; they replace the ones in ``block``.
 
     Raises:
         ValueError: An option is out of range, or two do not go together.
@@ -95,46 +81,35 @@ class NonLocalBlock(nn.Module):
         True
     """
 
+    @shows(BlockArguments, vars(BlockOptions()))
     def __init__(
         self,
         channels: int,
         *,
         ndim: int = 3,
-        inner_channels: int | None = None,
-        pairwise: Pairwise = "embedded_gaussian",
-        scale: float | Literal["rsqrt"] = 1.0,
-        subsample: int | Sequence[int] | None = None,
-        subsample_first: bool = False,
-        domain: Domain = "spacetime",
-        temporal_group_frames: int | None = None,
-        norm: Norm | None = "batch",
-        zero_init: bool = True,
+        block: BlockOptions | None = None,
+        **options: Unpack[BlockArguments],
     ) -> None:
         super().__init__()
         self.channels = positive("channels", channels)
         self.ndim = one_of("ndim", ndim, (1, 2, 3))
-        self.inner_channels = max(1, channels // 2)
-        if inner_channels is not None:
-            self.inner_channels = positive("inner_channels", inner_channels)
-        self.pairwise: Pairwise = one_of("pairwise", pairwise, PAIRWISE)
-        self.scale = checked_scale(scale, pairwise)
-        self.domain: Domain = one_of("domain", domain, ("spacetime", "space", "time"))
-        self.pool_kernel = pool_kernel(subsample, ndim)
-        self.subsample = subsample if subsample is None or isinstance(subsample, int) else tuple(subsample)
-        self.subsample_first = subsample_first
-        self.temporal_group_frames = temporal_group_frames
-        self.zero_init = zero_init
-        one_of("norm", norm, ("batch", None))
-        one_of("subsample_first", subsample_first, (True, False))
-        one_of("zero_init", zero_init, (True, False))
-        check_domain(self.domain, ndim, self.pool_kernel, self.temporal_group_frames)
+        chosen = (block or BlockOptions()).changed(**options)
+        self.inner_channels = chosen.inner_channels or max(1, channels // 2)
+        self.pairwise: Pairwise = chosen.pairwise
+        self.scale = chosen.scale
+        self.subsample = chosen.subsample
+        self.pool_kernel = chosen.pool_kernel(ndim)
+        self.subsample_first = chosen.subsample_first
+        self.domain: Domain = chosen.domain
+        self.temporal_group_frames = chosen.temporal_group_frames
+        self.zero_init = chosen.zero_init
 
-        convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(pairwise)
+        convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(self.pairwise)
         self.theta = convolution(channels, inner, 1) if row.embeds else None
         self.phi = convolution(channels, inner, 1) if row.embeds else None
         self.g = convolution(channels, inner, 1)
         self.out = convolution(inner, channels, 1)
-        self.norm = None if norm is None else _BATCH_NORM[ndim](channels, eps=1e-5, momentum=0.1)
+        self.norm = None if chosen.norm is None else _BATCH_NORM[ndim](channels, eps=1e-5, momentum=0.1)
         self.w_f = nn.Parameter(torch.empty(2 * inner)) if row.has_w_f else None
         self.reset_parameters()
 
@@ -222,8 +197,8 @@ class NonLocalBlock(nn.Module):
 
     def extra_repr(self) -> str:
         """The options, for ``print(block)``."""
-        names = "channels ndim inner_channels pairwise scale subsample subsample_first domain temporal_group_frames"
-        return ", ".join(f"{name}={getattr(self, name)!r}" for name in (*names.split(), "zero_init"))
+        options = [field.name for field in fields(BlockOptions) if field.name != "norm"]  # a child, printed anyway
+        return ", ".join(f"{name}={getattr(self, name)!r}" for name in ("channels", "ndim", *options))
 
     @property
     def _scale_factor(self) -> float:

@@ -1,18 +1,113 @@
-"""The options of the block: what each may be, and which go together."""
+"""The options of the block: what each is, its default, what it may be, and which go together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Literal, TypeVar
+from dataclasses import dataclass, replace
+from typing import Literal, TypedDict, TypeVar
+
+from typing_extensions import Unpack
+
+from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
 
 Domain = Literal["spacetime", "space", "time"]
 Norm = Literal["batch"]
 
 AXES = {1: "L", 2: "H, W", 3: "T, H, W"}
-_SOFTMAX_FORMS = ("gaussian", "embedded_gaussian")
 
 _T = TypeVar("_T")
+
+
+class BlockArguments(TypedDict, total=False):
+    """The fields of `BlockOptions` as keyword arguments, so that calls are checked (a test holds the two together)."""
+
+    inner_channels: int | None
+    pairwise: Pairwise
+    scale: float | Literal["rsqrt"]
+    subsample: int | Sequence[int] | None
+    subsample_first: bool
+    domain: Domain
+    temporal_group_frames: int | None
+    norm: Norm | None
+    zero_init: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class BlockOptions:
+    """How a non-local block is made; whatever takes block options takes these, by name or as `block=`.
+
+    Attributes:
+        inner_channels: D of theta, phi and g; None is half of the block's channels (the paper's bottleneck), at least
+            1.
+        pairwise: "gaussian", "embedded_gaussian", "dot_product" or "concatenation" (Section 3.2).
+        scale: Multiplies the logits of the softmax forms: a positive number, or "rsqrt" for
+            ``inner_channels ** -0.5`` ([C2]). The paper has none (1.0). The other forms take 1.0 only.
+        subsample: Max-pooling of the j side, kernel = stride. None: no pooling. An int k pools space only, as the
+            paper does: (1, k, k) for ndim=3, (k, k) for ndim=2, (k,) for ndim=1. A tuple gives every axis. An axis
+            shorter than its kernel is not pooled, since pooling would leave it empty; where an axis is not a
+            multiple of its kernel, the positions past the last full window are left out. (For ``torch.export`` and
+            ONNX declare a dynamic axis that is pooled as at least two kernels long: PyTorch fixes sizes of 1.)
+        subsample_first: False pools phi(x) and g(x) (the paper's figure); True pools x before phi and g ([C2]). The
+            keys of "gaussian", which has no phi, are the pooled x in both. Without ``subsample`` it has no effect.
+        domain: "spacetime": j runs over all positions; "space": over i's frame; "time": over i's location. The last
+            two need ndim=3, and the pooling may not touch the axes that i and j share: with "space" the kernel is 1
+            in time, with "time" it is 1 in space (a ValueError otherwise; nothing is left out silently).
+        temporal_group_frames: Attend inside groups of so many frames only ([C2] res3 of the long-clip models: 4). T
+            must divide into groups. ndim=3 only; not with "space", which looks at one frame anyway.
+        norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]) or None.
+        zero_init: True: the fresh block is the identity. False: the BatchNorm scale is 1, or under ``norm=None`` W_z
+            is N(0, 0.01) like the other convolutions.
+
+    Raises:
+        ValueError: An option is out of range, or the pairwise function has no such scale.
+    """
+
+    inner_channels: int | None = None
+    pairwise: Pairwise = "embedded_gaussian"
+    scale: float | Literal["rsqrt"] = 1.0
+    subsample: int | Sequence[int] | None = None
+    subsample_first: bool = False
+    domain: Domain = "spacetime"
+    temporal_group_frames: int | None = None
+    norm: Norm | None = "batch"
+    zero_init: bool = True
+
+    def __post_init__(self) -> None:
+        if self.inner_channels is not None:
+            positive("inner_channels", self.inner_channels)
+        one_of("pairwise", self.pairwise, PAIRWISE)
+        _check_scale(self.scale, self.pairwise)
+        one_of("domain", self.domain, ("spacetime", "space", "time"))
+        one_of("norm", self.norm, ("batch", None))
+        one_of("subsample_first", self.subsample_first, (True, False))
+        one_of("zero_init", self.zero_init, (True, False))
+        if isinstance(self.subsample, list):
+            object.__setattr__(self, "subsample", tuple(self.subsample))
+
+    def changed(self, **options: Unpack[BlockArguments]) -> BlockOptions:
+        """These options with others in the place of some.
+
+        Where `pairwise` is changed to a form without a softmax, a scale that is not given with it goes back to 1.0.
+
+        Raises:
+            ValueError: As the class.
+            TypeError: There is no option of a name; named.
+        """
+        if "pairwise" in options and "scale" not in options:
+            row = row_of(one_of("pairwise", options["pairwise"], PAIRWISE))
+            options["scale"] = self.scale if row.is_softmax else 1.0
+        return replace(self, **options)
+
+    def pool_kernel(self, ndim: int) -> tuple[int, ...]:
+        """Kernel and stride of the pooling, 1 on an axis that is not pooled.
+
+        Raises:
+            ValueError: The options do not go together on so many axes.
+        """
+        kernel = _pool_kernel(self.subsample, ndim)
+        _check_domain(self.domain, ndim, kernel, self.temporal_group_frames)
+        return kernel
 
 
 def positive(name: str, value: int) -> int:
@@ -29,21 +124,20 @@ def one_of(name: str, value: _T, allowed: Sequence[object]) -> _T:
     return value
 
 
-def checked_scale(scale: float | Literal["rsqrt"], pairwise: str) -> float | Literal["rsqrt"]:
-    """The scale, refused where it is out of range or the pairwise function has none."""
+def _check_scale(scale: float | Literal["rsqrt"], pairwise: Pairwise) -> None:
+    """Refuse a scale that is out of range or that the pairwise function does not have."""
     number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
     if scale != "rsqrt" and not (number and 0.0 < scale < math.inf):
         raise ValueError(f'scale must be a positive finite number or "rsqrt", got {scale!r}')
-    if scale != 1.0 and pairwise not in _SOFTMAX_FORMS:
+    if scale != 1.0 and not row_of(pairwise).is_softmax:
+        softmax_forms = " and ".join(row.name for row in PAIRWISE_FUNCTIONS if row.is_softmax)
         raise ValueError(
-            f"scale multiplies the logits of {' and '.join(_SOFTMAX_FORMS)} only: leave it 1.0 with "
-            f"pairwise={pairwise!r}, got {scale!r}"
+            f"scale multiplies the logits of {softmax_forms} only: leave it 1.0 with pairwise={pairwise!r}, "
+            f"got {scale!r}"
         )
-    return scale
 
 
-def pool_kernel(subsample: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
-    """Kernel and stride per axis, 1 where the axis is not pooled."""
+def _pool_kernel(subsample: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
     if subsample is None:
         return (1,) * ndim
     if isinstance(subsample, int):
@@ -57,8 +151,8 @@ def pool_kernel(subsample: int | Sequence[int] | None, ndim: int) -> tuple[int, 
     return tuple(positive("subsample", size) for size in subsample)
 
 
-def check_domain(domain: Domain, ndim: int, kernel: tuple[int, ...], group_frames: int | None) -> None:
-    """Refuses domains and temporal groups that the axes or the pooling do not allow."""
+def _check_domain(domain: Domain, ndim: int, kernel: tuple[int, ...], group_frames: int | None) -> None:
+    """Refuse domains and temporal groups that the axes or the pooling do not allow."""
     if ndim != 3 and (domain != "spacetime" or group_frames is not None):
         raise ValueError(
             f"domain={domain!r} with temporal_group_frames={group_frames} needs a time axis (ndim=3), got ndim={ndim}"

@@ -19,20 +19,11 @@ from nonlocalnet.formats.plan import Asked, Plan, Scale
 from nonlocalnet.formats.read_torch import read_torch
 from nonlocalnet.formats.recognise import describe, plan_file
 from nonlocalnet.functional import Pairwise
-from nonlocalnet.models import (
-    VideoResNet,
-    c2d_resnet50,
-    c2d_resnet50_control,
-    c2d_resnet101,
-    c2d_resnet101_control,
-    i3d_resnet50,
-    i3d_resnet101,
-)
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 __all__ = [
-    "ARCHITECTURES",
     "CARD_KEY",
     "CATALOGUE",
     "Asked",
@@ -55,15 +46,6 @@ __all__ = [
     "read_checkpoint",
     "read_tensors",
 ]
-
-ARCHITECTURES = {
-    "c2d_resnet50": c2d_resnet50,
-    "c2d_resnet101": c2d_resnet101,
-    "i3d_resnet50": i3d_resnet50,
-    "i3d_resnet101": i3d_resnet101,
-    "c2d_resnet50_control": c2d_resnet50_control,
-    "c2d_resnet101_control": c2d_resnet101_control,
-}
 
 
 def from_checkpoint(

@@ -12,7 +12,7 @@ from nonlocalnet.formats.names import NameTable
 from nonlocalnet.formats.plan import Asked, Plan, Scale
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
-from nonlocalnet.models.video.blocks import SOFTMAX_FORMS
+from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 
@@ -59,7 +59,7 @@ def scale_of(pairwise: Pairwise, asked: Asked, *, family: Scale, said: Scale | N
     Raises:
         ValueError: If the settings and the caller contradict each other.
     """
-    if pairwise not in SOFTMAX_FORMS:
+    if not row_of(pairwise).is_softmax:
         return 1.0
     if said is not None and asked.scale not in (None, said):
         raise ValueError(f"{path}: its settings say scale={said!r}, it cannot be loaded with scale={asked.scale!r}")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nonlocalnet.models.video.architectures import name_of
 from nonlocalnet.models.video.geometry import INFLATIONS, STAGE_BLOCKS, STAGES, Depth, inflated_blocks
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -62,7 +63,7 @@ def read_structure(shapes: Shapes, *, path: object) -> Structure:
     affine = not any(name.endswith((".running_mean", ".running_var")) for name in shapes)
     arguments["trunk_norm"] = "affine" if affine else "batch"
     return Structure(
-        architecture=f"{'i3d' if i3d else 'c2d'}_resnet{depth}",
+        architecture=name_of(depth=depth, inflated=bool(i3d)),
         arguments=arguments,
         embedded=_most(f"{path}_nonlocal.{part}.weight" in shapes for path in blocks for part in ("theta", "phi")),
         concatenated=_most(f"{path}_nonlocal.w_f" in shapes for path in blocks),

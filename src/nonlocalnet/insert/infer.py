@@ -19,7 +19,8 @@ from torchvision.models.googlenet import BasicConv2d
 from torchvision.ops import FrozenBatchNorm2d, Permute
 
 from nonlocalnet.block import NonLocalBlock
-from nonlocalnet.insert.places import Place, Side, runs_in_order
+from nonlocalnet.insert.children import Side
+from nonlocalnet.insert.places import Place, runs_in_order
 
 _ELEMENTWISE = (
     _DropoutNd,

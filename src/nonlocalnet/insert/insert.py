@@ -5,23 +5,25 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from itertools import chain
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
+from typing_extensions import Unpack
 
-from nonlocalnet.block import Domain, NonLocalBlock, Norm
-from nonlocalnet.functional import Pairwise
+from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
 from nonlocalnet.insert.infer import Known, convolution_ndim, known_features
 from nonlocalnet.insert.measure import measure_features
 from nonlocalnet.insert.places import Place, find_places
+from nonlocalnet.system.signatures import shows
 
-_LOGGER = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 _Model = TypeVar("_Model", bound=nn.Module)
 
 
+@shows(BlockArguments, vars(BlockOptions()))
 def insert_nonlocal(
     model: _Model,
     *,
@@ -30,15 +32,8 @@ def insert_nonlocal(
     channels: int | None = None,
     example_input: object = None,
     ndim: int | None = None,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt"] = 1.0,
-    subsample: int | Sequence[int] | None = None,
-    subsample_first: bool = False,
-    domain: Domain = "spacetime",
-    temporal_group_frames: int | None = None,
-    norm: Norm | None = "batch",
-    zero_init: bool = True,
+    block: BlockOptions | None = None,
+    **options: Unpack[BlockArguments],
 ) -> _Model:
     """Inserts non-local blocks into a network, in place; its output stays the same until the blocks are trained.
 
@@ -58,15 +53,8 @@ def insert_nonlocal(
         example_input: What ``model`` can be called with (a tuple gives several arguments). The model is run on it
             once, in eval mode, to see the features at every place; nothing in it changes.
         ndim: 1, 2 or 3; None takes it from the layers.
-        inner_channels: See ``NonLocalBlock``, and so for the options below.
-        pairwise: See there.
-        scale: See there.
-        subsample: See there.
-        subsample_first: See there.
-        domain: See there.
-        temporal_group_frames: See there.
-        norm: See there.
-        zero_init: See there.
+        block: The options of every block, all in one; None for the defaults.
+        **options: Those of `BlockOptions`, by name; they replace the ones in ``block``.
 
     Returns:
         The same model.
@@ -85,27 +73,16 @@ def insert_nonlocal(
     if isinstance(model, DistributedDataParallel):
         raise ValueError("insert_nonlocal takes the network before it is wrapped in DistributedDataParallel")
     places = find_places(model, after=after, before=before)
+    chosen = (block or BlockOptions()).changed(**options)
     blocks = [
-        NonLocalBlock(
-            place_channels,
-            ndim=place_ndim,
-            inner_channels=inner_channels,
-            pairwise=pairwise,
-            scale=scale,
-            subsample=subsample,
-            subsample_first=subsample_first,
-            domain=domain,
-            temporal_group_frames=temporal_group_frames,
-            norm=norm,
-            zero_init=zero_init,
-        )
+        NonLocalBlock(place_channels, ndim=place_ndim, block=chosen)
         for place_channels, place_ndim in _features(model, places, channels, example_input, ndim)
     ]
-    for place, block in zip(places, blocks, strict=True):
+    for place, fresh in zip(places, blocks, strict=True):
         device, dtype = _device_and_dtype(place)
-        place.put(block.to(device=device, dtype=dtype).train(place.target.training))
+        place.put(fresh.to(device=device, dtype=dtype).train(place.target.training))
     described = ", ".join(f"{p.block_path} ({b.channels} channels)" for p, b in zip(places, blocks, strict=True))
-    _LOGGER.info("inserted %d non-local block%s: %s", len(blocks), "" if len(blocks) == 1 else "s", described)
+    log.info("inserted %d non-local block%s: %s", len(blocks), "" if len(blocks) == 1 else "s", described)
     return model
 
 

@@ -13,19 +13,19 @@ from __future__ import annotations
 import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from functools import partial
 
 import torch
 from torch import nn
 
 from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.insert.children import Side, add_child
 from nonlocalnet.insert.hooks import AfterHook, BeforeHook, attach
 
-Side = Literal["after", "before"]
 _CHILD_ITERATORS = {"children", "named_children", "modules", "named_modules", "_modules"}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Place:
     """A place for one block.
 
@@ -61,15 +61,12 @@ class Place:
 
     def put(self, block: NonLocalBlock) -> None:
         """Registers the block here."""
-        self.owner.add_module(self.name, block)
-        if self.anchor is None:
-            owner = None if self.owner is self.target else self.owner
-            attach(self.target, (AfterHook if self.side == "after" else BeforeHook)(self.name, owner))
+        if self.anchor is not None:
+            add_child(self.owner, self.name, block, beside=self.anchor, side=self.side)
             return
-        names = [name for name in self.owner._modules if name != self.name]
-        index = names.index(self.anchor) + (self.side == "after")
-        for name in names[index:]:  # to behind the new block, in their order
-            self.owner._modules[name] = self.owner._modules.pop(name)
+        self.owner.add_module(self.name, block)
+        owner = None if self.owner is self.target else self.owner
+        attach(self.target, (AfterHook if self.side == "after" else BeforeHook)(self.name, owner))
 
 
 def find_places(model: nn.Module, *, after: Sequence[str] | None, before: Sequence[str] | None) -> list[Place]:
@@ -108,21 +105,22 @@ def _find_place(model: nn.Module, path: str, side: Side) -> Place:
         )
     parent_path, _, name = path.rpartition(".")
     suffix = "_nonlocal" if side == "after" else "_nonlocal_before"
+    place = partial(Place, path=path, side=side, target=target, lineage=lineage)
     if runs_in_order(lineage[-1]):
         slot = _slot(lineage, name, side)
-        return Place(path, side, target, lineage, lineage[-1], parent_path, name + suffix, name, slot)
+        return place(owner=lineage[-1], owner_path=parent_path, name=name + suffix, anchor=name, slot=slot)
     if runs_in_order(target) and len(target._modules) > 0:
         child = list(target._modules)[-1 if side == "after" else 0]
         slot = _slot((*lineage, target), child, side)
-        return Place(path, side, target, lineage, target, path, child + suffix, child, slot)
-    slot = (id(target), side)
+        return place(owner=target, owner_path=path, name=child + suffix, anchor=child, slot=slot)
+    hooked = partial(place, anchor=None, slot=(id(target), side))
     if not _iterates_children(target):
-        return Place(path, side, target, lineage, target, path, f"nonlocal_{side}", None, slot)
+        return hooked(owner=target, owner_path=path, name=f"nonlocal_{side}")
     parts = path.split(".")
     for depth in range(len(lineage) - 1, -1, -1):
         if not _iterates_children(lineage[depth]):
             owner_path, name = ".".join(parts[:depth]), "_".join(parts[depth:]) + suffix
-            return Place(path, side, target, lineage, lineage[depth], owner_path, name, None, slot)
+            return hooked(owner=lineage[depth], owner_path=owner_path, name=name)
     raise ValueError(
         f"{side}={path!r} ({type(target).__name__}) runs whatever children it has, and so does every module above it: "
         "a block cannot be registered there; name a module inside it"

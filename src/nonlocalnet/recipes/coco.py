@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe, DetectorName
+from nonlocalnet.models.detection.architectures import DetectorName
+from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
 
 Trunk = Literal["r50", "r101", "x152"]
 _TRUNKS: dict[Trunk, tuple[str, DetectorName]] = {

@@ -13,13 +13,13 @@ from typing import Literal
 
 from nonlocalnet.data.generated.images import SIGMAS
 from nonlocalnet.engine.config import TrainerConfig
+from nonlocalnet.models.detection.architectures import DetectorName
 from nonlocalnet.runs.detection.config import (
     LENGTHS,
     OPTIM,
     DetectionDataConfig,
     DetectionModelConfig,
     DetectionRecipe,
-    DetectorName,
 )
 
 Blocks = Literal["none", "control", "head", "nl"]

@@ -18,7 +18,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, get_args
+from typing import TYPE_CHECKING, Any, Protocol
 
 from rich.console import Console
 
@@ -186,8 +186,8 @@ class Kind:
 
 
 KINDS = (
-    Kind("video", video.VideoRecipe, get_args(video.Architecture), "videos", video.METRICS),
-    Kind("detection", detection.DetectionRecipe, get_args(detection.DetectorName), "images", detection.METRICS),
+    Kind("video", video.VideoRecipe, tuple(video.ARCHITECTURES), "videos", video.METRICS),
+    Kind("detection", detection.DetectionRecipe, tuple(detection.ARCHITECTURES), "images", detection.METRICS),
 )
 """Every kind; the first is the one whose fields `--help` shows where no recipe is named."""
 

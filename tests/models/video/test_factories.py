@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import inspect
 import pickle
+from typing import get_type_hints
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from models.video.helpers import tiny
 from nonlocalnet import models
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.insert import nonlocal_blocks
-from nonlocalnet.models.video.blocks import BlockOptions
+from nonlocalnet.models.video.blocks import VideoBlockArguments, VideoBlockOptions
 from nonlocalnet.models.video.trunk import VideoTrunk
 
 FACTORIES = ("c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101")
@@ -117,10 +118,21 @@ def test_the_signatures_agree_and_name_every_argument():
 
 def test_the_defaults_are_those_of_the_trunk_and_of_the_blocks():
     trunk = inspect.signature(VideoTrunk).parameters
-    options = {field.name: field.default for field in dataclasses.fields(BlockOptions)}
+    options = {field.name: field.default for field in dataclasses.fields(VideoBlockOptions)}
     for name, parameter in inspect.signature(models.i3d_resnet50).parameters.items():
-        if name not in ("nonlocal_blocks", "inflate"):
+        if name not in ("nonlocal_blocks", "inflate", "block"):
             assert parameter.default == (options[name] if name in options else trunk[name].default), name
+
+
+def test_block_options_are_declared_once_and_may_come_in_one():
+    assert get_type_hints(VideoBlockArguments) == get_type_hints(VideoBlockOptions)
+    model = models.c2d_resnet50(nonlocal_blocks=1, width=2, block=VideoBlockOptions(norm=None), scale=0.5)
+    assert [(block.norm, block.scale) for block in nonlocal_blocks(model).values()] == [(None, 0.5)]
+
+
+def test_a_misspelt_argument_is_named():
+    with pytest.raises(TypeError, match=r"c2d_resnet50 takes num_classes, .*, got subsampel"):
+        models.c2d_resnet50(subsampel=None)
 
 
 @pytest.mark.parametrize("name", FACTORIES)

@@ -5,12 +5,13 @@ from nonlocalnet.models.detection.cost import DetectorCost, detector_cost
 from nonlocalnet.models.detection.factories import (
     keypointrcnn_resnet50_fpn,
     keypointrcnn_resnet101_fpn,
+    keypointrcnn_slim_fpn,
     maskrcnn_resnet50_fpn,
     maskrcnn_resnet101_fpn,
     maskrcnn_resnext152_32x8d_fpn,
+    maskrcnn_slim_fpn,
 )
 from nonlocalnet.models.detection.receptive_field import receptive_field
-from nonlocalnet.models.detection.slim import keypointrcnn_slim_fpn, maskrcnn_slim_fpn
 
 __all__ = [
     "DetectorCost",

@@ -2,33 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal, TypeVar
+from typing import TypeVar
 
 from torch import nn
+from typing_extensions import Unpack
 
-from nonlocalnet.block import NonLocalBlock, Norm
-from nonlocalnet.functional import Pairwise
+from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
 from nonlocalnet.insert import insert_nonlocal
 from nonlocalnet.models.detection.padding import PaddingMask
+from nonlocalnet.system.signatures import shows
 
 STAGE = "backbone.body.layer3"
 HEAD = "roi_heads.keypoint_head"
+DETECTOR_BLOCK = BlockOptions(scale="rsqrt", subsample=2, subsample_first=True, norm=None)
 _Detector = TypeVar("_Detector", bound=nn.Module)
 
 
+@shows(BlockArguments, vars(DETECTOR_BLOCK))
 def add_nonlocal(
     detector: _Detector,
     *,
     nonlocal_backbone: bool = True,
     nonlocal_head: bool | None = None,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt"] | None = None,
-    subsample: int | Sequence[int] | None = 2,
-    subsample_first: bool = True,
-    norm: Norm | None = None,
-    zero_init: bool = True,
+    block: BlockOptions | None = None,
+    **options: Unpack[BlockArguments],
 ) -> _Detector:
     """Adds the paper's blocks to a torchvision detector, in place; its detections stay the same until trained.
 
@@ -38,22 +35,18 @@ def add_nonlocal(
     leaves the padding of a batch out of its sums. Add blocks after loading weights or before, but before making the
     optimiser and before wrapping in DistributedDataParallel; they are trainable whatever else is frozen.
 
-    The defaults are those of the released video models ([C2]): the softmax scaled by ``inner_channels ** -0.5``, x
-    pooled by 2 before phi and g, and no norm inside the block, whose W_z starts at zero, as the released models with
-    frozen BatchNorm have it. The paper gives no such detail for its detectors. Its "less than 5% more computation"
-    holds with subsampling only: `detector_cost` counts it.
+    The defaults, `DETECTOR_BLOCK`, are those of the released video models ([C2]): a softmax scaled by
+    ``inner_channels ** -0.5``, x pooled by 2 before phi and g, and no norm inside the block, whose W_z starts at zero,
+    as the released models with frozen BatchNorm have it. The paper gives no such detail for its detectors. Its "less
+    than 5% more computation" holds with subsampling only: `detector_cost` counts it.
 
     Args:
         detector: Of `torchvision.models.detection` with a ResNet-FPN backbone, or of this package.
         nonlocal_backbone: Add the block in the backbone.
         nonlocal_head: Add the blocks in the keypoint head; None: where the detector has one.
-        inner_channels: See ``NonLocalBlock``, and so for the options below.
-        pairwise: See there.
-        scale: See there. None: "rsqrt" for the two softmax forms, 1.0 for the others.
-        subsample: See there.
-        subsample_first: See there.
-        norm: See there. "batch" is a trainable BatchNorm; its statistics run over the padding too.
-        zero_init: See there.
+        block: The options of every block, all in one; None for the defaults above.
+        **options: Those of `BlockOptions`, by name; they replace the ones in ``block``. "batch" for ``norm`` is a
+            trainable BatchNorm, whose statistics run over the padding too.
 
     Returns:
         The same detector.
@@ -77,13 +70,7 @@ def add_nonlocal(
         detector,
         before=backbone_places(detector) if nonlocal_backbone else None,
         after=head_places(detector) if nonlocal_head else None,
-        inner_channels=inner_channels,
-        pairwise=pairwise,
-        scale=_default_scale(pairwise) if scale is None else scale,
-        subsample=subsample,
-        subsample_first=subsample_first,
-        norm=norm,
-        zero_init=zero_init,
+        block=(block or DETECTOR_BLOCK).changed(**options),
     )
     if nonlocal_backbone:
         transform, backbone = detector.get_submodule("transform"), detector.get_submodule("backbone")
@@ -122,10 +109,6 @@ def head_places(detector: nn.Module) -> list[str]:
     names = [name for name, child in head.named_children() if not isinstance(child, NonLocalBlock)]
     convolutions = [i for i, name in enumerate(names) if isinstance(head.get_submodule(name), nn.Conv2d)]
     return [f"{HEAD}.{names[i + 1]}" for i in convolutions[1::2]]
-
-
-def _default_scale(pairwise: Pairwise) -> float | Literal["rsqrt"]:
-    return "rsqrt" if pairwise in ("gaussian", "embedded_gaussian") else 1.0
 
 
 def _keypoint_head(detector: nn.Module) -> nn.Sequential | None:

@@ -1,10 +1,9 @@
-"""From a trunk to a whole detector: what the factories share."""
+"""From a row of the table to a whole detector."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from collections.abc import Mapping
+from typing import Any, cast
 
 from torch import nn
 from torchvision.models._api import WeightsEnum
@@ -16,127 +15,118 @@ from torchvision.models.detection import (
 )
 from torchvision.ops import FrozenBatchNorm2d
 
-from nonlocalnet.block import Norm
-from nonlocalnet.functional import Pairwise
+from nonlocalnet.block import BlockOptions
 from nonlocalnet.models.detection.add import add_nonlocal
-from nonlocalnet.models.detection.trunks import Trunk, build_backbone
+from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture, DetectorName
+from nonlocalnet.models.detection.options import DetectorOptions
+from nonlocalnet.models.detection.trunks import build_backbone
 
 # These were trained with an eps of 0 in the frozen BatchNorms, and torchvision sets it so; others keep 1e-5.
 _TRAINED_WITHOUT_EPS = (MaskRCNN_ResNet50_FPN_Weights.COCO_V1, KeypointRCNN_ResNet50_FPN_Weights.COCO_V1)
-_Detector = TypeVar("_Detector", bound=nn.Module)
+# Arguments of torchvision's classes that go on as they are.
+_PASSED_ON = ("min_size", "max_size", "box_score_thresh", "box_detections_per_img")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Common:
-    """What every detector is built from; the factories say what each means."""
+def build(name: str, arguments: Mapping[str, Any], *, block: BlockOptions | None = None) -> MaskRCNN | KeypointRCNN:
+    """Build a detector by name.
 
-    trunk: Trunk
-    weights: WeightsEnum | str | None
-    weights_enum: type[WeightsEnum] | None
-    weights_backbone: WeightsEnum | str | None
-    progress: bool
-    num_classes: int | None
-    trainable_backbone_layers: int | None
-    frozen_bn: bool | None
-    min_size: int | Sequence[int]
-    max_size: int
-    box_score_thresh: float
-    box_detections_per_img: int
-    fpn_channels: int = 256
+    Args:
+        name: One of `ARCHITECTURES`.
+        arguments: Keyword arguments of its factory; its defaults stand for the rest.
+        block: The block options, all in one, of which those among the arguments replace some; None for the defaults.
 
-    def __post_init__(self) -> None:
-        sizes = (self.min_size,) if isinstance(self.min_size, int) else tuple(self.min_size)
-        if not sizes or min(sizes) < 1 or max(sizes) > self.max_size:
-            raise ValueError(f"min_size must be from 1 to max_size = {self.max_size}, got {self.min_size}")
-        if self.num_classes is not None and self.num_classes < 2:
-            raise ValueError(f"num_classes must be at least 2, the background and one class, got {self.num_classes}")
+    Returns:
+        The detector in training mode.
 
-
-@dataclass(frozen=True, kw_only=True)
-class BlockOptions:
-    """Where the blocks go and how they are made; see `add_nonlocal`."""
-
-    nonlocal_backbone: bool
-    nonlocal_head: bool
-    inner_channels: int | None
-    pairwise: Pairwise
-    scale: float | Literal["rsqrt"] | None
-    subsample: int | Sequence[int] | None
-    subsample_first: bool
-    norm: Norm | None
-    zero_init: bool
+    Raises:
+        ValueError: If there is no such detector, an argument is out of range, or there are no such weights.
+        TypeError: If there is no such argument; named.
+    """
+    row = ARCHITECTURES.get(cast(DetectorName, name))
+    if row is None:
+        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    unknown = [argument for argument in arguments if argument not in row.defaults]
+    if unknown:
+        raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
+    of_blocks = {option: value for option, value in arguments.items() if option in vars(row.block)}
+    blocks = (block or row.block).changed(**of_blocks)
+    own = {option: value for option, value in arguments.items() if option not in of_blocks}
+    options = DetectorOptions(**{**vars(row.options), **own})
+    detector = _assembled(row, options)
+    if options.nonlocal_backbone or options.nonlocal_head:
+        add_nonlocal(
+            detector,
+            nonlocal_backbone=options.nonlocal_backbone,
+            nonlocal_head=options.nonlocal_head,
+            block=blocks,
+        )
+    if row.draw is not None:
+        row.draw(detector)
+    return detector
 
 
-def mask_rcnn(common: Common, blocks: BlockOptions, **heads: Any) -> MaskRCNN:
-    """Mask R-CNN on the trunk; `heads` are arguments of torchvision's class that replace its usual heads."""
-    weights = checked_weights(common)
-    detector = MaskRCNN(
-        _backbone(common, weights=weights),
-        num_classes=None if "box_predictor" in heads else _num_classes(common, weights, default=91),
-        **_transform_and_boxes(common),
-        **heads,
+def _assembled(row: DetectorArchitecture, options: DetectorOptions) -> MaskRCNN | KeypointRCNN:
+    """The detector without blocks, with its weights: in this order neither knows of the other."""
+    own: dict[str, Any] = {} if row.heads is None else row.heads(options)
+    weights = _checked_weights(row, options)
+    if row.has_keypoints and "keypoint_predictor" not in own:
+        own["num_keypoints"] = _num_keypoints(options.num_keypoints, weights)
+    default_classes = 2 if row.has_keypoints else 91
+    detector = (KeypointRCNN if row.has_keypoints else MaskRCNN)(
+        _backbone(row, options, pretrained=weights is not None),
+        num_classes=None if "box_predictor" in own else _num_classes(options, weights, default=default_classes),
+        **{name: getattr(options, name) for name in _PASSED_ON},
+        **own,
     )
-    return _finish(detector, weights, blocks, progress=common.progress)
+    if weights is not None:
+        detector.load_state_dict(weights.get_state_dict(progress=options.progress, check_hash=True))
+        if weights in _TRAINED_WITHOUT_EPS:
+            set_frozen_bn_eps(detector, 0.0)
+    return detector
 
 
-def keypoint_rcnn(common: Common, blocks: BlockOptions, *, num_keypoints: int | None, **heads: Any) -> KeypointRCNN:
-    """Keypoint R-CNN on the trunk; `heads` as in `mask_rcnn`."""
-    weights = checked_weights(common)
-    if "keypoint_predictor" not in heads:
-        heads = {**heads, "num_keypoints": _num_keypoints(num_keypoints, weights)}
-    detector = KeypointRCNN(
-        _backbone(common, weights=weights),
-        num_classes=None if "box_predictor" in heads else _num_classes(common, weights, default=2),
-        **_transform_and_boxes(common),
-        **heads,
-    )
-    return _finish(detector, weights, blocks, progress=common.progress)
-
-
-def checked_weights(common: Common) -> WeightsEnum | None:
-    """The COCO weights that `common.weights` names.
+def _checked_weights(row: DetectorArchitecture, options: DetectorOptions) -> WeightsEnum | None:
+    """The COCO weights that `weights` names.
 
     Raises:
         ValueError: If torchvision has none of this detector, or none of that name.
     """
-    if common.weights is None:
+    if options.weights is None:
         return None
-    if common.weights_enum is None:
+    if row.coco_weights is None:
         raise ValueError(
-            f"torchvision has no COCO weights of a detector on {common.trunk.name}: give weights=None, and load a "
-            "state dict of your own"
+            f"torchvision has no COCO weights of a detector on {row.trunk.name}: give weights=None, and load a state "
+            "dict of your own"
         )
     try:
-        return common.weights_enum.verify(common.weights)
+        return row.coco_weights.verify(options.weights)
     except (KeyError, TypeError) as error:
-        names = ", ".join(member.name for member in common.weights_enum)
-        raise ValueError(f"weights must be one of {names}, got {common.weights!r}") from error
+        names = ", ".join(member.name for member in row.coco_weights)
+        raise ValueError(f"weights must be one of {names}, got {options.weights!r}") from error
 
 
-def _backbone(common: Common, *, weights: WeightsEnum | None) -> nn.Module:
-    pretrained = weights is not None or common.weights_backbone is not None
-    trainable = common.trainable_backbone_layers
+def _backbone(row: DetectorArchitecture, options: DetectorOptions, *, pretrained: bool) -> nn.Module:
+    """The trunk with its pyramid; `pretrained` says that weights of the whole detector follow."""
+    weights = None if pretrained else options.weights_backbone
+    trained = pretrained or weights is not None
+    layers = options.trainable_backbone_layers
     return build_backbone(
-        common.trunk,
-        weights=None if weights is not None else common.weights_backbone,
-        progress=common.progress,
-        frozen_bn=pretrained if common.frozen_bn is None else common.frozen_bn,
-        trainable_layers=(3 if pretrained else 5) if trainable is None else trainable,
-        fpn_channels=common.fpn_channels,
+        row.trunk,
+        weights=weights,
+        progress=options.progress,
+        frozen_bn=trained if options.frozen_bn is None else options.frozen_bn,
+        trainable_layers=(3 if trained else 5) if layers is None else layers,
+        fpn_channels=row.fpn_channels,
     )
 
 
-def _transform_and_boxes(common: Common) -> dict[str, Any]:
-    names = ("min_size", "max_size", "box_score_thresh", "box_detections_per_img")
-    return {name: getattr(common, name) for name in names}
-
-
-def _num_classes(common: Common, weights: WeightsEnum | None, *, default: int) -> int:
+def _num_classes(options: DetectorOptions, weights: WeightsEnum | None, *, default: int) -> int:
+    given = options.num_classes
     if weights is None:
-        return default if common.num_classes is None else common.num_classes
+        return default if given is None else given
     of_weights = len(weights.meta["categories"])
-    if common.num_classes not in (None, of_weights):
-        raise ValueError(f"num_classes is {common.num_classes}, but {weights} has {of_weights} classes: leave it out")
+    if given not in (None, of_weights):
+        raise ValueError(f"num_classes is {given}, but {weights} has {of_weights} classes: leave it out")
     return of_weights
 
 
@@ -145,28 +135,6 @@ def _num_keypoints(num_keypoints: int | None, weights: WeightsEnum | None) -> in
     if weights is not None and num_keypoints not in (None, of_weights):
         raise ValueError(f"num_keypoints is {num_keypoints}, but {weights} has {of_weights}: leave it out")
     return of_weights if num_keypoints is None else num_keypoints
-
-
-def _finish(detector: _Detector, weights: WeightsEnum | None, blocks: BlockOptions, *, progress: bool) -> _Detector:
-    """Load the weights, then insert the blocks: in this order neither knows of the other."""
-    if weights is not None:
-        detector.load_state_dict(weights.get_state_dict(progress=progress, check_hash=True))
-        if weights in _TRAINED_WITHOUT_EPS:
-            set_frozen_bn_eps(detector, 0.0)
-    if not (blocks.nonlocal_backbone or blocks.nonlocal_head):
-        return detector
-    return add_nonlocal(
-        detector,
-        nonlocal_backbone=blocks.nonlocal_backbone,
-        nonlocal_head=blocks.nonlocal_head,
-        inner_channels=blocks.inner_channels,
-        pairwise=blocks.pairwise,
-        scale=blocks.scale,
-        subsample=blocks.subsample,
-        subsample_first=blocks.subsample_first,
-        norm=blocks.norm,
-        zero_init=blocks.zero_init,
-    )
 
 
 def set_frozen_bn_eps(model: nn.Module, eps: float) -> None:

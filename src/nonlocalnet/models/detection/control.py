@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from nonlocalnet.block import NonLocalBlock, Norm
 from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
+from nonlocalnet.insert.children import add_child
 from nonlocalnet.models.detection.add import backbone_places, head_places
 
 _Detector = TypeVar("_Detector", bound=nn.Module)
@@ -75,14 +76,11 @@ def add_local_control(
         norm=norm,
     )
     for path, block in nonlocal_blocks(detector).items():
-        parent = detector.get_submodule(path.rpartition(".")[0])
-        children = list(parent.named_children())
-        for name, child in children:  # all of them anew, so that their order stays
-            delattr(parent, name)
-            if child is block:
-                parent.add_module(name.replace("nonlocal", "local"), _as_local(block, zero_init=zero_init))
-            else:
-                parent.add_module(name, child)
+        parent_path, _, name = path.rpartition(".")
+        parent = detector.get_submodule(parent_path)
+        local = _as_local(block, zero_init=zero_init)
+        add_child(parent, name.replace("nonlocal", "local"), local, beside=name)
+        delattr(parent, name)
     return detector
 
 

@@ -6,18 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-import torch
-
-from nonlocalnet.block import Domain, NonLocalBlock
+from nonlocalnet.block import BlockOptions, Domain
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.insert import insert_nonlocal
 from nonlocalnet.models.video.geometry import Geometry, Size
 from nonlocalnet.models.video.placement import nonlocal_paths
 from nonlocalnet.models.video.trunk import VideoTrunk
-
-# The pairwise functions whose weights are a softmax, which [C2] scales; the other two divide by the number of
-# positions.
-SOFTMAX_FORMS: tuple[str, ...] = ("gaussian", "embedded_gaussian")
 
 Subsample = int | tuple[int, ...] | Mapping[str, Any] | Literal["variant"] | None
 GroupFrames = int | Mapping[str, int | None] | Literal["variant"] | None
@@ -26,25 +21,79 @@ GroupFrames = int | Mapping[str, int | None] | Literal["variant"] | None
 SUBSAMPLE: Size = (1, 2, 2)
 
 
-@dataclass(frozen=True, kw_only=True)
-class BlockOptions:
-    """Options of the blocks of one network; "variant" stands for what the network's variant and clip say.
+class VideoBlockArguments(TypedDict, total=False):
+    """The fields of `VideoBlockOptions` as keyword arguments (a test holds the two together)."""
 
-    `subsample` and `temporal_group_frames` may be mappings from stage to value, for networks whose stages differ.
+    inner_channels: int | None
+    pairwise: Pairwise
+    scale: float | Literal["rsqrt", "variant"]
+    subsample: Subsample
+    subsample_first: bool | Literal["variant"]
+    domain: Domain
+    temporal_group_frames: GroupFrames
+    norm: Literal["batch", "variant"] | None
+    zero_init: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class VideoBlockOptions:
+    """`BlockOptions` in which a network's variant and clip may decide; "variant" leaves it to them.
+
+    None is itself a value of several options, so it cannot stand for that. `subsample` and `temporal_group_frames` may
+    be mappings from stage to value, for networks whose stages differ.
     """
 
-    inner_channels: int | None = None
-    pairwise: Pairwise = "embedded_gaussian"
+    inner_channels: int | None = BlockOptions.inner_channels
+    pairwise: Pairwise = BlockOptions.pairwise
     scale: float | Literal["rsqrt", "variant"] = "variant"
     subsample: Subsample = "variant"
     subsample_first: bool | Literal["variant"] = "variant"
-    domain: Domain = "spacetime"
+    domain: Domain = BlockOptions.domain
     temporal_group_frames: GroupFrames = "variant"
     norm: Literal["batch", "variant"] | None = "variant"
-    zero_init: bool = True
+    zero_init: bool = BlockOptions.zero_init
+
+    def of_stage(self, stage: str, geometry: Geometry) -> BlockOptions:
+        """The options of a stage's blocks in a network of this geometry.
+
+        Raises:
+            ValueError: An option is out of range, or two do not go together.
+        """
+        first = self.subsample_first
+        return BlockOptions(
+            inner_channels=self.inner_channels,
+            pairwise=self.pairwise,
+            scale=self._scale(geometry),
+            subsample=self._subsample(stage),
+            subsample_first=geometry.subsample_first if first == "variant" else first,
+            domain=self.domain,
+            temporal_group_frames=self._group_frames(stage, geometry),
+            norm=geometry.block_norm if self.norm == "variant" else self.norm,
+            zero_init=self.zero_init,
+        )
+
+    def _scale(self, geometry: Geometry) -> float | Literal["rsqrt"]:
+        if self.scale != "variant":
+            return self.scale
+        return geometry.scale if row_of(self.pairwise).is_softmax else 1.0
+
+    def _subsample(self, stage: str) -> int | tuple[int, ...] | None:
+        value = self.subsample.get(stage) if isinstance(self.subsample, Mapping) else self.subsample
+        if value != "variant":
+            return value
+        # Pooling in space would mix the locations that "time" keeps apart.
+        return None if self.domain == "time" else SUBSAMPLE
+
+    def _group_frames(self, stage: str, geometry: Geometry) -> int | None:
+        value = self.temporal_group_frames
+        value = value.get(stage) if isinstance(value, Mapping) else value
+        if value != "variant":
+            return value
+        # "space" sums over single frames, for which groups of frames mean nothing.
+        return geometry.group_frames_res3 if stage == "res3" and self.domain != "space" else None
 
 
-def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, options: BlockOptions) -> None:
+def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, options: VideoBlockOptions) -> None:
     """Insert non-local blocks into a network, in place.
 
     Args:
@@ -55,67 +104,11 @@ def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, optio
     Raises:
         ValueError: If a placement or an option is not possible.
     """
-    geometry = model.geometry
     paths = nonlocal_paths(nonlocal_blocks, depth=model.depth)
-    # Blocks made of no memory: options are refused even where the network gets no blocks.
-    with torch.device("meta"):
-        for stage, channels in model.stage_channels.items():
-            NonLocalBlock(channels, ndim=3, **_block_arguments(options, geometry, stage=stage))
+    of_stage = {stage: options.of_stage(stage, model.geometry) for stage in model.stage_channels}
+    for stage_options in of_stage.values():  # refused even where the network gets no blocks
+        stage_options.pool_kernel(ndim=3)
     for stage in dict.fromkeys(path.partition(".")[0] for path in paths):
         in_stage = [path for path in paths if path.startswith(f"{stage}.")]
-        arguments = _block_arguments(options, geometry, stage=stage)
-        insert_nonlocal(model, after=in_stage, channels=model.stage_channels[stage], ndim=3, **arguments)
-
-
-class _BlockArguments(TypedDict):
-    inner_channels: int | None
-    pairwise: Pairwise
-    scale: float | Literal["rsqrt"]
-    subsample: int | tuple[int, ...] | None
-    subsample_first: bool
-    domain: Domain
-    temporal_group_frames: int | None
-    norm: Literal["batch"] | None
-    zero_init: bool
-
-
-def _block_arguments(options: BlockOptions, geometry: Geometry, *, stage: str) -> _BlockArguments:
-    """The options of a stage's blocks, with what "variant" stands for."""
-    first = options.subsample_first
-    return _BlockArguments(
-        inner_channels=options.inner_channels,
-        pairwise=options.pairwise,
-        scale=_scale(options, geometry),
-        subsample=_subsample(options, stage=stage),
-        subsample_first=geometry.subsample_first if first == "variant" else first,
-        domain=options.domain,
-        temporal_group_frames=_group_frames(options, geometry, stage=stage),
-        norm=geometry.block_norm if options.norm == "variant" else options.norm,
-        zero_init=options.zero_init,
-    )
-
-
-def _scale(options: BlockOptions, geometry: Geometry) -> float | Literal["rsqrt"]:
-    if options.scale != "variant":
-        return options.scale
-    return geometry.scale if options.pairwise in SOFTMAX_FORMS else 1.0
-
-
-def _subsample(options: BlockOptions, *, stage: str) -> int | tuple[int, ...] | None:
-    value = options.subsample
-    if isinstance(value, Mapping):
-        value = value.get(stage)
-    if value != "variant":
-        return value
-    # Pooling in space would mix the locations that "time" keeps apart.
-    return None if options.domain == "time" else SUBSAMPLE
-
-
-def _group_frames(options: BlockOptions, geometry: Geometry, *, stage: str) -> int | None:
-    value = options.temporal_group_frames
-    if isinstance(value, Mapping):
-        value = value.get(stage)
-    if value != "variant":
-        return value
-    # "space" sums over single frames, for which groups of frames mean nothing.
-    return geometry.group_frames_res3 if stage == "res3" and options.domain != "space" else None
+        channels = model.stage_channels[stage]
+        insert_nonlocal(model, after=in_stage, channels=channels, ndim=3, block=of_stage[stage])

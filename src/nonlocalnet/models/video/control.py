@@ -8,11 +8,11 @@ start as the identity as fresh non-local blocks do.
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 
 from torch import nn
 
+from nonlocalnet.insert.children import add_child
 from nonlocalnet.models.video.bottleneck import Bottleneck
 from nonlocalnet.models.video.norm import norm_maker
 from nonlocalnet.models.video.placement import nonlocal_paths
@@ -31,22 +31,10 @@ def add_residual_blocks(model: VideoTrunk, residual_blocks: int | Sequence[str])
     """
     for path in nonlocal_paths(residual_blocks, depth=model.depth):
         stage, _, index = path.partition(".")
-        parent = model.get_submodule(stage)
-        assert isinstance(parent, nn.Sequential)
         channels = model.stage_channels[stage]
         block = Bottleneck(channels, channels // 4, norm=norm_maker("batch", model.geometry))
         _initialise(block)
-        _insert_after(parent, index, name=f"{index}_residual", block=block)
-
-
-def _insert_after(parent: nn.Sequential, after: str, *, name: str, block: nn.Module) -> None:
-    children: OrderedDict[str, nn.Module] = OrderedDict()
-    for child_name, child in parent.named_children():
-        children[child_name] = child
-        if child_name == after:
-            children[name] = block
-    parent._modules.clear()
-    parent._modules.update(children)
+        add_child(model.get_submodule(stage), f"{index}_residual", block, beside=index)
 
 
 def _initialise(block: Bottleneck) -> None:

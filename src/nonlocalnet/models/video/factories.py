@@ -1,44 +1,27 @@
 """The networks of the paper by name: a trunk plus `insert_nonlocal`.
 
-Every argument of every network stands in its signature. "variant" as a value means "what `variant` says" (None is
-itself a value of several options).
+"variant" as a value means "what `variant` says" (None is itself a value of several options).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any
 
-from nonlocalnet.block import Domain
-from nonlocalnet.functional import Pairwise
-from nonlocalnet.models.video.blocks import GroupFrames, Subsample
-from nonlocalnet.models.video.geometry import Clip, Inflate, Inflated, TrunkNorm, Variant
+from typing_extensions import Unpack
+
+from nonlocalnet.models.video.architectures import ARCHITECTURES, C2DArguments, ControlArguments, I3DArguments
+from nonlocalnet.models.video.blocks import VideoBlockOptions
 from nonlocalnet.models.video.network import VideoResNet, build
+from nonlocalnet.system.signatures import shows
 
 
-def c2d_resnet50(
-    *,
-    num_classes: int = 400,
-    nonlocal_blocks: int | Sequence[str] = 0,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int | None = 224,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt", "variant"] = "variant",
-    subsample: Subsample = "variant",
-    subsample_first: bool | Literal["variant"] = "variant",
-    domain: Domain = "spacetime",
-    temporal_group_frames: GroupFrames = "variant",
-    norm: Literal["batch", "variant"] | None = "variant",
-    zero_init: bool = True,
-    trunk_norm: TrunkNorm = "batch",
-) -> VideoResNet:
+@shows(C2DArguments, ARCHITECTURES["c2d_resnet50"].defaults)
+def c2d_resnet50(*, block: VideoBlockOptions | None = None, **options: Unpack[C2DArguments]) -> VideoResNet:
     """C2D ResNet-50 (Table 1): no kernel spans time, with non-local blocks inserted on request.
 
     Args:
+        block: The block options, all in one: those from inner_channels to zero_init.
         num_classes: Outputs of the classifier.
         nonlocal_blocks: 0, 1, 5 or 10 blocks where the paper has them (`nonlocalnet.models.video.placement`), or the
             residual blocks that a non-local block follows, such as ["res4.4"].
@@ -74,100 +57,34 @@ def c2d_resnet50(
         ValueError: If an argument is unknown or out of range, or variant="paper" is asked for a clip the paper does not
             have.
     """
-    return build("c2d_resnet50", locals())
+    return build("c2d_resnet50", _in_one(block, options))
 
 
-def c2d_resnet101(
-    *,
-    num_classes: int = 400,
-    nonlocal_blocks: int | Sequence[str] = 0,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int | None = 224,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt", "variant"] = "variant",
-    subsample: Subsample = "variant",
-    subsample_first: bool | Literal["variant"] = "variant",
-    domain: Domain = "spacetime",
-    temporal_group_frames: GroupFrames = "variant",
-    norm: Literal["batch", "variant"] | None = "variant",
-    zero_init: bool = True,
-    trunk_norm: TrunkNorm = "batch",
-) -> VideoResNet:
+@shows(C2DArguments, ARCHITECTURES["c2d_resnet101"].defaults)
+def c2d_resnet101(*, block: VideoBlockOptions | None = None, **options: Unpack[C2DArguments]) -> VideoResNet:
     """C2D ResNet-101, as `c2d_resnet50` but with 23 residual blocks in res4; the arguments are the same."""
-    return build("c2d_resnet101", locals())
+    return build("c2d_resnet101", _in_one(block, options))
 
 
-def i3d_resnet50(
-    *,
-    num_classes: int = 400,
-    nonlocal_blocks: int | Sequence[str] = 0,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    inflate: Inflate = "3x1x1",
-    inflated: Inflated = "alternate",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int | None = 224,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt", "variant"] = "variant",
-    subsample: Subsample = "variant",
-    subsample_first: bool | Literal["variant"] = "variant",
-    domain: Domain = "spacetime",
-    temporal_group_frames: GroupFrames = "variant",
-    norm: Literal["batch", "variant"] | None = "variant",
-    zero_init: bool = True,
-    trunk_norm: TrunkNorm = "batch",
-) -> VideoResNet:
+@shows(I3DArguments, ARCHITECTURES["i3d_resnet50"].defaults)
+def i3d_resnet50(*, block: VideoBlockOptions | None = None, **options: Unpack[I3DArguments]) -> VideoResNet:
     """I3D ResNet-50: the C2D with kernels inflated in time; the arguments are those of `c2d_resnet50` and `inflate`.
 
     conv1 spans 5 frames, and every other residual block has one kernel that spans 3: with inflate="3x1x1" its first 1x1
     (the better and cheaper one, Table 2e), with "3x3x3" its 3x3. inflated="all" and "late" are the patterns of other
     programs' networks (`nonlocalnet.models.video.geometry.INFLATIONS`).
     """
-    return build("i3d_resnet50", locals())
+    return build("i3d_resnet50", _in_one(block, options))
 
 
-def i3d_resnet101(
-    *,
-    num_classes: int = 400,
-    nonlocal_blocks: int | Sequence[str] = 0,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    inflate: Inflate = "3x1x1",
-    inflated: Inflated = "alternate",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int | None = 224,
-    inner_channels: int | None = None,
-    pairwise: Pairwise = "embedded_gaussian",
-    scale: float | Literal["rsqrt", "variant"] = "variant",
-    subsample: Subsample = "variant",
-    subsample_first: bool | Literal["variant"] = "variant",
-    domain: Domain = "spacetime",
-    temporal_group_frames: GroupFrames = "variant",
-    norm: Literal["batch", "variant"] | None = "variant",
-    zero_init: bool = True,
-    trunk_norm: TrunkNorm = "batch",
-) -> VideoResNet:
+@shows(I3DArguments, ARCHITECTURES["i3d_resnet101"].defaults)
+def i3d_resnet101(*, block: VideoBlockOptions | None = None, **options: Unpack[I3DArguments]) -> VideoResNet:
     """I3D ResNet-101, as `i3d_resnet50` but with 23 residual blocks in res4; the arguments are the same."""
-    return build("i3d_resnet101", locals())
+    return build("i3d_resnet101", _in_one(block, options))
 
 
-def c2d_resnet50_control(
-    *,
-    num_classes: int = 400,
-    residual_blocks: int | Sequence[str] = 5,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int = 224,
-) -> VideoResNet:
+@shows(ControlArguments, ARCHITECTURES["c2d_resnet50_control"].defaults)
+def c2d_resnet50_control(**options: Unpack[ControlArguments]) -> VideoResNet:
     """C2D ResNet-50 with standard residual blocks where `c2d_resnet50` has non-local ones.
 
     Args:
@@ -182,18 +99,15 @@ def c2d_resnet50_control(
     Returns:
         The network in training mode; an added block's name is that of the block before it and "_residual".
     """
-    return build("c2d_resnet50_control", locals())
+    return build("c2d_resnet50_control", options)
 
 
-def c2d_resnet101_control(
-    *,
-    num_classes: int = 400,
-    residual_blocks: int | Sequence[str] = 5,
-    clip: Clip = "32x2",
-    variant: Variant = "release",
-    width: int = 64,
-    dropout: float = 0.5,
-    crop: int = 224,
-) -> VideoResNet:
+@shows(ControlArguments, ARCHITECTURES["c2d_resnet101_control"].defaults)
+def c2d_resnet101_control(**options: Unpack[ControlArguments]) -> VideoResNet:
     """C2D ResNet-101 with standard residual blocks, as `c2d_resnet50_control`; the arguments are the same."""
-    return build("c2d_resnet101_control", locals())
+    return build("c2d_resnet101_control", options)
+
+
+def _in_one(block: VideoBlockOptions | None, options: Mapping[str, Any]) -> dict[str, Any]:
+    """What is given by name replaces what stands in `block`."""
+    return {**({} if block is None else vars(block)), **options}

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,23 +13,12 @@ from torch import Tensor
 from typing_extensions import override
 
 from nonlocalnet.models.card import CARD_KEY
-from nonlocalnet.models.video.blocks import BlockOptions, add_blocks
+from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName, name_of
+from nonlocalnet.models.video.blocks import VideoBlockOptions, add_blocks
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
-from nonlocalnet.models.video.geometry import Depth
 from nonlocalnet.models.video.trunk import VideoTrunk
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
-
-# The factories of `nonlocalnet.models`: depth, and what `inflate` is where the arguments do not say.
-ARCHITECTURES: dict[str, tuple[Depth, str | None]] = {
-    "c2d_resnet50": (50, None),
-    "c2d_resnet101": (101, None),
-    "i3d_resnet50": (50, "3x1x1"),
-    "i3d_resnet101": (101, "3x1x1"),
-    "c2d_resnet50_control": (50, None),
-    "c2d_resnet101_control": (101, None),
-}
-_BLOCK_OPTIONS = {field.name for field in dataclasses.fields(BlockOptions)}
 
 
 class VideoResNet(
@@ -52,6 +41,11 @@ class VideoResNet(
 
     built_from: dict[str, Any] | None = None
     card: VideoCard | None = None
+
+    @property
+    def architecture(self) -> ArchitectureName:
+        """Name of its C2D or I3D, such as "i3d_resnet50"; that of a control says nothing of its added blocks."""
+        return name_of(depth=self.depth, inflated=self.inflate is not None)
 
     @override
     def _save_pretrained(self, save_directory: Path) -> None:
@@ -89,23 +83,34 @@ class VideoResNet(
         return from_card(tensors, VideoCard.from_plain(plain, path=path), path=path)
 
 
-def build(architecture: str, arguments: dict[str, Any]) -> VideoResNet:
-    """Build a network from a factory's name and keyword arguments, all of which may be JSON values.
+def build(name: str, arguments: Mapping[str, Any]) -> VideoResNet:
+    """Build a network by name.
+
+    Args:
+        name: One of `ARCHITECTURES`.
+        arguments: Keyword arguments of its factory, all of which may be JSON values; its defaults stand for the rest.
+
+    Returns:
+        The network in training mode; it says what it was built from.
 
     Raises:
-        ValueError: If an argument is out of range.
-        KeyError: If there is no such architecture.
-        TypeError: If there is no such argument.
+        ValueError: If there is no such network, or an argument is out of range.
+        TypeError: If there is no such argument; named.
     """
-    depth, inflate = ARCHITECTURES[architecture]
-    arguments = dict(arguments)
-    options = BlockOptions(**{name: arguments[name] for name in arguments if name in _BLOCK_OPTIONS})
-    trunk = {name: arguments[name] for name in arguments if name not in _BLOCK_OPTIONS}
-    nonlocal_blocks, residual_blocks = trunk.pop("nonlocal_blocks", 0), trunk.pop("residual_blocks", 0)
-    network = VideoResNet(depth=depth, **{"inflate": inflate, **trunk})
-    add_blocks(network, nonlocal_blocks, options=options)
-    add_residual_blocks(network, residual_blocks)
-    network.built_from = {"architecture": architecture, "arguments": arguments}
+    row = ARCHITECTURES.get(cast(ArchitectureName, name))
+    if row is None:
+        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
+    unknown = [argument for argument in arguments if argument not in row.defaults]
+    if unknown:
+        raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
+    given = {**row.defaults, **arguments}
+    trunk = dict(given)
+    places = {kind: trunk.pop(kind, 0) for kind in ("nonlocal_blocks", "residual_blocks")}
+    options = {option: trunk.pop(option) for option in vars(VideoBlockOptions()) if option in trunk}
+    network = VideoResNet(depth=row.depth, **trunk)
+    add_blocks(network, places["nonlocal_blocks"], options=VideoBlockOptions(**options))
+    add_residual_blocks(network, places["residual_blocks"])
+    network.built_from = {"architecture": name, "arguments": given}
     return network
 
 
@@ -121,7 +126,7 @@ def from_card(tensors: dict[str, Tensor], card: VideoCard, *, path: str | os.Pat
     try:
         network = build(card.architecture, card.arguments)
         network.load_state_dict(tensors)
-    except (KeyError, TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{path}: the network does not fit the checkpoint's own card: {reason}") from error
     network.card = card

@@ -134,11 +134,6 @@ class VideoTrunk(nn.Module):
         _initialise(self)
 
     @property
-    def architecture(self) -> str:
-        """Name of the factory that builds this network, such as "i3d_resnet50"."""
-        return f"{'c2d' if self.inflate is None else 'i3d'}_resnet{self.depth}"
-
-    @property
     def num_features(self) -> int:
         """Channels of res5's output."""
         return self.stage_channels["res5"]

@@ -14,16 +14,8 @@ from typing import Any, Literal
 
 from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
 from nonlocalnet.engine.scaling import scale_to_batch_size
+from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorName
 
-DetectorName = Literal[
-    "maskrcnn_resnet50_fpn",
-    "maskrcnn_resnet101_fpn",
-    "maskrcnn_resnext152_32x8d_fpn",
-    "maskrcnn_slim_fpn",
-    "keypointrcnn_resnet50_fpn",
-    "keypointrcnn_resnet101_fpn",
-    "keypointrcnn_slim_fpn",
-]
 METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "keypoint_ap": "keypoint AP"}
 """Keys of `DetectionRecipe.published`, as columns are headed."""
 
@@ -94,7 +86,7 @@ class DetectionModelConfig:
     @property
     def has_keypoints(self) -> bool:
         """Whether the detector gives keypoints, and else masks."""
-        return self.architecture.startswith("keypointrcnn")
+        return ARCHITECTURES[self.architecture].has_keypoints
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from nonlocalnet import formats
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.optim import Parts
 from nonlocalnet.formats.initialise import InitReport, initialise
-from nonlocalnet.models import detection
-from nonlocalnet.models.detection.assemble import set_frozen_bn_eps
+from nonlocalnet.models.detection.architectures import ARCHITECTURES
+from nonlocalnet.models.detection.assemble import build, set_frozen_bn_eps
 from nonlocalnet.models.detection.control import LocalBlock, add_local_control
 from nonlocalnet.runs.detection.config import DetectionRecipe
 
 _TRUNK = "backbone.body."
-_BLOCK_OPTIONS = ("inner_channels", "pairwise", "scale", "subsample", "subsample_first", "norm", "zero_init")
 
 
 def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedRCNN:
@@ -30,29 +29,18 @@ def build_detector(recipe: DetectionRecipe, *, pretrained: bool) -> GeneralizedR
         pretrained: Load the weights that it starts from; False where others follow.
     """
     model = recipe.model
-    slim = "slim" in model.architecture
-    options: dict[str, Any] = {name: getattr(model, name) for name in _BLOCK_OPTIONS}
-    options |= {
-        "num_classes": model.num_classes,
-        "min_size": recipe.data.min_sizes,
-        "max_size": recipe.data.max_size,
-        "frozen_bn": model.frozen_bn,
-        "box_score_thresh": model.box_score_thresh,
-        "box_detections_per_img": model.box_detections_per_img,
-        "nonlocal_backbone": model.nonlocal_backbone and not model.control,
-    }
-    if model.has_keypoints:
-        options |= {
-            "num_keypoints": model.num_keypoints,
-            "nonlocal_head": model.nonlocal_head and not model.control,
-        }
-    if not slim:
-        options["trainable_backbone_layers"] = model.trainable_backbone_layers
-        if pretrained:
-            options |= {"weights": model.weights, "weights_backbone": model.weights_backbone}
+    options = {**vars(model), "min_size": recipe.data.min_sizes, "max_size": recipe.data.max_size}
+    if model.control:
+        options |= {"nonlocal_backbone": False, "nonlocal_head": False}
+    if not pretrained:
+        options |= {"weights": None, "weights_backbone": None}
+    if model.scale is None:
+        del options["scale"]
+    taken = ARCHITECTURES[model.architecture].defaults
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.trainer.seed)
-        detector: GeneralizedRCNN = getattr(detection, model.architecture)(**options)
+        arguments = {name: value for name, value in options.items() if name in taken}
+        detector: GeneralizedRCNN = build(model.architecture, arguments)
         if model.control:
             places = {"nonlocal_backbone": model.nonlocal_backbone, "nonlocal_head": model.nonlocal_head}
             add_local_control(detector, **places, norm=model.norm, zero_init=model.zero_init)

@@ -19,17 +19,10 @@ from nonlocalnet.engine.config import (
     require_at_least,
     require_finite_in,
 )
-from nonlocalnet.models.video.geometry import Depth, geometry_of, minimum_input
+from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName
+from nonlocalnet.models.video.geometry import geometry_of, minimum_input
 from nonlocalnet.models.video.placement import nonlocal_paths
 
-Architecture = Literal[
-    "c2d_resnet50",
-    "c2d_resnet101",
-    "i3d_resnet50",
-    "i3d_resnet101",
-    "c2d_resnet50_control",
-    "c2d_resnet101_control",
-]
 METRICS = {"top1": "top-1", "top5": "top-5", "map": "mAP", "map_test": "mAP test"}
 """Keys of `VideoRecipe.published` and of summary.json, as columns are headed."""
 
@@ -63,7 +56,7 @@ class ModelConfig:
         zero_init: Start every block as the identity.
     """
 
-    architecture: Architecture = "c2d_resnet50"
+    architecture: ArchitectureName = "c2d_resnet50"
     num_classes: int = 400
     multi_label: bool = False
     nonlocal_blocks: int | list[str] = 0
@@ -93,9 +86,8 @@ class ModelConfig:
             require_finite_in("model.scale", self.scale, 0, 1e6, open_low=True)
         if isinstance(self.temporal_group_frames, int):
             require_at_least("model.temporal_group_frames", self.temporal_group_frames, 1)
-        depth: Depth = 101 if "101" in self.architecture else 50
         try:
-            nonlocal_paths(self.nonlocal_blocks, depth=depth)
+            nonlocal_paths(self.nonlocal_blocks, depth=ARCHITECTURES[self.architecture].depth)
             geometry_of(variant=self.variant, clip=self.clip)
         except ValueError as error:
             raise ValueError(f"model.{error}") from None  # the messages begin with the argument's name

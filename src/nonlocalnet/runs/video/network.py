@@ -8,34 +8,28 @@ from typing import Any
 import torch
 from torch import nn
 
-from nonlocalnet import formats
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.engine.optim import Parts
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.video.architectures import ARCHITECTURES
+from nonlocalnet.models.video.network import build
 from nonlocalnet.runs.video.config import VideoRecipe
 
 
 def model_arguments(recipe: VideoRecipe) -> dict[str, Any]:
     """Keyword arguments of the recipe's factory in `nonlocalnet.models`."""
-    arguments = dataclasses.asdict(recipe.model)
-    architecture = arguments.pop("architecture")
-    del arguments["multi_label"]  # a matter of the loss and the scores, not of the layers
-    if architecture.startswith("c2d"):
-        del arguments["inflate"]
-    if architecture.endswith("_control"):
-        places = arguments["nonlocal_blocks"]
-        shared = ("num_classes", "clip", "variant", "width", "dropout", "crop")
-        return {"residual_blocks": places, **{name: arguments[name] for name in shared}}
-    return arguments
+    model = dataclasses.asdict(recipe.model)
+    model["residual_blocks"] = model["nonlocal_blocks"]  # a control's blocks stand at the same places
+    return {name: value for name, value in model.items() if name in ARCHITECTURES[recipe.model.architecture].defaults}
 
 
 def build_model(recipe: VideoRecipe) -> VideoResNet:
     """Build the recipe's network; its initial weights are a function of `trainer.seed`."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.trainer.seed)
-        return formats.ARCHITECTURES[recipe.model.architecture](**model_arguments(recipe))
+        return build(recipe.model.architecture, model_arguments(recipe))
 
 
 def parts_of(model: nn.Module) -> Parts:
