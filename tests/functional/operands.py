@@ -1,5 +1,7 @@
 """Random operands of the four functions, shared by the tests of this room."""
 
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from unittest import mock
 
@@ -8,7 +10,7 @@ from torch import Tensor
 
 import reference
 from nonlocalnet import functional
-from nonlocalnet.functional import relu_form
+from nonlocalnet.functional import algorithms, product_form, relu_form, softmax_form
 
 
 @dataclass
@@ -58,9 +60,26 @@ def make(
     return Operands(*parts, normal(2 * channels), key_mask)
 
 
-def ours(pairwise: str, operands: Operands, **options: float) -> Tensor:
-    """The library's function; the concatenation form always by its sums, at sizes where it would take the matrix."""
-    with mock.patch.object(relu_form, "_matrix_is_small", return_value=False):
+# The forms that large operands take on a CPU.
+LARGE = {"gaussian": "blocks", "embedded_gaussian": "blocks", "dot_product": None, "concatenation": "sorted"}
+
+
+@contextmanager
+def forced(form: str | None) -> Iterator[None]:
+    """Every sum by this form of `nonlocalnet.functional.algorithms`; None leaves the choice to its tables."""
+    if form is None:
+        yield
+        return
+    chosen = algorithms.Algorithm(form, lambda _: True, "asked for by a test")
+    with ExitStack() as patches:
+        for module in (product_form, relu_form, softmax_form):
+            patches.enter_context(mock.patch.object(module, "choose", lambda *_: chosen))  # noqa: PT008  dynamo traces it
+        yield
+
+
+def ours(pairwise: str, operands: Operands, *, form: str | None = "large", **options: float) -> Tensor:
+    """The library's function, by default in the form of large operands, which small ones would not take."""
+    with forced(LARGE[pairwise] if form == "large" else form):
         function = getattr(functional, pairwise)
         return function(*operands.arguments(pairwise), key_mask=operands.key_mask, **options)
 

@@ -46,11 +46,12 @@ def test_float32_within_1e_minus_4_relative(pairwise: str, made: Operands) -> No
     assert (result.double() - expected).abs().max().item() <= 1e-4 * scale
 
 
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
 @settings(deadline=None)
 @given(made=operands())
-def test_few_positions_take_the_small_matrix(made: Operands) -> None:
-    result = functional.concatenation(*made.arguments("concatenation"), key_mask=made.key_mask)
-    torch.testing.assert_close(result, by_loops("concatenation", made), rtol=1e-10, atol=1e-10)
+def test_few_positions_take_the_small_matrix(pairwise: str, made: Operands) -> None:
+    result = ours(pairwise, made, form="matrix")
+    torch.testing.assert_close(result, by_loops(pairwise, made), rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize("keys", [30, 31, 32, 33, 63, 64, 65, 130])

@@ -1,6 +1,7 @@
 """torch.compile, torch.export and ONNX, each against eager."""
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import onnxruntime
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim
 
-from functional.operands import Operands, make
+from functional.operands import LARGE, Operands, forced, make
 from nonlocalnet import functional
 
 BATCH, ROWS, KEYS = Dim("batch"), Dim("rows"), Dim("keys")
@@ -29,9 +30,10 @@ class Operation(nn.Module):
 
 
 @pytest.fixture
-def _sums_at_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Concatenation by its sums where it would take the matrix."""
-    monkeypatch.setattr("nonlocalnet.functional.relu_form._matrix_is_small", lambda *_: False)
+def _large_form(pairwise: str) -> Iterator[None]:
+    """The form of large operands, where these would take another."""
+    with forced(LARGE[pairwise]):
+        yield
 
 
 DYNAMIC = {
@@ -51,7 +53,7 @@ SMALL = _inputs(make(dtype=torch.float32, masked=True))
 OTHER = _inputs(make(3, 9, 11, dtype=torch.float32, masked=True, seed=1))
 
 
-@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.usefixtures("_large_form")
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)
 def test_compiles_into_one_graph_forward_and_backward(pairwise: str) -> None:
     torch._dynamo.reset()
@@ -68,7 +70,7 @@ def test_compiles_into_one_graph_forward_and_backward(pairwise: str) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.usefixtures("_large_form")
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)
 def test_compiles_with_the_default_backend(pairwise: str) -> None:
     torch._dynamo.reset()
@@ -102,7 +104,7 @@ def test_exports_to_onnx_with_dynamic_sizes(pairwise: str, tmp_path: Path) -> No
     torch.testing.assert_close(torch.from_numpy(result), operation(*OTHER).detach(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.usefixtures("_sums_at_any_size")
+@pytest.mark.usefixtures("_large_form")
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)
 def test_meta_tensors_give_shapes(pairwise: str) -> None:
     made = make()
@@ -110,15 +112,24 @@ def test_meta_tensors_give_shapes(pairwise: str) -> None:
     assert getattr(functional, pairwise)(*parts).shape == (2, 5, 4)
 
 
-@pytest.mark.parametrize("operator", ["softmax_sum", "relu_sums"])
+@pytest.mark.parametrize(
+    "operator", ["softmax_sum", "softmax_sum_backward", "softmax_chunks", "softmax_chunks_backward", "relu_sums"]
+)
 def test_registered_operators_keep_pytorchs_rules(operator: str) -> None:
     """Schema, fake shapes, autograd registration and compiled gradients, by PyTorch's own checker."""
-    made = make().requires_grad()
-    if operator == "softmax_sum":
-        arguments = (made.theta, made.phi, made.g, torch.zeros(2, 1, 7, dtype=torch.float64), 0.5)
-    else:
-        a, b = (torch.randn(2, size, dtype=torch.float64, requires_grad=True) for size in (5, 7))
-        arguments = (a, b, made.g)
+    made = make()
+    bias = torch.zeros(2, 1, 7, dtype=torch.float64)
+    a, b = (torch.randn(2, size, dtype=torch.float64) for size in (5, 7))
+    y, normaliser = torch.randn(2, 5, 4, dtype=torch.float64), torch.randn(2, 5, 1, dtype=torch.float64)
+    softmax = (made.theta, made.phi, made.g, bias, 0.5)
+    backward = (torch.randn_like(y), *softmax[:4], y, normaliser, 0.5)
+    arguments = {
+        "softmax_sum": softmax,
+        "softmax_sum_backward": backward,
+        "softmax_chunks": (*softmax, 100),
+        "softmax_chunks_backward": (*backward, 100),
+        "relu_sums": (a, b, made.g, 0.5, False, True),
+    }[operator]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the checker reads .grad of tensors that have none
         torch.library.opcheck(getattr(torch.ops.nonlocalnet, operator), arguments)

@@ -7,20 +7,26 @@ from torch.autograd import gradgradcheck
 from functional.operands import Operands, by_loops, make, ours, with_the_matrix
 from nonlocalnet import functional
 from nonlocalnet.functional.masking import logit_bias, zero_masked
-from nonlocalnet.functional.softmax_fused import fused_kernel_takes, fused_softmax_sum
+from nonlocalnet.functional.softmax_fused import Kernel, fused_softmax_sum
 
 
-def _fused(made: Operands) -> torch.Tensor:
+def _fused(made: Operands, kernel: Kernel) -> torch.Tensor:
     bias = logit_bias(made.key_mask, dtype=torch.float64)
     g = zero_masked(made.g, made.key_mask)
-    return fused_softmax_sum(made.theta, zero_masked(made.phi, made.key_mask), g, bias, 1.0)
+    return fused_softmax_sum(made.theta, zero_masked(made.phi, made.key_mask), g, bias, 1.0, kernel=kernel)
 
 
-@pytest.mark.parametrize("masked", [False, True])
-@pytest.mark.parametrize("values", [3, 4])
-def test_equals_the_loops_and_the_textbook_gradients(masked: bool, values: int) -> None:
-    made = make(values=values, masked=masked).requires_grad()
-    result = _fused(made)
+@pytest.mark.parametrize(
+    ("kernel", "values", "masked"),
+    [("flash_cpu", 3, False), ("chunks", 3, False), ("chunks", 4, False), ("chunks", 3, True), ("chunks", 4, True)],
+)
+@pytest.mark.parametrize("chunk_weights", [10**7, 70, 30, 8])
+def test_equals_the_loops_and_the_textbook_gradients(
+    kernel: Kernel, values: int, masked: bool, chunk_weights: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nonlocalnet.functional.softmax_chunks.CHUNK_WEIGHTS", chunk_weights)
+    made = make(3, values=values, masked=masked).requires_grad()
+    result = _fused(made, kernel)
     torch.testing.assert_close(result, by_loops("embedded_gaussian", made), rtol=1e-10, atol=1e-10)
     arguments = made.arguments("embedded_gaussian")
     upstream = torch.randn_like(result)
@@ -31,12 +37,11 @@ def test_equals_the_loops_and_the_textbook_gradients(masked: bool, values: int) 
 
 def test_differentiates_twice() -> None:
     made = make(masked=True).requires_grad()
-    assert gradgradcheck(lambda *parts: _fused(Operands(*parts, made.w_f, made.key_mask)), made.arguments("gaussian"))
 
+    def fused(*parts: torch.Tensor) -> torch.Tensor:
+        return _fused(Operands(*parts, made.w_f, made.key_mask), "chunks")
 
-def test_is_not_taken_on_cpu() -> None:
-    made = make()
-    assert not fused_kernel_takes(made.theta, made.phi, made.g, None)
+    assert gradgradcheck(fused, made.arguments("gaussian"))
 
 
 @pytest.mark.gpu

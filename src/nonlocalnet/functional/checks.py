@@ -16,6 +16,19 @@ from torch import Tensor
 from nonlocalnet.functional.precision import autocast_is_on
 
 
+def check_operands(
+    queries: tuple[str, Tensor], keys: tuple[str, Tensor], g: Tensor, *, key_mask: Tensor | None
+) -> None:
+    """Check all that a sum takes, each side given as (argument name, tensor).
+
+    Raises:
+        ValueError: naming the argument, what was given and what was expected.
+    """
+    check_queries_and_keys(queries, keys)
+    check_values(keys, g)
+    check_key_mask(keys, key_mask)
+
+
 def check_queries_and_keys(queries: tuple[str, Tensor], keys: tuple[str, Tensor]) -> None:
     """Check the two sides of a pairwise function, each given as (argument name, tensor).
 

@@ -35,3 +35,8 @@ def one_over_count(keys_BMC: Tensor, key_mask_BM: Tensor | None) -> Tensor:
     else:
         count_B = key_mask_BM.sum(dim=1).clamp(min=1).to(keys_BMC.dtype)
     return count_B.reciprocal().view(batch, 1, 1)
+
+
+def all_over_count(key_mask_BM: Tensor) -> Tensor:
+    """(B, 1) float32: M / (number of positions kept), which turns a mean over all M into one over those kept."""
+    return key_mask_BM.shape[1] / key_mask_BM.sum(dim=1, keepdim=True).clamp(min=1).float()

@@ -1,16 +1,19 @@
-"""Which dtype a sum is taken in, and the two contexts that change it: autocast and export."""
+"""Which dtype a sum is taken in, the contexts that change it (autocast and export), and products in half precision."""
 
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
 
+HALF = (torch.float16, torch.bfloat16)
+
 
 def result_dtype(*tensors: Tensor) -> torch.dtype:
     """The dtype of a result: the operands' own; where autocast let them differ, the one that holds them all."""
     dtype = tensors[0].dtype
     for tensor in tensors[1:]:
-        dtype = torch.promote_types(dtype, tensor.dtype)
+        if tensor.dtype != dtype:
+            dtype = torch.promote_types(dtype, tensor.dtype)
     return dtype
 
 
@@ -19,13 +22,18 @@ def sum_dtype(dtype: torch.dtype) -> torch.dtype:
 
     A float16 logit or sum over M positions passes 65504 on ordinary features, and bfloat16 keeps 8 bits of it.
     """
-    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+    return torch.float32 if dtype in HALF else dtype
+
+
+def in_dtype(dtype: torch.dtype, *tensors: Tensor) -> tuple[Tensor, ...]:
+    """The tensors in a dtype; those that are in it already as they are."""
+    return tuple(tensor if tensor.dtype == dtype else tensor.to(dtype) for tensor in tensors)
 
 
 def autocast_is_on(tensor: Tensor) -> bool:
     """Whether autocast is enabled for the tensor's device (never for "meta", which has none)."""
     device_type = tensor.device.type
-    return torch.amp.is_autocast_available(device_type) and torch.is_autocast_enabled(device_type)
+    return device_type != "meta" and torch.is_autocast_enabled(device_type)
 
 
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
@@ -36,3 +44,18 @@ def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
 def is_exporting() -> bool:
     """Whether `torch.export` or `torch.onnx.export` is tracing: then only operators every runtime has are used."""
     return torch.compiler.is_exporting()
+
+
+def wide_bmm(left: Tensor, right: Tensor) -> Tensor:
+    """The batched product, accumulated and returned in float32 for half-precision operands, else in their own dtype.
+
+    On a GPU the tensor cores do it (PyTorch 2.8 and newer); elsewhere half-precision operands are widened first.
+    """
+    if left.dtype not in HALF:
+        return torch.bmm(left, right)
+    if left.is_cuda and _HAS_WIDE_BMM:
+        return torch.bmm(left, right, out_dtype=torch.float32)
+    return torch.bmm(left.float(), right.float())
+
+
+_HAS_WIDE_BMM = "dtype" in torch.ops.aten.bmm.overloads()

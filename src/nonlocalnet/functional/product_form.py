@@ -6,9 +6,11 @@ Shape suffixes: B batch, N output positions, M summed positions, C and D channel
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_values
+from nonlocalnet.functional.algorithms import PRODUCT, case_of, choose
+from nonlocalnet.functional.checks import check_operands
 from nonlocalnet.functional.masking import one_over_count, zero_masked
-from nonlocalnet.functional.precision import is_exporting, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.product_half import product_sum
 
 
 def dot_product(theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
@@ -31,24 +33,24 @@ def dot_product(theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: 
     Raises:
         ValueError: for wrong shapes, dtypes or devices, and where there is nothing to sum over (M = 0).
     """
-    keys = ("phi", phi_BMC)
-    check_queries_and_keys(("theta", theta_BNC), keys)
-    check_values(keys, g_BMD)
-    check_key_mask(keys, key_mask)
+    check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
-        theta_BNC, phi_BMC, g_BMD = (rows.to(sum_dtype(dtype)) for rows in (theta_BNC, phi_BMC, g_BMD))
+        form = choose(PRODUCT, case_of(theta_BNC, g_BMD, dtype=dtype, masked=key_mask is not None)).form
+        half = form.startswith("half")
+        theta_BNC, phi_BMC, g_BMD = in_dtype(dtype if half else sum_dtype(dtype), theta_BNC, phi_BMC, g_BMD)
         # Both sides: a NaN in a left-out row of one would meet the zeros of the other.
         phi_BMC, g_BMD = zero_masked(phi_BMC, key_mask), zero_masked(g_BMD, key_mask)
+        if half:
+            alpha, matrix = 1.0 / g_BMD.shape[1], form == "half, matrix"
+            if key_mask is not None:  # another divisor for each batch element, a half of it for each factor
+                alpha, root_B11 = 1.0, one_over_count(phi_BMC.float(), key_mask).sqrt().to(dtype)
+                phi_BMC, g_BMD = phi_BMC * root_B11, g_BMD * root_B11
+            return product_sum(theta_BNC, phi_BMC, g_BMD, alpha=alpha, matrix=matrix)
         share_B11 = one_over_count(phi_BMC, key_mask)
-        if not is_exporting() and _matrix_is_cheaper(theta_BNC, g_BMD):
+        if form == "matrix":
             return torch.bmm(torch.bmm(theta_BNC, phi_BMC.mT) * share_B11, g_BMD).to(dtype)
         return torch.bmm(theta_BNC, torch.bmm(phi_BMC.mT, g_BMD) * share_B11).to(dtype)
-
-
-def _matrix_is_cheaper(theta_BNC: Tensor, g_BMD: Tensor) -> bool:
-    (_, n, c), (_, m, d) = theta_BNC.shape, g_BMD.shape
-    return n * m * (c + d) < (n + m) * c * d
 
 
 def product_rows(theta_BQC: Tensor, phi_BMC: Tensor, *, key_mask: Tensor | None) -> Tensor:

@@ -6,9 +6,11 @@ Shape suffixes: B batch, N output positions, M summed positions, C and D channel
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_values, check_w_f
-from nonlocalnet.functional.masking import one_over_count, zero_masked
-from nonlocalnet.functional.precision import is_exporting, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.algorithms import RELU, case_of, choose
+from nonlocalnet.functional.checks import check_operands, check_w_f
+from nonlocalnet.functional.masking import all_over_count, one_over_count, zero_masked
+from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.relu_half import concatenation_sum
 from nonlocalnet.functional.relu_sums import relu_sum
 
 
@@ -36,37 +38,33 @@ def concatenation(
     Raises:
         ValueError: for wrong shapes, dtypes or devices, and where there is nothing to sum over (M = 0).
     """
-    keys = ("phi", phi_BMC)
-    check_queries_and_keys(("theta", theta_BNC), keys)
-    check_values(keys, g_BMD)
-    check_w_f(keys, w_f)
-    check_key_mask(keys, key_mask)
-    dtype = result_dtype(theta_BNC, phi_BMC, g_BMD, w_f)
+    check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
+    check_w_f(("phi", phi_BMC), w_f)
+    dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
-        theta_BNC, phi_BMC, g_BMD, w_f = (part.to(sum_dtype(dtype)) for part in (theta_BNC, phi_BMC, g_BMD, w_f))
+        form = choose(RELU, case_of(theta_BNC, g_BMD, dtype=dtype, masked=key_mask is not None)).form
+        fused = form == "fused"
+        theta_BNC, phi_BMC, g_BMD = in_dtype(dtype if fused else sum_dtype(dtype), theta_BNC, phi_BMC, g_BMD)
         phi_BMC, g_BMD = zero_masked(phi_BMC, key_mask), zero_masked(g_BMD, key_mask)
+        if fused:
+            ratio_B1 = None if key_mask is None else all_over_count(key_mask)
+            return concatenation_sum(theta_BNC, phi_BMC, g_BMD, w_f, ratio_B1)
         a_BN, b_BM = project(theta_BNC, phi_BMC, w_f)
         share_B11 = one_over_count(phi_BMC, key_mask)
-        # A binary search has no ONNX operator.
-        if is_exporting() or _matrix_is_small(a_BN, g_BMD):
+        if form == "matrix":
             weights_BNM = torch.relu(a_BN.unsqueeze(2) + b_BM.unsqueeze(1)) * share_B11
             return torch.matmul(weights_BNM, g_BMD).to(dtype)
         return (relu_sum(a_BN, b_BM, g_BMD) * share_B11).to(dtype)
 
 
-def _matrix_is_small(a_BN: Tensor, g_BMD: Tensor) -> bool:
-    n, (_, m, d) = a_BN.shape[1], g_BMD.shape
-    return n * m <= (n + m) * d
-
-
 def project(theta_BNC: Tensor, phi_BMC: Tensor, w_f: Tensor) -> tuple[Tensor, Tensor]:
     """What each side adds to the argument of the ReLU: a (B, N) and b (B, M)."""
-    channels = theta_BNC.shape[2]
+    channels, w_f = theta_BNC.shape[2], w_f.to(theta_BNC.dtype)
     return torch.matmul(theta_BNC, w_f[:channels]), torch.matmul(phi_BMC, w_f[channels:])
 
 
 def relu_rows(theta_BQC: Tensor, phi_BMC: Tensor, *, w_f: Tensor, key_mask: Tensor | None) -> Tensor:
     """(B, Q, M): ReLU(w_f . [theta_i, phi_j]) / M for the asked positions; left-out keys count as 0."""
     phi_BMC = zero_masked(phi_BMC, key_mask)
-    a_BQ, b_BM = project(theta_BQC, phi_BMC, w_f.to(phi_BMC.dtype))
+    a_BQ, b_BM = project(theta_BQC, phi_BMC, w_f)
     return torch.relu(a_BQ.unsqueeze(2) + b_BM.unsqueeze(1)) * one_over_count(phi_BMC, key_mask)

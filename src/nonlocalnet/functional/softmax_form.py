@@ -6,11 +6,12 @@ Shape suffixes: B batch, N output positions, M summed positions, C and D channel
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_scale, check_values
+from nonlocalnet.functional.algorithms import SOFTMAX, case_of, choose
+from nonlocalnet.functional.checks import check_operands, check_scale
 from nonlocalnet.functional.masking import logit_bias, zero_masked
-from nonlocalnet.functional.precision import is_exporting, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 from nonlocalnet.functional.softmax_blocks import softmax_sum
-from nonlocalnet.functional.softmax_fused import fused_kernel_takes, fused_softmax_sum
+from nonlocalnet.functional.softmax_fused import fused_softmax_sum
 
 
 def gaussian(
@@ -18,7 +19,8 @@ def gaussian(
 ) -> Tensor:
     """Equations 1 and 2: y_i = sum_j exp(scale x_i . x_j) g_j / sum_j exp(scale x_i . x_j).
 
-    The matrix of N x M weights is never held: blocks of its rows are made, used and made again in the backward pass.
+    The matrix of N x M weights is held only where it is smaller than the operands, or fits a GPU's cache; else parts of
+    it are made, used and made again in the backward pass (`nonlocalnet.functional.algorithms`).
 
     Args:
         x_BNC: the output positions' features, (B, N, C).
@@ -74,20 +76,20 @@ def softmax_rows(queries_BQC: Tensor, keys_BMC: Tensor, *, scale: float, key_mas
 def _softmax_weighted_sum(
     queries: tuple[str, Tensor], keys: tuple[str, Tensor], g_BMD: Tensor, *, scale: float, key_mask: Tensor | None
 ) -> Tensor:
-    check_queries_and_keys(queries, keys)
-    check_values(keys, g_BMD)
-    check_key_mask(keys, key_mask)
+    check_operands(queries, keys, g_BMD, key_mask=key_mask)
     check_scale(scale)
-    queries_BNC, keys_BMC = queries[1], keys[1]
+    queries_BNC, keys_BMC, scale = queries[1], keys[1], float(scale)
     dtype = result_dtype(queries_BNC, keys_BMC, g_BMD)
     with without_autocast(g_BMD):
-        queries_BNC, keys_BMC, g_BMD = (rows.to(dtype) for rows in (queries_BNC, keys_BMC, g_BMD))
+        form = choose(SOFTMAX, case_of(queries_BNC, g_BMD, dtype=dtype, masked=key_mask is not None)).form
+        half = form in ("cudnn", "flash", "chunks")
+        operand_dtype = dtype if half else sum_dtype(dtype)
+        queries_BNC, keys_BMC, g_BMD = in_dtype(operand_dtype, queries_BNC, keys_BMC, g_BMD)
         keys_BMC, g_BMD = zero_masked(keys_BMC, key_mask), zero_masked(g_BMD, key_mask)
         bias_B1M = logit_bias(key_mask, dtype=sum_dtype(dtype))
-        if fused_kernel_takes(queries_BNC, keys_BMC, g_BMD, bias_B1M):
-            return fused_softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, float(scale))
-        queries_BNC, keys_BMC, g_BMD = (rows.to(sum_dtype(dtype)) for rows in (queries_BNC, keys_BMC, g_BMD))
-        if is_exporting():
+        if form == "cudnn" or form == "flash" or form == "chunks":
+            return fused_softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale, kernel=form)
+        if form == "matrix":
             weights_BNM = softmax_weights(queries_BNC, keys_BMC, scale=scale, bias_B1M=bias_B1M)
             return torch.matmul(weights_BNM, g_BMD).to(dtype)
-        return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, float(scale)).to(dtype)
+        return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale).to(dtype)

@@ -1,64 +1,105 @@
-"""The softmax-weighted sum by PyTorch's fused attention, where a GPU has a kernel for the operands.
+"""The softmax-weighted sum in half precision on a GPU, differentiable: by fused attention, or by chunks.
 
-The kernels hold no N x M matrix and take half precision to the tensor cores, which blocks of float32 products
-cannot. What they lack: float64, some head sizes, and a second derivative. On CPU the fused kernel was measured no
-faster than our blocks (forward and backward, N = M = 6272, C = D = 256), so the blocks alone serve it; they serve
-compiled graphs too, where asking which kernel would run is not possible.
+By cuDNN's fused attention or flash attention, which hold no weight outside the chip, or by
+`nonlocalnet.functional.softmax_chunks`. The backward pass starts from the forward's logarithm of the normaliser and
+never runs the forward again. A second derivative takes the N x M matrix.
 Shape suffixes: B batch, N output positions, M summed positions, C and D channels.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.backends.cuda import SDPAParams, can_use_efficient_attention, can_use_flash_attention
 
+from nonlocalnet.functional import softmax_chunks
+from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import sum_dtype, without_autocast
 from nonlocalnet.functional.softmax_blocks import gradients_with_matrix
 
-
-def fused_kernel_takes(q_BNC: Tensor, k_BMC: Tensor, v_BMD: Tensor, bias_B1M: Tensor | None) -> bool:
-    """Whether a fused CUDA kernel takes these operands; without one PyTorch would build the matrix."""
-    if q_BNC.device.type != "cuda" or torch.compiler.is_compiling() or 0 in (q_BNC.shape[0], q_BNC.shape[1]):
-        return False
-    q, k, v = (rows.unsqueeze(1) for rows in (q_BNC, k_BMC, v_BMD))
-    mask = None if bias_B1M is None else bias_B1M.to(q_BNC.dtype).unsqueeze(1)
-    params = SDPAParams(q, k, v, mask, 0.0, False, False)
-    return can_use_flash_attention(params) or can_use_efficient_attention(params)
+Kernel = Literal["cudnn", "flash", "flash_cpu", "chunks"]
 
 
-def fused_softmax_sum(q_BNC: Tensor, k_BMC: Tensor, v_BMD: Tensor, bias_B1M: Tensor | None, scale: float) -> Tensor:
-    """softmax(scale Q K^T + bias) V in the operands' dtype; the kernels accumulate in float32."""
-    return _FusedSoftmaxSum.apply(q_BNC, k_BMC, v_BMD, bias_B1M, scale)
+def fused_softmax_sum(
+    q_BNC: Tensor, k_BMC: Tensor, v_BMD: Tensor, bias_B1M: Tensor | None, scale: float, *, kernel: Kernel
+) -> Tensor:
+    """softmax(scale Q K^T + bias) V in the operands' dtype.
+
+    Args:
+        q_BNC: (B, N, C).
+        k_BMC: (B, M, C).
+        v_BMD: (B, M, D).
+        bias_B1M: (B, 1, M) float32, with "chunks" only; None for none.
+        scale: factor of the logits.
+        kernel: what runs the forward pass; "flash_cpu" is PyTorch's for CPUs, of which the tests make use.
+    """
+    return apply(_FusedSoftmaxSum, q_BNC, k_BMC, v_BMD, bias_B1M, scale, kernel)[0]
 
 
-def _attend(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> Tensor:
-    mask = None if bias is None else bias.to(q.dtype).unsqueeze(1)
-    q, k, v = (rows.unsqueeze(1) for rows in (q, k, v))
-    with without_autocast(q):
-        return F.scaled_dot_product_attention(q, k, v, mask, scale=scale).squeeze(1)
+def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, kernel: Kernel) -> tuple[Tensor, Tensor]:
+    """Y and the logarithm of the normaliser (B, N, 1), by PyTorch's operator of that kernel."""
+    q, k, v = q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)
+    if kernel == "cudnn":
+        found = torch.ops.aten._scaled_dot_product_cudnn_attention(q, k, v, None, True, 0.0, False, False, scale=scale)
+    elif kernel == "flash":
+        found = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, False, False, scale=scale)
+    else:
+        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, False, scale=scale)
+    y, normaliser = found[0], found[1]
+    return y.squeeze(1), normaliser.reshape(y.shape[0], y.shape[2], 1)
+
+
+def _attend_backward(
+    grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, y: Tensor, normaliser: Tensor, scale: float, kernel: Kernel
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The kernel's own backward pass from its logarithm of the normaliser."""
+    rows, keys = q.shape[1], k.shape[1]
+    grad_y, q, k, v, y = (part.unsqueeze(1) for part in (grad_y, q, k, v, y))
+    unread = torch.empty((), dtype=torch.long, device=q.device)  # the dropout's random state
+    if kernel == "cudnn":
+        found = torch.ops.aten._scaled_dot_product_cudnn_attention_backward(
+            grad_y, q, k, v, y, normaliser.unsqueeze(1), unread, unread, None, None, None, rows, keys, 0.0, False,
+            scale=scale,
+        )  # fmt: skip
+    else:
+        found = torch.ops.aten._scaled_dot_product_flash_attention_backward(
+            grad_y, q, k, v, y, normaliser.reshape(len(q), 1, rows), None, None, rows, keys, 0.0, False, unread, unread,
+            scale=scale,
+        )  # fmt: skip
+    return found[0].squeeze(1), found[1].squeeze(1), found[2].squeeze(1)
 
 
 class _FusedSoftmaxSum(torch.autograd.Function):
-    """Runs the kernel again in the backward pass: PyTorch's own graph of it could not be differentiated twice."""
+    @staticmethod
+    def forward(
+        q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, kernel: Kernel
+    ) -> tuple[Tensor, Tensor]:
+        if kernel != "chunks":
+            with without_autocast(q):
+                return _attend(q, k, v, scale, kernel)
+        forward = softmax_chunks.forward_operator if torch.compiler.is_compiling() else softmax_chunks.forward_now
+        return forward(q, k, v, bias, scale, softmax_chunks.CHUNK_WEIGHTS)
 
     @staticmethod
-    def forward(ctx: Any, *operands: Any) -> Tensor:
-        q, k, v, bias, scale = operands
-        ctx.save_for_backward(q, k, v, bias)
-        ctx.scale = scale
-        return _attend(q, k, v, bias, scale)
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        q, k, v, bias, ctx.scale, ctx.kernel = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(q, k, v, bias, *output)
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        (grad_y,) = grad_outputs
-        q, k, v, bias = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
-            grad_wide, q_wide, k_wide, v_wide = (rows.to(sum_dtype(q.dtype)) for rows in (grad_y, q, k, v))
-            gradients = gradients_with_matrix(grad_wide, q_wide, k_wide, v_wide, bias, ctx.scale)
-            return *(gradient.to(q.dtype) for gradient in gradients), None, None
-        q, k, v = (rows.detach().requires_grad_() for rows in (q, k, v))
-        with torch.enable_grad():
-            y = _attend(q, k, v, bias, ctx.scale)
-        return *torch.autograd.grad(y, (q, k, v), grad_y), None, None
+        grad_y = grad_outputs[0]
+        q, k, v, bias, y, normaliser = ctx.saved_tensors
+        if torch.is_grad_enabled():  # a second derivative will be asked for
+            grad_y, q, k, v = (part.to(sum_dtype(q.dtype)) for part in (grad_y, q, k, v))
+            gradients = gradients_with_matrix(grad_y, q, k, v, bias, ctx.scale)
+            return *(gradient.to(y.dtype) for gradient in gradients), None, None, None
+        if ctx.kernel in ("cudnn", "flash"):
+            with without_autocast(q):
+                return *_attend_backward(grad_y, q, k, v, y, normaliser, ctx.scale, ctx.kernel), None, None, None
+        backward = softmax_chunks.backward_operator if torch.compiler.is_compiling() else softmax_chunks.backward_now
+        return (
+            *backward(grad_y, q, k, v, bias, y, normaliser, ctx.scale, softmax_chunks.CHUNK_WEIGHTS),
+            None,
+            None,
+            None,
+        )

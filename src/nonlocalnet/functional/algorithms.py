@@ -1,0 +1,180 @@
+"""Which way of computing a pairwise function runs when: one table a function, read from the top.
+
+Every form computes the same sum and is tested against the same loops. The figures are of one NVIDIA H200 in bfloat16,
+forward, in ms, with (B, N, M, C = D): res3 of a 32x2 clip (8, 6272, 1568, 256), res4 (8, 1568, 392, 512).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from nonlocalnet.functional import kernels
+from nonlocalnet.functional.precision import HALF, is_exporting
+
+SoftmaxForm = Literal["cudnn", "flash", "chunks", "matrix", "blocks"]
+ProductForm = Literal["half, matrix", "half, factored", "matrix", "factored"]
+ReluForm = Literal["fused", "matrix", "sorted"]
+
+# PyTorch's fused attention has kernels up to this head size; a multiple of 8 in half precision.
+LARGEST_FUSED_HEAD = 256
+# The fused kernel's work grows with N M, the sorted form's with N + M: they cross where N M is this many times N + M.
+FUSED_RELU_UP_TO = 15_000
+
+
+class Case(NamedTuple):
+    """What decides.
+
+    Attributes:
+        device: "cpu", "cuda" or another type.
+        half: whether the operands are float16 or bfloat16.
+        capability: of a CUDA device, such as (9, 0); (0, 0) elsewhere.
+        triton: whether our Triton kernels run on the device.
+        rows: N.
+        keys: M.
+        channels: C.
+        width: D.
+        masked: whether keys are left out.
+        exporting: whether torch.export or the ONNX exporter traces.
+    """
+
+    device: str
+    half: bool
+    capability: tuple[int, int]
+    triton: bool
+    rows: int
+    keys: int
+    channels: int
+    width: int
+    masked: bool
+    exporting: bool
+
+    @property
+    def matrix_is_small(self) -> bool:
+        """Whether the N x M matrix has no more elements than the operands and the result beside it."""
+        return self.rows * self.keys <= (self.rows + self.keys) * (self.channels + self.width)
+
+    @property
+    def fused_head(self) -> bool:
+        """Whether PyTorch's fused attention has a kernel for the head size, forward."""
+        return self.channels == self.width and self.channels % 8 == 0 and self.channels <= LARGEST_FUSED_HEAD
+
+    @property
+    def is_half_on_gpu(self) -> bool:
+        """Whether the tensor cores take the operands as they are."""
+        return self.device == "cuda" and self.half
+
+
+class Algorithm(NamedTuple):
+    """One form.
+
+    Attributes:
+        form: its name.
+        takes: the cases it is for, where no row above takes them.
+        why: what it is good for, with its figure.
+    """
+
+    form: str
+    takes: Callable[[Case], bool]
+    why: str
+
+
+SOFTMAX: tuple[Algorithm, ...] = (
+    Algorithm("matrix", lambda c: c.exporting, "operators that every runtime has"),
+    Algorithm(
+        "cudnn",
+        lambda c: c.is_half_on_gpu and c.fused_head and not c.masked and c.rows > 0 and c.capability >= (9, 0),
+        "cuDNN's fused attention: no weight leaves the chip; res3 0.18 against the textbook's 0.35, flash 0.20",
+    ),
+    Algorithm(
+        "flash",
+        lambda c: c.is_half_on_gpu and c.fused_head and not c.masked and c.rows > 0 and c.capability >= (8, 0),
+        "flash attention, where cuDNN's kernel is not the faster one",
+    ),
+    Algorithm(
+        "chunks",
+        lambda c: c.is_half_on_gpu and c.rows > 0,
+        "half-precision products around a float32 softmax, in chunks that stay in the L2 cache: head sizes above 256, "
+        "C != D, masks. Where one chunk holds all of it this is the textbook: at res4 its matrix is smaller than the "
+        "operands, and the memory-efficient kernel's backward pass ran at 10 TFLOP/s",
+    ),
+    Algorithm(
+        "matrix",
+        lambda c: c.matrix_is_small,
+        "the textbook: the matrix is no larger than the operands beside it, and a compiler fuses what stands around it",
+    ),
+    Algorithm(
+        "blocks",
+        lambda _: True,
+        "blocks of output positions, made again in the backward pass; on a CPU level with PyTorch's fused attention",
+    ),
+)
+
+PRODUCT: tuple[Algorithm, ...] = (
+    Algorithm(
+        "half, matrix",
+        lambda c: c.is_half_on_gpu and not c.exporting and c.rows > 0 and _matrix_order_is_cheaper(c),
+        "the cheaper order of the products, on the tensor cores",
+    ),
+    Algorithm(
+        "half, factored",
+        lambda c: c.is_half_on_gpu and not c.exporting and c.rows > 0,
+        "theta (phi^T g / M) on the tensor cores: res3 0.09 against 0.36 in float32 and the textbook's 0.26",
+    ),
+    Algorithm(
+        "matrix",
+        lambda c: not c.exporting and _matrix_order_is_cheaper(c),
+        "(theta phi^T / M) g costs less, and its matrix is smaller than the operands",
+    ),
+    Algorithm("factored", lambda _: True, "theta (phi^T g / M): (N + M) C D multiply-adds and no matrix"),
+)
+
+RELU: tuple[Algorithm, ...] = (
+    Algorithm("matrix", lambda c: c.exporting, "a binary search has no ONNX operator"),
+    Algorithm(
+        "fused",
+        lambda c: (
+            c.is_half_on_gpu and c.triton and c.rows > 0 and c.rows * c.keys <= FUSED_RELU_UP_TO * (c.rows + c.keys)
+        ),
+        "weights made in registers, tile by tile: res3 0.12 against the textbook's 0.48 and the sorted form's 1.19",
+    ),
+    Algorithm(
+        "matrix",
+        lambda c: c.rows * c.keys <= (c.rows + c.keys) * c.width,
+        "the matrix is smaller than g and y together: few positions, as in a time-only block",
+    ),
+    Algorithm("sorted", lambda _: True, "one sort, prefix sums and a binary search for each position: linear time"),
+)
+
+
+def _matrix_order_is_cheaper(c: Case) -> bool:
+    n, m = c.rows, c.keys
+    return n * m * (c.channels + c.width) < (n + m) * c.channels * c.width
+
+
+def case_of(queries_BNC: Tensor, g_BMD: Tensor, *, dtype: torch.dtype, masked: bool) -> Case:
+    """The case of operands that will be computed in `dtype`."""
+    device = g_BMD.device
+    return Case(
+        device=device.type,
+        half=dtype in HALF,
+        capability=kernels.capability(device.type, device.index),
+        triton=kernels.run_on(device.type, device.index),
+        rows=queries_BNC.shape[1] * (queries_BNC.shape[0] > 0),
+        keys=g_BMD.shape[1],
+        channels=queries_BNC.shape[2],
+        width=g_BMD.shape[2],
+        masked=masked,
+        exporting=is_exporting(),
+    )
+
+
+def choose(table: tuple[Algorithm, ...], case: Case) -> Algorithm:
+    """The first row of a table that takes a case; the last takes all."""
+    for algorithm in table:
+        if algorithm.takes(case):
+            return algorithm
+    raise AssertionError("the last row of a table takes every case")

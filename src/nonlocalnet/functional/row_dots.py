@@ -1,0 +1,23 @@
+"""Row by row products, summed in float32 for half precision: x_r . y_r, and of every row with one vector."""
+
+import torch
+from torch import Tensor
+
+from nonlocalnet.functional import kernels
+from nonlocalnet.functional.precision import HALF
+
+
+def row_dots(x: Tensor, y: Tensor) -> Tensor:
+    """sum_d x_rd y_rd: x (..., D) and y (..., D) or one row (D,) give (...), float32 for half precision.
+
+    Differentiable where no Triton kernel runs, or where a gradient is asked for.
+    """
+    if x.dtype not in HALF:
+        return torch.linalg.vecdot(x, y) if y.ndim > 1 else torch.matmul(x, y.to(x.dtype))
+    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
+    if wants_gradient or torch.compiler.is_compiling() or not kernels.run_on(x.device.type, x.device.index):
+        # One pass where a compiler fuses it.
+        return (x.float() * y.float()).sum(dim=-1)
+    from nonlocalnet.functional.kernels.row_dots import row_dots as kernel
+
+    return kernel(x, y)

@@ -1,0 +1,69 @@
+"""The Triton kernels by Triton's interpreter, on a CPU: run by test_kernels.py in a process of its own.
+
+TRITON_INTERPRET=1 must stand before Triton is imported, and every form then takes the kernels for CPU operands too.
+"""
+
+import os
+
+os.environ["TRITON_INTERPRET"] = "1"
+
+import itertools
+import sys
+
+import torch
+
+from functional.operands import Operands, make, ours, with_the_matrix
+from nonlocalnet.functional import kernels, softmax_chunks
+
+UNIT = {torch.float32: 2**-20, torch.float16: 2**-11, torch.bfloat16: 2**-8}
+SHAPES = [(1, 1, 1, 1, 1), (2, 5, 7, 3, 4), (3, 130, 65, 17, 33), (1, 70, 150, 64, 64), (2, 33, 129, 40, 130)]
+FORMS = {"embedded_gaussian": "chunks", "gaussian": "chunks", "concatenation": "fused", "dot_product": "half, factored"}
+
+
+def bound(pairwise: str, made: Operands, unit: float) -> torch.Tensor:
+    """4 u sum_j |w_ij| |g_j|, on the same rounded operands."""
+    absolute = Operands(made.theta, made.phi, made.g.abs(), made.w_f, made.key_mask)
+    if pairwise == "dot_product":
+        absolute = Operands(made.theta.abs(), made.phi.abs(), made.g.abs(), made.w_f, made.key_mask)
+    return 4 * unit * with_the_matrix(pairwise, absolute)
+
+
+def check(pairwise: str, shape: tuple[int, ...], dtype: torch.dtype, *, masked: bool) -> None:
+    made = make(*shape, masked=masked)
+    made.theta *= shape[3] ** -0.5
+    made = made.to(dtype).requires_grad()
+    exact = made.to(torch.float64)
+    exact = Operands(*(p.detach() for p in (exact.theta, exact.phi, exact.g, exact.w_f)), made.key_mask).requires_grad()
+    result = ours(pairwise, made, form=FORMS[pairwise])
+    expected = with_the_matrix(pairwise, exact)
+    error = (result.double() - expected).abs()
+    assert (error <= bound(pairwise, exact, UNIT[dtype]) + 1e-6).all(), (pairwise, shape, dtype, masked, error.max())
+    upstream = torch.randn(expected.shape, dtype=torch.float64)
+    gradients = torch.autograd.grad(result, made.arguments(pairwise), upstream.to(dtype))
+    wanted = torch.autograd.grad(expected, exact.arguments(pairwise), upstream.to(dtype).double())
+    for gradient, other in zip(gradients, wanted, strict=True):
+        assert gradient.dtype == dtype
+        size = other.abs().max().clamp(min=1e-3)
+        assert (gradient.double() - other).abs().max() <= 8 * UNIT[dtype] * size + 1e-6, (
+            pairwise,
+            shape,
+            dtype,
+            masked,
+        )
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    assert kernels.run_on("cpu", None)
+    forms = sys.argv[1].split(",")
+    for pairwise, shape, masked in itertools.product(forms, SHAPES, (False, True)):
+        for dtype in (torch.float32, torch.float16, torch.bfloat16):
+            check(pairwise, shape, dtype, masked=masked)
+    softmax_chunks.CHUNK_WEIGHTS = 100  # several chunks, in both directions
+    for pairwise, masked in itertools.product(set(forms) & {"gaussian", "embedded_gaussian"}, (False, True)):
+        check(pairwise, (3, 20, 9, 8, 8), torch.float16, masked=masked)
+    print("checked")
+
+
+if __name__ == "__main__":
+    main()
