@@ -5,9 +5,12 @@ from typing import Any
 
 import jsonargparse
 import pytest
+import torch
 
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require_equal_shares
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
+from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.network import build_model
 
 SECTIONS = {
     "model": ModelConfig,
@@ -91,11 +94,27 @@ def test_clips_too_small_for_the_network_are_refused(clip: Any, values: dict[str
         VideoRecipe("x", model=ModelConfig(clip=clip), data=DataConfig(**values))
 
 
-def test_the_smallest_clips_that_the_network_takes() -> None:
-    VideoRecipe("x", data=DataConfig(clip_frames=7, crop=5, test_crop=5))
-    VideoRecipe("x", data=DataConfig(test_crops="full", test_short_side=5, test_crop=1))
-    VideoRecipe("x", model=ModelConfig(clip="8x8"), data=DataConfig(clip_frames=2))
-    VideoRecipe("x", model=ModelConfig(variant="paper"), data=DataConfig(clip_frames=1))
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        VideoRecipe("x", model=ModelConfig(width=2), data=DataConfig(clip_frames=7, crop=5, test_crop=5)),
+        VideoRecipe(
+            "x", model=ModelConfig(width=2), data=DataConfig(test_crops="full", test_short_side=5, test_crop=1)
+        ),
+        VideoRecipe("x", model=ModelConfig(width=2, clip="8x8"), data=DataConfig(clip_frames=2)),
+        VideoRecipe("x", model=ModelConfig(width=2, variant="paper"), data=DataConfig(clip_frames=1)),
+    ],
+    ids=["7 frames of 5", "full frames of 5", "8x8 of 2", "the paper's of 1"],
+)
+def test_the_smallest_clips_that_the_network_takes(recipe: VideoRecipe) -> None:
+    """Not refused, and every layer of the network has a position for them."""
+    data = recipe.data
+    tested = data.test_short_side if data.test_crops == "full" else data.test_crop
+    with torch.device("meta"):
+        model = build_model(recipe)
+        for side in (data.crop or recipe.model.crop, tested):
+            logits = model(torch.empty(2, 3, clip_geometry(recipe).frames, side, side))
+            assert logits.shape == (2, recipe.model.num_classes)
 
 
 def test_defaults_are_the_papers() -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 
+from at_step import At
 from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.run_folder import prepare_output
@@ -21,17 +21,6 @@ from nonlocalnet.engine.train import choose_device, training_device
 from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 from nonlocalnet.system.files import write_atomically
-
-
-class At(pl.Callback):
-    """Does something to the network before a step."""
-
-    def __init__(self, step: int, action: Any) -> None:
-        self.step, self.action = step, action
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if pl_module.steps_done == self.step:
-            self.action(pl_module.model)
 
 
 def spoil_weights(model: Toy) -> None:

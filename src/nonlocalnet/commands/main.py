@@ -10,10 +10,10 @@ from collections.abc import Sequence
 
 # Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
 COMMANDS = {
-    "demo": "train the network with and without non-local blocks on generated videos, in minutes",
+    "demo": "train a network with and without non-local blocks on generated data, in minutes",
     "recipes": "list the recipes with their published results",
     "train": "train a recipe",
-    "test": "test weights on a list of videos",
+    "test": "test weights by a recipe's protocol",
     "ensemble": "average the scores of several tests of the same videos",
     "predict": "name the classes of videos",
     "detect": "find objects, masks and keypoints in images, and draw them",

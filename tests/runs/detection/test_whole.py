@@ -12,10 +12,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning.pytorch as pl
 import pytest
 import torch
 
+from at_step import At
 from make_images import CATEGORIES, small_content, write_split
 from nonlocalnet.data.pixels.read_image import ImageError
 from nonlocalnet.engine.runlog import read_records
@@ -59,17 +59,6 @@ def run(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 class DiedError(Exception):
     pass
-
-
-class At(pl.Callback):
-    """Does something before a step."""
-
-    def __init__(self, step: int, action: Any) -> None:
-        self.step, self.action = step, action
-
-    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        if pl_module.steps_done == self.step:
-            self.action(pl_module.model)
 
 
 def die(_model: Any) -> None:

@@ -1,49 +1,32 @@
-"""`nonlocalnet demo --task detection|keypoints`: a detector that must see the far edge of the image."""
+"""What the demos on images print."""
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from nonlocalnet.commands.options.parsing import make_parser, parse
-from nonlocalnet.demos.far_images import SMALLEST, TASKS, FarDemoSize, Task, run_far_demo
+from nonlocalnet.demos.far_images import TASKS, Task
 from nonlocalnet.demos.far_images_figures import NAMES
 
-_TITLES = {
+_TITLES: dict[Task, str] = {
     "detection": "Measured here: a bar at the left decides the class of discs at the right",
     "keypoints": "Measured here: a flag at one end of a rod decides about its other end",
 }
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet demo --task detection|keypoints [--out DIR]`."""
-    parser = make_parser(
-        "demo",
-        "Generate images in COCO's format in which one edge decides about the other, train a small detector without "
-        "blocks, with local ones and with non-local ones on the same budget, and test them.",
-    )
-    parser.add_argument("--task", choices=tuple(TASKS), required=True, help="which demo")
-    parser.add_argument("--out", default="demo", help="new or empty folder for images, runs, results and the picture")
-    parser.add_argument("--smallest", action="store_true", help="a run of seconds that shows that everything works")
-    parser.add_class_arguments(FarDemoSize, as_group=False)
-    arguments = parse(parser, argv)
-    own = FarDemoSize(**{name: arguments[name] for name in FarDemoSize.__dataclass_fields__})
-    logging.getLogger("nonlocalnet").setLevel(logging.WARNING)  # many networks are built; the table says what they are
-    task: Task = arguments.task
-    began = time.monotonic()
-    results = run_far_demo(task, arguments.out, size=SMALLEST if arguments.smallest else own)
-    _show(task, results, Path(arguments.out), seconds=time.monotonic() - began)
-    return 0
+def show_results(task: Task, console: Console, results: dict[str, Any], out: Path, *, seconds: float) -> None:
+    """Print the content of a results.json, and the paper's numbers apart from it.
 
-
-def _show(task: Task, results: dict[str, Any], out: Path, *, seconds: float) -> None:
-    console = Console()
+    Args:
+        task: Which demo.
+        console: Where to.
+        results: What `nonlocalnet.demos.far_images.run_far_demo` returned.
+        out: Its folder.
+        seconds: How long it took.
+    """
     measures = list(TASKS[task].measures)
     table = Table(title=_TITLES[task], title_justify="left", show_edge=False)
     for column in ("detector", "params", "sees from\ncolumn", *measures):
