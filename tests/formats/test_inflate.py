@@ -13,7 +13,7 @@ from formats.originals import caffe2, imagenet
 from models.video.helpers import randomise_norms
 from nonlocalnet import formats, models
 from nonlocalnet.formats import inflate
-from nonlocalnet.formats.tables import IMAGE_RESNET
+from nonlocalnet.formats.image_resnet import NAMES as IMAGE_RESNET
 
 
 @functools.cache

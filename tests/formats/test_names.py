@@ -5,7 +5,7 @@ import timm
 import torch
 import torchvision
 
-from nonlocalnet.formats.tables import IMAGE_RESNET
+from nonlocalnet.formats.image_resnet import NAMES as IMAGE_RESNET
 from nonlocalnet.models import c2d_resnet50, c2d_resnet101
 
 OURS = {50: c2d_resnet50, 101: c2d_resnet101}

@@ -5,16 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import get_args
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.results import Result, read_result
-from nonlocalnet.formats import Target, VideoCard, card_of, encode, load, plan_file
+from nonlocalnet.formats import FORMATS, VideoCard, card_of, encode, load, plan_file
 from nonlocalnet.runs.video.options import add_asked, asked_of
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
-
-SUFFIXES = {"nonlocalnet": ".safetensors", "slowfast": ".pyth", "mmaction2": ".pth", "caffe2": ".pkl"}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -26,8 +23,9 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("source", metavar="IN", help="anything that `nonlocalnet inspect` opens")
     parser.add_argument("target", metavar="OUT", help="the file to write; it must not exist")
-    endings = ", ".join(f"{name} {suffix}" for name, suffix in SUFFIXES.items())
-    parser.add_argument("--to", choices=get_args(Target), required=True, help=f"the format (usual endings: {endings})")
+    endings = ", ".join(f"{known.name} {known.suffix}" for known in FORMATS)
+    names = [known.name for known in FORMATS]
+    parser.add_argument("--to", choices=names, required=True, help=f"the format (usual endings: {endings})")
     parser.add_argument("--results", help="summary.json of a test, whose figures go into the card as measured")
     add_asked(parser)
     parsed = parse(parser, argv)

@@ -1,7 +1,11 @@
 """A file of weights becomes a network with its preprocessing and class names, and a network becomes a file.
 
-A training checkpoint of this library is Lightning's, with the card of `nonlocalnet.models.card` under the key
-"nonlocalnet"; a file of weights alone is safetensors with the same card.
+    from_checkpoint     path to network, in one call
+    open_file           a file, read once; then `plan_file`, `read_tensors`, `read_checkpoint` take it from there
+    plan_file, load     what is to be built from it; then the network and what became of each tensor
+    encode              a network to the bytes of a file, this library's or another program's
+
+`known.FORMATS` has one row for each program.
 """
 
 from __future__ import annotations
@@ -11,13 +15,14 @@ from typing import Any
 
 from nonlocalnet.formats.blocks.read import block_from_state_dict
 from nonlocalnet.formats.catalogue import CATALOGUE, ReleasedFile
-from nonlocalnet.formats.encode import Target, encode
+from nonlocalnet.formats.fill import LoadReport
+from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.inflate import InflationReport, inflate
-from nonlocalnet.formats.initial import read_tensors
-from nonlocalnet.formats.load import LoadReport, load
-from nonlocalnet.formats.plan import Asked, Plan, Scale
-from nonlocalnet.formats.read_torch import read_torch
-from nonlocalnet.formats.recognise import describe, plan_file
+from nonlocalnet.formats.initialise import InitReport, initialise
+from nonlocalnet.formats.known import FORMATS, encode, plan_file, read_tensors
+from nonlocalnet.formats.load import load
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale
+from nonlocalnet.formats.open_file import describe, open_file
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of
@@ -26,22 +31,27 @@ from nonlocalnet.models.video.card import Preprocessing, VideoCard
 __all__ = [
     "CARD_KEY",
     "CATALOGUE",
-    "Asked",
+    "FORMATS",
     "Card",
+    "Format",
+    "Hints",
     "InflationReport",
+    "InitReport",
+    "LoadPlan",
     "LoadReport",
-    "Plan",
+    "OpenedFile",
     "Preprocessing",
     "ReleasedFile",
-    "Target",
     "VideoCard",
     "block_from_state_dict",
     "card_of",
     "encode",
     "from_checkpoint",
     "inflate",
+    "initialise",
     "kind_of",
     "load",
+    "open_file",
     "plan_file",
     "read_checkpoint",
     "read_tensors",
@@ -79,7 +89,7 @@ def from_checkpoint(
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, is none of these, leaves something open, or strictly, does not fit.
     """
-    plan = plan_file(path, Asked(clip=clip, pairwise=pairwise, scale=scale))
+    plan = plan_file(path, Hints(clip=clip, pairwise=pairwise, scale=scale))
     own = plan.arguments.get("num_classes")
     if num_classes is not None and num_classes != own:
         plan = plan.with_classes(num_classes)
@@ -100,15 +110,21 @@ def card_of(model: VideoResNet) -> VideoCard:
     return card
 
 
-def read_checkpoint(path: str | os.PathLike[str]) -> dict[str, Any]:
-    """Read one of our training checkpoints into CPU memory; no code of the file is run.
+def read_checkpoint(file: str | os.PathLike[str] | OpenedFile) -> dict[str, Any]:
+    """Everything that stands in one of our training checkpoints; no code of the file is run.
+
+    Args:
+        file: Its path, or what `open_file` gave.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is truncated or not a training checkpoint of this library; says what was found.
     """
-    content = read_torch(path)
+    opened = open_file(file)
+    content = opened.content
+    if opened.container == "safetensors":
+        raise ValueError(f"{opened.path} holds weights alone: it is no training checkpoint")
     if not isinstance(content, dict) or not isinstance(content.get(CARD_KEY), dict):
-        raise ValueError(f"{path} is not a checkpoint of nonlocalnet: it holds {describe(content)}, and no card")
-    checked_plain(content[CARD_KEY], path=path)
+        raise ValueError(f"{opened.path} is not a checkpoint of nonlocalnet: it holds {describe(content)}, and no card")
+    checked_plain(content[CARD_KEY], path=opened.path)
     return content

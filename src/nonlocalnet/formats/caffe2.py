@@ -13,6 +13,7 @@ in temporal groups of 4 frames, and a block's own scale and shift, where there a
 
 from __future__ import annotations
 
+import pickle
 import re
 from pathlib import Path
 from typing import Any
@@ -21,12 +22,55 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nonlocalnet.formats import image_resnet
 from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
-from nonlocalnet.formats.plan import Asked, Plan, same_names
-from nonlocalnet.formats.structure import read_structure
-from nonlocalnet.formats.tables import CAFFE2
+from nonlocalnet.formats.format import Format, OpenedFile
+from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
+from nonlocalnet.formats.names import PROJECTIONS, NameTable, Row
+from nonlocalnet.formats.structure import Structure, read_structure
+from nonlocalnet.formats.writing import nearest, renamed_state, require_none
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
-from nonlocalnet.models.video.geometry import Variant
+from nonlocalnet.models.video.geometry import GEOMETRIES, Variant
+
+_NORM_PARTS = ("weight", "bias", "running_mean", "running_var")
+
+
+def _norm(theirs: str, ours: str) -> tuple[Row, ...]:
+    """Scale, shift, running mean and running variance ("riv" is not its inverse)."""
+    return tuple(
+        (f"{theirs}_{suffix}", f"{ours}.{part}")
+        for suffix, part in zip(("s", "b", "rm", "riv"), _NORM_PARTS, strict=True)
+    )
+
+
+# facebookresearch/video-nonlocal-net, `lib/models`: the video networks (5-D kernels) and the ImageNet ones (4-D).
+NAMES = NameTable(
+    source="Caffe2 video-nonlocal-net",
+    rows=(
+        ("conv1_w", "stem.conv.weight"),
+        *_norm("res_conv1_bn", "stem.norm"),
+        *(
+            row
+            for letter, conv in (("a", 1), ("b", 2), ("c", 3))
+            for row in (
+                (f"res{{stage}}_{{block}}_branch2{letter}_w", f"res{{stage}}.{{block}}.conv{conv}.weight"),
+                *_norm(f"res{{stage}}_{{block}}_branch2{letter}_bn", f"res{{stage}}.{{block}}.norm{conv}"),
+            )
+        ),
+        ("res{stage}_{block}_branch1_w", "res{stage}.{block}.downsample.conv.weight"),
+        *_norm("res{stage}_{block}_branch1_bn", "res{stage}.{block}.downsample.norm"),
+        *(
+            (f"nonlocal_conv{{stage}}_{{block}}_{name}_{suffix}", f"res{{stage}}.{{block}}_nonlocal.{name}.{part}")
+            for name in PROJECTIONS
+            for suffix, part in (("w", "weight"), ("b", "bias"))
+        ),
+        *_norm("nonlocal_conv{stage}_{block}_bn", "res{stage}.{block}_nonlocal.norm"),
+        ("pred_w", "head.projection.weight"),
+        ("pred_b", "head.projection.bias"),
+    ),
+)
 
 _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
 # The zoo of PySlowFast (`pyslowfast/model_zoo/kinetics400`); NOPOOL has no temporal pool after res2.
@@ -35,53 +79,41 @@ _BLOCK_BIAS = re.compile(r"nonlocal_conv\d_\d+_(?:theta|phi|g|out)_b")
 _GROUP_FRAMES = 4
 
 
-def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
-    """Plan the network of a Caffe2 file.
+def recognises(opened: OpenedFile) -> bool:
+    """Whether it is a pickle of arrays."""
+    return opened.container == "pickle"
+
+
+def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
+    """Plan the network of a file.
 
     Args:
-        path: The file; its name may hold the clip.
-        content: What `weights.read_pickle` gave.
-        asked: `clip` wins over the name.
+        opened: Its name may hold the clip.
+        hints: `clip` wins over the name.
 
     Raises:
         ValueError: If the clip is not known, or the blobs are not those of a video network.
     """
-    tensors, dropped = tensors_of(content)
+    path = opened.path
+    tensors, dropped = _tensors_of(opened.content)
     _refuse_image_network(path, tensors)
-    structure = read_structure(same_names(tensors, CAFFE2), path=path)
-    affine = structure.arguments["trunk_norm"] == "affine"
-    clip, whence = _clip(path, asked)
-    variant = _variant(path)
-    statements = [
-        f"clip {clip}, from {whence}: the blobs do not say it",
-        "pools and head of the release" if variant == "release" else f"variant {variant}, by the file's name",
-    ]
-    arguments = dict(structure.arguments)
-    if affine:
-        statements.append("no running statistics: every norm is a frozen scale and shift")
-        if arguments.get("norm") == "batch":
-            tensors = _fold_block_norms(path, tensors)
-            arguments["norm"] = None
-            statements.append("the blocks' scales and shifts are folded into W_z")
-    zero_filled: frozenset[str] = frozenset()
-    if arguments["nonlocal_blocks"] and not any(_BLOCK_BIAS.fullmatch(name) for name in tensors):
-        names = ("theta", "phi", "g", "out")
-        zero_filled = frozenset(f"{b}_nonlocal.{name}.bias" for b in arguments["nonlocal_blocks"] for name in names)
+    structure = read_structure(same_names(tensors, NAMES), path=path)
+    clip, whence = _clip(path, hints)
+    arguments = _arguments(structure, hints, clip=clip, path=path)
+    statements = [f"clip {clip}, from {whence}: the blobs do not say it", *_of_trunk(arguments)]
+    if arguments["trunk_norm"] == "affine" and arguments.get("norm") == "batch":
+        tensors = _fold_block_norms(path, tensors)
+        arguments["norm"] = None
+        statements.append("the blocks' scales and shifts are folded into W_z")
+    zero_filled = _zero_biases(tensors, arguments["nonlocal_blocks"])
+    if zero_filled:
         statements.append("no block has a bias (NONLOCAL.NO_BIAS): zeros stand for them")
-    pairwise = pairwise_of(structure, asked, said=None, usual="embedded_gaussian", path=path)
-    arguments |= {
-        "clip": clip,
-        "variant": variant,
-        "crop": 224,
-        "pairwise": pairwise,
-        "scale": scale_of(pairwise, asked, family="rsqrt", path=path),
-        "temporal_group_frames": {"res3": _GROUP_FRAMES} if affine else None,
-    }
     if arguments["nonlocal_blocks"]:
-        statements.append(f"pairwise {pairwise}, scale {arguments['scale']}: the release's unless asked for")
+        about = f"pairwise {arguments['pairwise']}, scale {arguments['scale']}"
+        statements.append(f"{about}: the release's unless asked for")
     return foreign_plan(
         path,
-        table=CAFFE2,
+        table=NAMES,
         tensors=tensors,
         architecture=structure.architecture,
         arguments=arguments,
@@ -92,7 +124,55 @@ def plan_caffe2(path: str, content: dict[str, Any], asked: Asked) -> Plan:
     )
 
 
-def tensors_of(content: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
+def start_from(opened: OpenedFile) -> dict[str, Tensor]:
+    """The tensors by our names; those of a 2-D ImageNet network by torchvision's, with the classifier as `fc`.
+
+    Raises:
+        ValueError: If the file holds none.
+    """
+    tensors, _ = _tensors_of(opened.content)
+    if not tensors:
+        raise ValueError(f"{opened.path} holds no arrays by name")
+    ours = NAMES.renamed(tensors)
+    stem = ours.get("stem.conv.weight")
+    if stem is None or stem.ndim != 4:
+        return ours
+    named = {image_resnet.NAMES.to_theirs(name) or name: tensor for name, tensor in ours.items()}
+    return {name.replace("head.projection.", "fc."): tensor for name, tensor in named.items()}
+
+
+def _arguments(structure: Structure, hints: Hints, *, clip: str, path: str) -> dict[str, Any]:
+    """Of the factory: what the structure says, and what is the release's."""
+    pairwise = pairwise_of(structure, hints, said=None, usual="embedded_gaussian", path=path)
+    affine = structure.arguments["trunk_norm"] == "affine"
+    return {
+        **structure.arguments,
+        "clip": clip,
+        "variant": _variant(path),
+        "crop": 224,
+        "pairwise": pairwise,
+        "scale": scale_of(pairwise, hints, family="rsqrt", path=path),
+        "temporal_group_frames": {"res3": _GROUP_FRAMES} if affine else None,
+    }
+
+
+def _of_trunk(arguments: dict[str, Any]) -> list[str]:
+    """What is said of the trunk."""
+    variant = arguments["variant"]
+    said = ["pools and head of the release" if variant == "release" else f"variant {variant}, by the file's name"]
+    if arguments["trunk_norm"] == "affine":
+        said.append("no running statistics: every norm is a frozen scale and shift")
+    return said
+
+
+def _zero_biases(tensors: dict[str, Tensor], blocks: list[str]) -> frozenset[str]:
+    """Our names of the blocks' biases where the file holds none of them."""
+    if any(_BLOCK_BIAS.fullmatch(name) for name in tensors):
+        return frozenset()
+    return frozenset(f"{block}_nonlocal.{name}.bias" for block in blocks for name in PROJECTIONS)
+
+
+def _tensors_of(content: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
     """The weights among a file's blobs, and the names of the rest with the reason they are left out."""
     blobs = content["blobs"] if isinstance(content.get("blobs"), dict) else content
     tensors, dropped = {}, {}
@@ -106,9 +186,9 @@ def tensors_of(content: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, st
     return tensors, dropped
 
 
-def _clip(path: str, asked: Asked) -> tuple[str, str]:
-    if asked.clip is not None:
-        return asked.clip, "the caller"
+def _clip(path: str, hints: Hints) -> tuple[str, str]:
+    if hints.clip is not None:
+        return hints.clip, "the caller"
     match = _CLIP_IN_NAME.search(Path(path).name)
     if match is None:
         raise ValueError(
@@ -151,3 +231,49 @@ def _fold_block_norms(path: str, tensors: dict[str, Tensor]) -> dict[str, Tensor
         folded[parts[3]] = scale * bias + shift
         del folded[parts[0]], folded[parts[1]]
     return folded
+
+
+def write(network: VideoResNet) -> bytes:
+    """The content of a `.pkl`; ValueError where the program would build another graph."""
+    known = [clip for variant, clip in GEOMETRIES if variant == "release"]
+    clips = [network.clip] if network.clip in known else known
+    _, found = nearest(network, [("release", clip) for clip in clips])
+    i3d = network.inflate is not None
+    found += differences(
+        trunk_facts(network),
+        {
+            "kernel that spans time": "3x1x1" if i3d else None,
+            "residual blocks that hold it": "alternate" if i3d else None,
+        },
+    )
+    affine = network.trunk_norm == "affine"
+    for path, facts in block_facts(network).items():
+        expected: Facts = {
+            "pairwise": "embedded_gaussian",
+            "scale of the logits": "rsqrt",
+            "subsampling": (1, 2, 2),
+            "subsampling before phi and g": True,
+            "channels inside over half": 0,
+            "domain": "spacetime",
+            "frames of a temporal group": 4 if affine and path.startswith("res3.") else None,
+            "norm": None if affine else AnyOf("batch", None),
+        }
+        found += differences(facts, expected, where=f"{path}_nonlocal: ")
+    require_none(found, "Caffe2's video-nonlocal-net")
+    blobs = {name: tensor.numpy() for name, tensor in renamed_state(network, NAMES).items()}
+    content = pickle.dumps({"blobs": blobs}, protocol=2)
+    # Python 2's numpy has its arrays under this older name; the name is written once, before the first array.
+    newer, older = b"cnumpy._core.multiarray\n_reconstruct\n", b"cnumpy.core.multiarray\n_reconstruct\n"
+    assert content.count(newer) + content.count(older) == 1
+    return content.replace(newer, older)
+
+
+FORMAT = Format(
+    name="caffe2",
+    names=(NAMES,),
+    recognises=recognises,
+    read=read,
+    write=write,
+    suffix=".pkl",
+    start_from=start_from,
+)

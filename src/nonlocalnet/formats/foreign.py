@@ -8,8 +8,8 @@ from typing import Any
 from torch import Tensor
 
 from nonlocalnet.formats.catalogue import released_file
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale
 from nonlocalnet.formats.names import NameTable
-from nonlocalnet.formats.plan import Asked, Plan, Scale
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
@@ -17,13 +17,13 @@ from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 
 def pairwise_of(
-    structure: Structure, asked: Asked, *, said: Pairwise | None, usual: Pairwise | None, path: object
+    structure: Structure, hints: Hints, *, said: Pairwise | None, usual: Pairwise | None, path: object
 ) -> Pairwise:
     """The pairwise function of a file's blocks.
 
     Args:
         structure: Names tell the Gaussian (no theta) and the concatenation (w_f) from the other two.
-        asked: What the caller says.
+        hints: What the caller says.
         said: What the file's own settings say.
         usual: What every known file of the format is; None where there are several, and the caller must say.
         path: The file, for the errors.
@@ -39,12 +39,12 @@ def pairwise_of(
         possible = ("embedded_gaussian", "dot_product")
     else:
         possible = ("gaussian",)
-    for source, pairwise in (("its settings say", said), ("it is asked to be", asked.pairwise)):
+    for source, pairwise in (("its settings say", said), ("it is asked to be", hints.pairwise)):
         if pairwise is not None and pairwise not in possible:
             raise ValueError(f"{path}: {source} {pairwise}, but its tensors are those of {' or '.join(possible)}")
-    if said is not None and asked.pairwise not in (None, said):
-        raise ValueError(f"{path}: its settings say {said}, it cannot be loaded as pairwise={asked.pairwise!r}")
-    chosen = said or asked.pairwise or (possible[0] if len(possible) == 1 else usual)
+    if said is not None and hints.pairwise not in (None, said):
+        raise ValueError(f"{path}: its settings say {said}, it cannot be loaded as pairwise={hints.pairwise!r}")
+    chosen = said or hints.pairwise or (possible[0] if len(possible) == 1 else usual)
     if chosen is None:
         raise ValueError(
             f"{path}: its tensors fit the embedded Gaussian and the dot product alike, and it has no settings that say "
@@ -53,7 +53,7 @@ def pairwise_of(
     return chosen
 
 
-def scale_of(pairwise: Pairwise, asked: Asked, *, family: Scale, said: Scale | None = None, path: object) -> Scale:
+def scale_of(pairwise: Pairwise, hints: Hints, *, family: Scale, said: Scale | None = None, path: object) -> Scale:
     """The factor on the logits: the settings' or the caller's, else the program's; 1.0 where there is no softmax.
 
     Raises:
@@ -61,9 +61,9 @@ def scale_of(pairwise: Pairwise, asked: Asked, *, family: Scale, said: Scale | N
     """
     if not row_of(pairwise).is_softmax:
         return 1.0
-    if said is not None and asked.scale not in (None, said):
-        raise ValueError(f"{path}: its settings say scale={said!r}, it cannot be loaded with scale={asked.scale!r}")
-    return said or asked.scale or family
+    if said is not None and hints.scale not in (None, said):
+        raise ValueError(f"{path}: its settings say scale={said!r}, it cannot be loaded with scale={hints.scale!r}")
+    return said or hints.scale or family
 
 
 def foreign_plan(
@@ -79,7 +79,7 @@ def foreign_plan(
     zero_filled: frozenset[str] = frozenset(),
     class_names: list[str] | None = None,
     multi_label: bool = False,
-) -> Plan:
+) -> LoadPlan:
     """The plan of a file of another program, with its card.
 
     A file of the catalogue brings its published results and licence.
@@ -95,7 +95,7 @@ def foreign_plan(
         results=None if released is None else {"measured": {}, "published": released.published},
         licence=None if released is None else released.licence,
     )
-    return Plan(
+    return LoadPlan(
         path=path,
         format=table.source,
         table=table,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models.video.geometry import Geometry, head_window
 from nonlocalnet.models.video.trunk import VideoTrunk
@@ -40,13 +41,14 @@ def block_facts(network: VideoTrunk) -> dict[str, Facts]:
 def _facts(block: NonLocalBlock) -> Facts:
     rsqrt = block.inner_channels**-0.5
     scale = "rsqrt" if block.scale in ("rsqrt", rsqrt) else float(block.scale)
+    row = row_of(block.pairwise)
     pools = any(size > 1 for size in block.pool_kernel)
     return {
         "pairwise": block.pairwise,
-        "scale of the logits": scale if block.pairwise.endswith("gaussian") else None,
+        "scale of the logits": scale if row.is_softmax else None,
         "subsampling": block.pool_kernel if pools else None,
-        "subsampling before phi and g": block.subsample_first if pools and block.pairwise != "gaussian" else None,
-        "subsampling before g": block.subsample_first if pools and block.pairwise == "gaussian" else None,
+        "subsampling before phi and g": block.subsample_first if pools and row.embeds else None,
+        "subsampling before g": block.subsample_first if pools and not row.embeds else None,
         "channels inside over half": block.inner_channels - max(1, block.channels // 2),
         "domain": block.domain,
         "frames of a temporal group": block.temporal_group_frames,
@@ -55,7 +57,7 @@ def _facts(block: NonLocalBlock) -> Facts:
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], *, where: str = "") -> list[str]:
-    """The facts that differ, one phrase each; a tuple of several values in `theirs` under "any of" allows each."""
+    """The facts that differ, one phrase each; an `AnyOf` in `theirs` allows each of its values."""
     found = []
     for name, value in theirs.items():
         allowed = value.values if isinstance(value, AnyOf) else (value,)

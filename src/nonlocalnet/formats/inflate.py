@@ -10,10 +10,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
+from nonlocalnet.formats import image_resnet
 from nonlocalnet.formats.fill import OPTIONAL_SUFFIX
-from nonlocalnet.formats.tables import IMAGE_RESNET
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 How = Literal["average", "centre"]
 
@@ -70,7 +70,7 @@ def inflate(model: nn.Module, state_dict: Mapping[str, Tensor], *, how: How = "a
     if how not in get_args(How):
         raise ValueError(f"how must be one of {', '.join(get_args(How))}, got {how!r}")
     targets = model.state_dict(keep_vars=True)
-    sources = {name: IMAGE_RESNET.to_theirs(name) for name in targets}
+    sources = {name: image_resnet.NAMES.to_theirs(name) for name in targets}
     if not any(name.endswith(_STATISTICS) for name in state_dict):
         sources = {name: None if name.endswith(_STATISTICS) else source for name, source in sources.items()}
     _check(targets, sources, state_dict)
@@ -91,7 +91,7 @@ def inflate(model: nn.Module, state_dict: Mapping[str, Tensor], *, how: How = "a
         fresh=tuple(name for name, source in sources.items() if source is None),
         unused=tuple(name for name in state_dict if name.startswith(_CLASSIFIER_PREFIX)),
     )
-    logger.info("inflate: %s", report)
+    log.info("inflate: %s", report)
     return report
 
 
@@ -133,7 +133,7 @@ def _check(targets: Mapping[str, Tensor], sources: Mapping[str, str | None], sta
         shown = "; ".join(problems[:10]) + (f"; and {len(problems) - 10} more" if len(problems) > 10 else "")
         raise ValueError(
             f"state_dict does not fit the network: {shown}. "
-            f"Give the state dict of a {IMAGE_RESNET.source} of the same depth"
+            f"Give the state dict of a {image_resnet.NAMES.source} of the same depth"
         )
 
 

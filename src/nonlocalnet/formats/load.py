@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 
 from nonlocalnet.formats.fill import LoadReport, fill
-from nonlocalnet.formats.plan import Plan
+from nonlocalnet.formats.load_plan import LoadPlan
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.network import build
 
 log = logging.getLogger(__name__)
 
 
-def load(plan: Plan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
+def load(plan: LoadPlan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
     """Build the network of a plan and fill it.
 
     Args:
@@ -27,7 +27,7 @@ def load(plan: Plan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
     """
     try:
         network = build(plan.architecture, plan.arguments)
-    except (KeyError, TypeError, ValueError) as error:
+    except (TypeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ValueError(f"{plan.path}: the network does not fit {plan.described_by}: {reason}") from error
     report = fill(network, plan.tensors, plan.table, zero=plan.zero_filled, fresh=plan.fresh)
@@ -41,7 +41,7 @@ def load(plan: Plan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
     return network.eval(), report
 
 
-def _say(plan: Plan, report: LoadReport) -> None:
+def _say(plan: LoadPlan, report: LoadReport) -> None:
     log.info("%s: %s, %d tensors loaded", plan.path, plan.format, len(report.loaded))
     for statement in plan.statements:
         log.info("%s", statement)

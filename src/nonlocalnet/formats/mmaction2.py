@@ -8,22 +8,61 @@ convolution has no bias where a norm follows, and the head averages the whole ma
 
 from __future__ import annotations
 
+import io
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
-from nonlocalnet.formats.plan import Asked, Plan, Scale, same_names
-from nonlocalnet.formats.python_settings import parse_python_settings
+from nonlocalnet.formats.format import Format, OpenedFile
+from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
+from nonlocalnet.formats.mmaction2_settings import Settings, read_settings, settings_of
+from nonlocalnet.formats.names import NameTable, Row
 from nonlocalnet.formats.structure import Structure, read_structure
-from nonlocalnet.formats.tables import MMACTION2, MMACTION2_SUBSAMPLED
-from nonlocalnet.functional import Pairwise
-from nonlocalnet.models.video.card import Preprocessing
+from nonlocalnet.formats.writing import nearest, renamed_state, require_none
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.geometry import FAMILIES, Variant
+
+_CONCAT_PROJECT = "non_local_block.concat_project.conv.weight"
+
+
+def _names(*, subsampled: bool) -> tuple[Row, ...]:
+    """With subsampling g and phi are Sequentials of the convolution and the pooling."""
+    inner = ".0" if subsampled else ""
+    return (
+        ("backbone.conv1.conv.{tensor}", "stem.conv.{tensor}"),
+        ("backbone.conv1.bn.{tensor}", "stem.norm.{tensor}"),
+        *(
+            (f"backbone.layer{layer}.{{block}}{theirs}.{{tensor}}", f"{stage}.{{block}}{ours}.{{tensor}}")
+            for layer, stage in ((1, "res2"), (2, "res3"), (3, "res4"), (4, "res5"))
+            for theirs, ours in (
+                (".conv{conv}.conv", ".conv{conv}"),
+                (".conv{conv}.bn", ".norm{conv}"),
+                (".downsample.conv", ".downsample.conv"),
+                (".downsample.bn", ".downsample.norm"),
+                (".non_local_block.theta.conv", "_nonlocal.theta"),
+                (f".non_local_block.phi{inner}.conv", "_nonlocal.phi"),
+                (f".non_local_block.g{inner}.conv", "_nonlocal.g"),
+                (".non_local_block.conv_out.conv", "_nonlocal.out"),
+                (".non_local_block.conv_out.bn", "_nonlocal.norm"),
+            )
+        ),
+        *(
+            (f"backbone.layer{layer}.{{block}}.{_CONCAT_PROJECT}", f"{stage}.{{block}}_nonlocal.w_f")
+            for layer, stage in ((1, "res2"), (2, "res3"), (3, "res4"), (4, "res5"))
+        ),
+        ("cls_head.fc_cls.{tensor}", "head.projection.{tensor}"),
+    )
+
+
+# With mmcv's NonLocal3d.
+NAMES = NameTable(source="mmaction2", rows=_names(subsampled=False))
+SUBSAMPLED_NAMES = NameTable(source="mmaction2", rows=_names(subsampled=True))
 
 # (temporal stride of conv1, of pool1, whether pool2 is there), as the backbone's settings have them.
 _VARIANTS: dict[tuple[int, int, bool], Variant] = {
@@ -48,49 +87,47 @@ _REQUIRED: dict[str, Any] = {
 _PAIRWISE_IN_NAME = re.compile(r"nl[-_](embedded[-_]gaussian|dot[-_]product|gaussian|concatenation)")
 _PREPROCESSOR = re.compile(r"data_preprocessor\.(?:mean|std)")
 
-# configs/recognition/i3d: the test pipeline of the published networks.
-_USUAL_MEAN, _USUAL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-_USUAL_CLIP, _USUAL_SIDE = (32, 2), 256
+
+def recognises(opened: OpenedFile) -> bool:
+    """Whether the tensors have the program's names."""
+    return any(name.startswith("backbone.") for name in opened.tensors)
 
 
-def plan_mmaction2(path: str, tensors: dict[str, Tensor], meta: Mapping[str, Any], asked: Asked) -> Plan:
-    """Plan the network of an mmaction2 file.
+def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
+    """Plan the network of a file.
 
     Args:
-        path: The file.
-        tensors: By its names.
-        meta: Its entry "meta"; the configuration's text is "cfg" (1.x) or "config" (0.x), and may be missing.
-        asked: `clip` says the input where there is no configuration; it never changes the graph.
+        opened: Its entry "meta" has the configuration's text as "cfg" (1.x) or "config" (0.x), which may be missing.
+        hints: `clip` says the input where there is no configuration; it never changes the graph.
 
     Raises:
         ValueError: If the settings are of another graph, or leave the pairwise function open.
     """
+    path = opened.path
+    meta = opened.content.get("meta")
+    meta = meta if isinstance(meta, Mapping) else {}
     settings = read_settings(meta, path=path)
-    dropped = {name: "the preprocessing, kept in the card" for name in tensors if _PREPROCESSOR.fullmatch(name)}
-    tensors = {name: tensor for name, tensor in tensors.items() if name not in dropped}
+    dropped = {name: "the preprocessing, kept in the card" for name in opened.tensors if _PREPROCESSOR.fullmatch(name)}
+    tensors = {name: tensor for name, tensor in opened.tensors.items() if name not in dropped}
     tensors, flat = _over_time(tensors)
     subsampled = any(".non_local_block.g.0." in name for name in tensors)
-    table = MMACTION2_SUBSAMPLED if subsampled else MMACTION2
+    table = SUBSAMPLED_NAMES if subsampled else NAMES
     structure = read_structure(same_names(tensors, table), path=path)
-    variant = _variant(structure, settings, flat=flat, path=path)
-    said = settings.pairwise or _pairwise_in_name(path)
-    pairwise = pairwise_of(structure, asked, said=said, usual=None, path=path)
-    clip, clip_whence = settings.clip(asked)
+    clip, clip_whence = settings.clip(hints)
     arguments = {
         **structure.arguments,
         "clip": clip,
-        "variant": variant,
+        "variant": _variant(structure, settings, flat=flat, path=path),
         "crop": 224,
-        "pairwise": pairwise,
-        "scale": scale_of(pairwise, asked, family=FAMILIES[variant].scale, said=settings.scale(pairwise), path=path),
         "subsample": (1, 2, 2) if subsampled else None,
         "temporal_group_frames": None,
     }
+    arguments |= _pairwise_and_scale(structure, settings, hints, variant=arguments["variant"], path=path)
     blocks = structure.arguments["nonlocal_blocks"]
-    statements = [f"clip {clip}, from {clip_whence}", f"variant {variant}: strides {settings.whence}"]
+    statements = [f"clip {clip}, from {clip_whence}", f"variant {arguments['variant']}: strides {settings.whence}"]
     if blocks:
         how = "after phi and g" if subsampled else "none"
-        statements.append(f"pairwise {pairwise}, scale {arguments['scale']}, subsampling {how}")
+        statements.append(f"pairwise {arguments['pairwise']}, scale {arguments['scale']}, subsampling {how}")
     return foreign_plan(
         path,
         table=table,
@@ -105,97 +142,13 @@ def plan_mmaction2(path: str, tensors: dict[str, Tensor], meta: Mapping[str, Any
     )
 
 
-@dataclass(frozen=True)
-class Settings:
-    """The configuration of a file as far as it matters; empty mappings where there is none.
-
-    Attributes:
-        backbone: The dictionary `model.backbone`.
-        model: The dictionary `model`.
-        rest: The configuration's other entries.
-    """
-
-    backbone: Mapping[str, Any]
-    model: Mapping[str, Any]
-    rest: Mapping[str, Any]
-
-    @property
-    def whence(self) -> str:
-        """Where the strides come from, in words."""
-        return "of its settings" if self.backbone else "of the published networks with these kernels"
-
-    @property
-    def pairwise(self) -> Pairwise | None:
-        """The mode of the blocks; None where the configuration has no blocks."""
-        if not self.backbone.get("non_local"):
-            return None
-        return self.backbone.get("non_local_cfg", {}).get("mode", "embedded_gaussian")  # mmcv's default
-
-    def scale(self, pairwise: Pairwise) -> Scale | None:
-        """The factor on the logits; None where there is no configuration. mmcv scales the embedded Gaussian only."""
-        if not self.backbone.get("non_local"):
-            return None if pairwise != "gaussian" else 1.0
-        used = self.backbone.get("non_local_cfg", {}).get("use_scale", True)  # mmcv's default
-        return "rsqrt" if used and pairwise == "embedded_gaussian" else 1.0
-
-    def clip(self, asked: Asked) -> tuple[str, str]:
-        """The clip and where it comes from."""
-        sample = next(self._steps("SampleFrames"), None)
-        if sample is not None and "clip_len" in sample:
-            own = f"{sample['clip_len']}x{sample.get('frame_interval', 1)}"
-            whence = (
-                f"its settings, not the {asked.clip} asked for" if asked.clip not in (None, own) else "its settings"
-            )
-            return own, whence
-        if asked.clip is not None:
-            return asked.clip, "the caller"
-        return "x".join(map(str, _USUAL_CLIP)), "the published configurations"
-
-    def preprocessing(self, clip: str) -> Preprocessing:
-        """The input, from the preprocessor (1.x) or img_norm_cfg (0.x) and the test pipeline."""
-        frames, stride = (int(part) for part in clip.split("x"))
-        norm = self.model.get("data_preprocessor") or self.rest.get("img_norm_cfg") or {}
-        reversed_ = bool(norm.get("to_bgr", False)) or norm.get("to_rgb") is True
-        cut = next((step for kind in ("ThreeCrop", "CenterCrop") for step in self._steps(kind)), {})
-        crop = cut.get("crop_size", _USUAL_SIDE)
-        scale = next((step.get("scale") for step in self._steps("Resize")), None)
-        short_side = min((side for side in scale if side > 0), default=_USUAL_SIDE) if scale else _USUAL_SIDE
-        return Preprocessing(
-            clip_frames=frames,
-            frame_stride=stride,
-            mean=list(norm.get("mean", _USUAL_MEAN)),
-            std=list(norm.get("std", _USUAL_STD)),
-            colour_order="BGR" if reversed_ else "RGB",
-            short_side=int(short_side),
-            crop=int(crop if isinstance(crop, int) else crop[0]),
-        )
-
-    def _steps(self, kind: str) -> Iterator[Mapping[str, Any]]:
-        for step in self.rest.get("test_pipeline", ()):
-            if isinstance(step, Mapping) and step.get("type") == kind:
-                yield step
-
-
-def read_settings(meta: Mapping[str, Any], *, path: object) -> Settings:
-    """The configuration in a file's "meta".
-
-    Raises:
-        ValueError: If there is a text that is no configuration.
-    """
-    text = meta.get("cfg") or meta.get("config")
-    if text is None:
-        return Settings({}, {}, {})
-    if isinstance(text, str):
-        try:
-            parsed: Any = parse_python_settings(text)
-        except ValueError as error:
-            raise ValueError(f"{path}: the configuration in its 'meta' is {error}") from None
-    else:
-        parsed = text
-    model = parsed.get("model") if isinstance(parsed, Mapping) else None
-    if not isinstance(model, Mapping) or not isinstance(model.get("backbone"), Mapping):
-        raise ValueError(f"{path}: the configuration in its 'meta' has no model with a backbone")
-    return Settings(model["backbone"], model, {key: value for key, value in parsed.items() if key != "model"})
+def _pairwise_and_scale(
+    structure: Structure, settings: Settings, hints: Hints, *, variant: Variant, path: str
+) -> dict[str, Any]:
+    said = settings.pairwise or _pairwise_in_name(path)
+    pairwise = pairwise_of(structure, hints, said=said, usual=None, path=path)
+    family, own = FAMILIES[variant].scale, settings.scale(pairwise)
+    return {"pairwise": pairwise, "scale": scale_of(pairwise, hints, family=family, said=own, path=path)}
 
 
 def _over_time(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
@@ -241,3 +194,62 @@ def _class_names(meta: Mapping[str, Any], *, num_classes: int) -> list[str] | No
     dataset = meta.get("dataset_meta")
     names = dataset.get("classes") if isinstance(dataset, Mapping) else meta.get("CLASSES")
     return [str(name) for name in names] if isinstance(names, (list, tuple)) and len(names) == num_classes else None
+
+
+def write(network: VideoResNet) -> bytes:
+    """The content of a `.pth`; ValueError where the program would build another graph."""
+    variant, found = nearest(network, [("mmaction2", ""), ("mmaction2-heavy", ""), ("mmaction2-slowonly", "")])
+    found += differences(trunk_facts(network), {"norm of the trunk": "batch"})
+    blocks = block_facts(network)
+    first = next(iter(blocks.values()), None)
+    for path, facts in blocks.items():
+        assert first is not None
+        expected: Facts = {
+            **{name: first[name] for name in ("pairwise", "norm", "subsampling", "scale of the logits")},
+            "subsampling before phi and g": AnyOf(False, None),
+            "subsampling before g": AnyOf(False, None),
+            "channels inside over half": 0,
+            "domain": "spacetime",
+            "frames of a temporal group": None,
+        }
+        found += differences(facts, expected, where=f"{path}_nonlocal: ")
+    if first is not None:
+        scales = AnyOf(1.0, "rsqrt") if first["pairwise"] == "embedded_gaussian" else AnyOf(1.0, None)
+        usual = {"subsampling": AnyOf(None, (1, 2, 2)), "scale of the logits": scales}
+        found += differences(first, usual, where="blocks: ")
+    require_none(found, "mmaction2")
+    subsampled = first is not None and first["subsampling"] is not None
+    state = renamed_state(network, SUBSAMPLED_NAMES if subsampled else NAMES)
+    meta: dict[str, Any] = {"cfg": settings_of(network, variant=variant, blocks=blocks)}
+    names = None if network.card is None else network.card.class_names
+    if names:
+        meta["dataset_meta"] = {"classes": list(names)}
+    content = io.BytesIO()
+    torch.save({"meta": meta, "state_dict": _as_mmcv(state)}, content)
+    return content.getvalue()
+
+
+def _as_mmcv(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Its output convolution has no bias where a norm follows, and w_f is a 2-D kernel.
+
+    The bias goes into the running mean: s (y + b - m) / d is s (y - (m - b)) / d.
+    """
+    state = {
+        name: tensor.view(1, -1, 1, 1) if name.endswith("concat_project.conv.weight") else tensor
+        for name, tensor in state.items()
+    }
+    for name in [name for name in state if name.endswith("conv_out.bn.running_mean")]:
+        bias = state.pop(name.replace("bn.running_mean", "conv.bias"))
+        state[name] = (state[name].double() - bias.double()).to(bias.dtype)
+    return state
+
+
+FORMAT = Format(
+    name="mmaction2",
+    names=(NAMES, SUBSAMPLED_NAMES),
+    recognises=recognises,
+    read=read,
+    write=write,
+    suffix=".pth",
+    described="mmaction2 (backbone...)",
+)

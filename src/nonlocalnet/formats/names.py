@@ -1,5 +1,13 @@
 """Tensor names of other projects beside ours: templates that are read in both directions.
 
+Ours, for a video network:
+
+    stem.{conv,norm}.*                                        conv1 and its norm
+    res{2..5}.{block}.{conv1,norm1,conv2,norm2,conv3,norm3}.* the three convolutions of a residual block
+    res{2..5}.{block}.downsample.{conv,norm}.*                its shortcut, where it has one
+    res{2..5}.{block}_nonlocal.{theta,phi,g,out,norm}.*       the non-local block that follows it; w_f for concatenation
+    head.projection.{weight,bias}                             the classifier
+
 A template's fields match as follows: {stage} the number of a stage, {block} that of a residual block in its stage,
 {conv} one of a block's three convolutions, {tensor} the last part of the name, {name} anything.
 """
@@ -7,8 +15,11 @@ A template's fields match as follows: {stage} the number of a stage, {block} tha
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
+
+from torch import Tensor
 
 _FIELDS = {
     "stage": r"(?P<stage>[2345])",
@@ -19,6 +30,9 @@ _FIELDS = {
 }
 
 Row = tuple[str, str]
+
+# Ours, as names of the convolutions of a non-local block.
+PROJECTIONS = ("theta", "phi", "g", "out")
 
 
 @dataclass(frozen=True)
@@ -40,6 +54,10 @@ class NameTable:
     def to_theirs(self, name: str) -> str | None:
         """Return their name for ours, or None if the table does not have it."""
         return _translate(name, tuple((ours, theirs) for theirs, ours in self.rows))
+
+    def renamed(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Tensors by our names where the table has them, else by their own."""
+        return {self.to_ours(name) or name: tensor for name, tensor in tensors.items()}
 
 
 def _translate(name: str, rows: tuple[Row, ...]) -> str | None:

@@ -7,19 +7,51 @@ the defaults of its configuration: a crop of 224, blocks that pool (1, 2, 2), no
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import io
 from typing import Any
 
+import torch
 import yaml
-from torch import Tensor
 
 from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
-from nonlocalnet.formats.plan import Asked, Plan, same_names
+from nonlocalnet.formats.format import Format, OpenedFile
+from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
+from nonlocalnet.formats.names import PROJECTIONS, NameTable, Row
+from nonlocalnet.formats.slowfast_settings import INSTANTIATIONS, Settings, parse_settings, settings_of
 from nonlocalnet.formats.structure import Structure, read_structure
-from nonlocalnet.formats.tables import SLOWFAST, SLOWFAST_FIRST
+from nonlocalnet.formats.writing import nearest, renamed_state, require_none
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.models.video.geometry import STAGES, Variant, geometry_of
+
+
+def _names(*, block_norm: str) -> tuple[Row, ...]:
+    return (
+        ("s1.pathway0_stem.conv.{tensor}", "stem.conv.{tensor}"),
+        ("s1.pathway0_stem.bn.{tensor}", "stem.norm.{tensor}"),
+        *(
+            (f"s{{stage}}.pathway0_res{{block}}.branch2.{part}.{{tensor}}", f"res{{stage}}.{{block}}.{ours}.{{tensor}}")
+            for letter, conv in (("a", 1), ("b", 2), ("c", 3))
+            for part, ours in ((letter, f"conv{conv}"), (f"{letter}_bn", f"norm{conv}"))
+        ),
+        ("s{stage}.pathway0_res{block}.branch1.{tensor}", "res{stage}.{block}.downsample.conv.{tensor}"),
+        ("s{stage}.pathway0_res{block}.branch1_bn.{tensor}", "res{stage}.{block}.downsample.norm.{tensor}"),
+        *(
+            (
+                f"s{{stage}}.pathway0_nonlocal{{block}}.{theirs}.{{tensor}}",
+                f"res{{stage}}.{{block}}_nonlocal.{ours}.{{tensor}}",
+            )
+            for theirs, ours in ((block_norm, "norm"), *((f"conv_{name}", name) for name in PROJECTIONS))
+        ),
+        ("head.projection.{tensor}", "head.projection.{tensor}"),
+    )
+
+
+# `slowfast/models`: one pathway. Its first version called a block's norm "norm".
+NAMES = NameTable(source="PySlowFast", rows=_names(block_norm="bn"))
+FIRST_NAMES = NameTable(source="PySlowFast", rows=_names(block_norm="norm"))
 
 # MODEL.ARCH: the variant it builds; the others are no single-pathway ResNets.
 _VARIANTS: dict[str, Variant] = {
@@ -29,23 +61,6 @@ _VARIANTS: dict[str, Variant] = {
     "slow": "slowfast-nopool",
     "c2d_nopool": "slowfast-nopool",
     "i3d_nopool": "slowfast-nopool",
-}
-_INSTANTIATIONS: dict[str, Pairwise] = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
-
-# `slowfast/config/defaults.py`, as far as it decides the graph.
-_DEFAULTS: dict[str, Any] = {
-    "DATA.NUM_FRAMES": 8,
-    "DATA.SAMPLING_RATE": 8,
-    "DATA.TRAIN_CROP_SIZE": 224,
-    "DATA.TEST_CROP_SIZE": 256,
-    "DATA.MEAN": [0.45, 0.45, 0.45],
-    "DATA.STD": [0.225, 0.225, 0.225],
-    "DATA.REVERSE_INPUT_CHANNEL": False,
-    "MODEL.DROPOUT_RATE": 0.5,
-    "MODEL.HEAD_ACT": "softmax",
-    "MULTIGRID.SHORT_CYCLE": False,
-    "NONLOCAL.GROUP": [[1], [1], [1], [1]],
-    "NONLOCAL.POOL": [[[1, 2, 2]]] * 4,
 }
 # Settings of other graphs: the only value of each that this library builds.
 _REQUIRED: dict[str, Any] = {
@@ -58,45 +73,42 @@ _REQUIRED: dict[str, Any] = {
 }
 
 
-def plan_slowfast(path: str, tensors: dict[str, Tensor], settings: Mapping[str, Any] | None, asked: Asked) -> Plan:
-    """Plan the network of a PySlowFast file.
+def recognises(opened: OpenedFile) -> bool:
+    """Whether the tensors have the program's names."""
+    return any(name.startswith("s1.pathway0_") for name in opened.tensors)
+
+
+def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
+    """Plan the network of a file.
 
     Args:
-        path: The file.
-        tensors: By its names.
-        settings: Its saved configuration as nested mappings; None for a bare state dict.
-        asked: `clip` says the input of a bare state dict; it never changes the graph.
+        opened: Its saved settings are the entry "cfg"; a bare state dict has none.
+        hints: `clip` says the input of a bare state dict; it never changes the graph.
 
     Raises:
         ValueError: If the settings are of another graph, or leave the pairwise function open.
     """
+    path, tensors = opened.path, opened.tensors
+    settings = parse_settings(opened.content.get("cfg"), path=path)
+    config = Settings(settings or {}, path=path)
     first = sum(".norm." in name for name in tensors) > sum("nonlocal" in name and ".bn." in name for name in tensors)
-    table = SLOWFAST_FIRST if first else SLOWFAST
+    table = FIRST_NAMES if first else NAMES
     structure = read_structure(same_names(tensors, table), path=path)
-    config = _Settings(settings or {}, path=path)
-    for name, value in _REQUIRED.items():
-        if config.get(name, value) != value:
-            raise ValueError(f"{path}: {name} is {config.get(name, value)!r}; this library builds {value!r} only")
+    _refuse_other_graphs(config, path=path)
     variant = _variant(structure, config, path=path)
-    said = None
-    if structure.arguments["nonlocal_blocks"] and settings is not None:
-        said = _instantiation(config, path=path)
-    pairwise = pairwise_of(structure, asked, said=said, usual=None, path=path)
-    clip, clip_whence = _clip(config, asked, has_settings=settings is not None)
-    crop = None if config["MULTIGRID.SHORT_CYCLE"] else int(config["DATA.TRAIN_CROP_SIZE"])
+    has_blocks = bool(structure.arguments["nonlocal_blocks"])
+    said = _instantiation(config, path=path) if has_blocks and settings is not None else None
+    pairwise = pairwise_of(structure, hints, said=said, usual=None, path=path)
+    clip, clip_whence = _clip(config, hints, has_settings=settings is not None)
     arguments = {
         **structure.arguments,
-        "clip": clip,
-        "variant": variant,
-        "crop": crop,
-        "dropout": float(config["MODEL.DROPOUT_RATE"]),
+        **_of_settings(config, variant, clip, path=path),
         "pairwise": pairwise,
-        "scale": scale_of(pairwise, asked, family="rsqrt", path=path),
-        "subsample": {stage: _pool(config["NONLOCAL.POOL"][i][0]) for i, stage in enumerate(STAGES)},
-        "temporal_group_frames": _group_frames(config, variant, clip, path=path),
+        "scale": scale_of(pairwise, hints, family="rsqrt", path=path),
     }
-    statements = [f"clip {clip}, from {clip_whence}", f"variant {variant}, training crop {crop or 'varying'}"]
-    if structure.arguments["nonlocal_blocks"]:
+    crop = arguments["crop"] or "varying"
+    statements = [f"clip {clip}, from {clip_whence}", f"variant {variant}, training crop {crop}"]
+    if has_blocks:
         statements.append(f"pairwise {pairwise}, scale {arguments['scale']}, subsampling before phi and g")
     if settings is None:
         statements.append("no saved settings: crop, block pooling and groups are the program's defaults")
@@ -112,51 +124,25 @@ def plan_slowfast(path: str, tensors: dict[str, Tensor], settings: Mapping[str, 
     )
 
 
-def parse_settings(saved: object, *, path: object) -> Mapping[str, Any] | None:
-    """The entry "cfg" of a file: the configuration's YAML, or mappings.
-
-    Raises:
-        ValueError: If it is neither, or no YAML.
-    """
-    if saved is None:
-        return None
-    if isinstance(saved, str):
-        try:
-            saved = yaml.load(saved, Loader=_Loader)
-        except yaml.YAMLError as error:
-            raise ValueError(f"{path}: its entry 'cfg' is no YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(saved, Mapping):
-        raise ValueError(f"{path}: its entry 'cfg' is a {type(saved).__name__}, not the program's configuration")
-    return saved
+def _refuse_other_graphs(config: Settings, *, path: str) -> None:
+    for name, value in _REQUIRED.items():
+        if config.get(name, value) != value:
+            raise ValueError(f"{path}: {name} is {config.get(name, value)!r}; this library builds {value!r} only")
 
 
-class _Loader(yaml.SafeLoader):
-    """Plain YAML, and the tuples of older dumps."""
+def _of_settings(config: Settings, variant: Variant, clip: str, *, path: str) -> dict[str, Any]:
+    """The arguments that the settings decide."""
+    return {
+        "clip": clip,
+        "variant": variant,
+        "crop": None if config["MULTIGRID.SHORT_CYCLE"] else int(config["DATA.TRAIN_CROP_SIZE"]),
+        "dropout": float(config["MODEL.DROPOUT_RATE"]),
+        "subsample": {stage: _pool(config["NONLOCAL.POOL"][i][0]) for i, stage in enumerate(STAGES)},
+        "temporal_group_frames": _group_frames(config, variant, clip, path=path),
+    }
 
 
-_Loader.add_constructor("tag:yaml.org,2002:python/tuple", yaml.SafeLoader.construct_sequence)
-
-
-class _Settings:
-    """Nested settings by dotted name, with the program's defaults."""
-
-    def __init__(self, values: Mapping[str, Any], *, path: object) -> None:
-        self._values = values
-        self._path = path
-
-    def get(self, name: str, default: Any = None) -> Any:
-        """The value, or the default where it is not set."""
-        section, _, key = name.partition(".")
-        found = self._values.get(section, {})
-        if not isinstance(found, Mapping):
-            raise ValueError(f"{self._path}: its setting {section} is {found!r}, not a section")
-        return found.get(key, default)
-
-    def __getitem__(self, name: str) -> Any:
-        return self.get(name, _DEFAULTS[name])
-
-
-def _variant(structure: Structure, config: _Settings, *, path: object) -> Variant:
+def _variant(structure: Structure, config: Settings, *, path: object) -> Variant:
     arch = config.get("MODEL.ARCH")
     if arch is None:
         return "slowfast-nopool" if structure.arguments.get("inflated") == "late" else "slowfast"
@@ -167,27 +153,27 @@ def _variant(structure: Structure, config: _Settings, *, path: object) -> Varian
     return _VARIANTS[arch]
 
 
-def _instantiation(config: _Settings, *, path: object) -> Pairwise:
+def _instantiation(config: Settings, *, path: object) -> Pairwise:
     said = config.get("NONLOCAL.INSTANTIATION", "dot_product")  # the program's default
-    if said not in _INSTANTIATIONS:
-        raise ValueError(f"{path}: NONLOCAL.INSTANTIATION is {said!r}; known are {', '.join(_INSTANTIATIONS)}")
-    return _INSTANTIATIONS[said]
+    if said not in INSTANTIATIONS:
+        raise ValueError(f"{path}: NONLOCAL.INSTANTIATION is {said!r}; known are {', '.join(INSTANTIATIONS)}")
+    return INSTANTIATIONS[said]
 
 
-def _clip(config: _Settings, asked: Asked, *, has_settings: bool) -> tuple[str, str]:
-    if not has_settings and asked.clip is not None:
-        return asked.clip, "the caller"
+def _clip(config: Settings, hints: Hints, *, has_settings: bool) -> tuple[str, str]:
+    if not has_settings and hints.clip is not None:
+        return hints.clip, "the caller"
     own = f"{config['DATA.NUM_FRAMES']}x{config['DATA.SAMPLING_RATE']}"
     if not has_settings:
         return own, "the program's defaults"
-    return own, "its settings" + ("" if asked.clip in (None, own) else f", not the {asked.clip} asked for")
+    return own, "its settings" + ("" if hints.clip in (None, own) else f", not the {hints.clip} asked for")
 
 
 def _pool(size: Any) -> tuple[int, ...] | None:
     return None if size is None or all(side == 1 for side in size) else tuple(size)
 
 
-def _group_frames(config: _Settings, variant: Variant, clip: str, *, path: object) -> dict[str, int | None]:
+def _group_frames(config: Settings, variant: Variant, clip: str, *, path: object) -> dict[str, int | None]:
     """Frames of a group: the settings give the number of groups, into which the stage's frames are divided."""
     pool2 = geometry_of(variant=variant, clip=clip).pool2.stride[0]
     found: dict[str, int | None] = {}
@@ -200,7 +186,7 @@ def _group_frames(config: _Settings, variant: Variant, clip: str, *, path: objec
     return found
 
 
-def _preprocessing(config: _Settings, clip: str) -> Preprocessing:
+def _preprocessing(config: Settings, clip: str) -> Preprocessing:
     """The program normalises (x / 255 - MEAN) / STD, and its tests cut squares of TEST_CROP_SIZE."""
     frames, stride = (int(part) for part in clip.split("x"))
     crop = int(config["DATA.TEST_CROP_SIZE"])
@@ -218,3 +204,46 @@ def _preprocessing(config: _Settings, clip: str) -> Preprocessing:
 def _on_bytes(values: list[float]) -> float | list[float]:
     scaled = [round(255 * float(value), 6) for value in values]
     return scaled[0] if len(set(scaled)) == 1 else scaled
+
+
+def write(network: VideoResNet) -> bytes:
+    """The content of a `.pyth`; ValueError where the program would build another graph."""
+    variant, found = nearest(network, [("slowfast", ""), ("slowfast-nopool", "")])
+    i3d = network.inflate is not None
+    pools = "" if variant == "slowfast" else "_nopool"
+    archs = {(False, "slowfast"): "c2d", (False, "slowfast-nopool"): "c2d_nopool"}
+    arch = archs.get((i3d, variant), f"i3d{pools}")
+    if i3d and network.inflated == "late" and variant == "slowfast-nopool":
+        arch = "slow"
+    expected: Facts = {"norm of the trunk": "batch", "kernel that spans time": "3x1x1" if i3d else None}
+    if arch != "slow":
+        expected["residual blocks that hold it"] = "alternate" if i3d else None
+    found += differences(trunk_facts(network), expected)
+    blocks = block_facts(network)
+    pairwise = {facts["pairwise"] for facts in blocks.values()}
+    for path, facts in blocks.items():
+        expected = {
+            "pairwise": AnyOf("embedded_gaussian", "dot_product") if len(pairwise) == 1 else "one for all blocks",
+            "scale of the logits": AnyOf("rsqrt", None),
+            "subsampling before phi and g": AnyOf(True, None),
+            "channels inside over half": 0,
+            "domain": "spacetime",
+            "norm": "batch",
+        }
+        found += differences(facts, expected, where=f"{path}_nonlocal: ")
+    require_none(found, "PySlowFast")
+    settings = settings_of(network, arch=arch, blocks=blocks)
+    content = io.BytesIO()
+    torch.save({"model_state": renamed_state(network, NAMES), "cfg": yaml.safe_dump(settings)}, content)
+    return content.getvalue()
+
+
+FORMAT = Format(
+    name="slowfast",
+    names=(NAMES, FIRST_NAMES),
+    recognises=recognises,
+    read=read,
+    write=write,
+    suffix=".pyth",
+    described="PySlowFast (s1.pathway0_stem...)",
+)

@@ -1,4 +1,4 @@
-"""What the writers of other programs' files share."""
+"""What the writers of other programs' files do alike."""
 
 from __future__ import annotations
 

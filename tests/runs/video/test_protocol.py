@@ -64,7 +64,7 @@ def test_three_processes_equal_one_exactly_on_four_videos(videos: Path, weights:
 
 
 def test_an_error_in_a_process_is_the_users_own(videos: Path, weights: Path) -> None:
-    plan = formats.plan_file(weights, formats.Asked())
+    plan = formats.plan_file(weights, formats.Hints())
     name = next(name for name in plan.tensors if name.endswith("head.projection.bias"))
     share = testing._Share(
         recipe=change(tiny_recipe(videos), "trainer", devices=2),

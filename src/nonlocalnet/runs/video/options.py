@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from nonlocalnet.data.clips.views import Crops
-from nonlocalnet.formats import Asked
+from nonlocalnet.formats import Hints
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -66,21 +66,21 @@ def add_asked(parser: ArgumentParser) -> None:
     parser.add_argument("--scale", help="factor on the blocks' logits, a number or rsqrt; default: what the file says")
 
 
-def asked_of(parsed: Namespace) -> Asked:
+def asked_of(parsed: Namespace) -> Hints:
     """What the three options say.
 
     Raises:
         ValueError: If --scale is neither a number above 0 nor "rsqrt".
     """
     if parsed.scale in (None, "rsqrt"):
-        return Asked(clip=parsed.clip, pairwise=parsed.pairwise, scale=parsed.scale)
+        return Hints(clip=parsed.clip, pairwise=parsed.pairwise, scale=parsed.scale)
     try:
         scale = float(parsed.scale)
     except ValueError:
         scale = 0.0
     if not 0 < scale < float("inf"):
         raise ValueError(f"--scale must be a number above 0 or rsqrt, got {parsed.scale!r}")
-    return Asked(clip=parsed.clip, pairwise=parsed.pairwise, scale=scale)
+    return Hints(clip=parsed.clip, pairwise=parsed.pairwise, scale=scale)
 
 
 def add_inference(parser: ArgumentParser) -> None:

@@ -12,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.data.clips.windows import parse_clip
-from nonlocalnet.formats import LoadReport, Plan, load, plan_file
+from nonlocalnet.formats import LoadPlan, LoadReport, load, plan_file
+from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
@@ -94,7 +95,7 @@ def _millions(flops: int) -> str:
     return f"{flops / 1e6:,.1f} M"
 
 
-def _show_plan_of_file(console: Console, plan: Plan, report: LoadReport) -> None:
+def _show_plan_of_file(console: Console, plan: LoadPlan, report: LoadReport) -> None:
     """The format, where everything comes from, and what is not used."""
     card = plan.card
     table = Table(title=plan.path, title_justify="left", show_header=False)
@@ -139,7 +140,7 @@ def show_blocks(console: Console, model: VideoResNet) -> None:
         table.add_row(
             path.removesuffix("_nonlocal"),
             block.pairwise,
-            str(block.scale) if block.pairwise.endswith("gaussian") else "1 / M",
+            str(block.scale) if row_of(block.pairwise).is_softmax else "1 / M",
             f"{block.channels}/{block.inner_channels}",
             f"{pool} {order}" if max(block.pool_kernel) > 1 else "none",
             "none" if block.temporal_group_frames is None else f"{block.temporal_group_frames} frames",
@@ -148,7 +149,7 @@ def show_blocks(console: Console, model: VideoResNet) -> None:
     console.print(table)
 
 
-def show_keys(console: Console, plan: Plan, report: LoadReport) -> None:
+def show_keys(console: Console, plan: LoadPlan, report: LoadReport) -> None:
     """Every name of the file beside ours, or why it has none."""
     table = Table(title="Names", title_justify="left")
     table.add_column("in the file", overflow="fold")
@@ -162,7 +163,7 @@ def show_keys(console: Console, plan: Plan, report: LoadReport) -> None:
     console.print(table)
 
 
-def _not_used(plan: Plan, report: LoadReport) -> list[str]:
+def _not_used(plan: LoadPlan, report: LoadReport) -> list[str]:
     reasons: dict[str, list[str]] = {}
     for name, reason in plan.dropped.items():
         reasons.setdefault(reason, []).append(name)

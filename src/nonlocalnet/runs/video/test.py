@@ -45,7 +45,7 @@ class VideoWeights:
     """
 
     path: str
-    plan: formats.Plan
+    plan: formats.LoadPlan
     recipe: VideoRecipe | None
 
     def trained_by(self, recipe: VideoRecipe) -> bool:
@@ -59,7 +59,7 @@ class VideoWeights:
         return self.recipe if self.recipe.name == recipe.name else dataclasses.replace(recipe, model=self.recipe.model)
 
 
-def open_weights(path: str | Path, *, asked: formats.Asked | None = None) -> VideoWeights:
+def open_weights(path: str | Path, *, asked: formats.Hints | None = None) -> VideoWeights:
     """Read a file of weights.
 
     Of the recipe that it was trained by, what concerned that run's machine or only its quick look is left out.
@@ -72,7 +72,7 @@ def open_weights(path: str | Path, *, asked: formats.Asked | None = None) -> Vid
         FileNotFoundError: There is no such file.
         ValueError: It is not understood, or leaves something open.
     """
-    plan = formats.plan_file(path, asked or formats.Asked())
+    plan = formats.plan_file(path, asked)
     saved = plan.card.recipe
     if saved is None:
         return VideoWeights(str(path), plan, None)
@@ -194,7 +194,7 @@ class _Share:
 
     recipe: VideoRecipe
     clip: ClipGeometry
-    plan: formats.Plan
+    plan: formats.LoadPlan
     videos: VideoList
     preprocessing: Preprocessing
     inference: Inference

@@ -15,8 +15,8 @@ Scale = float | Literal["rsqrt"]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What the caller says of a file: each is None where the file is to say it.
+class Hints:
+    """What the caller says of a file, for what the file leaves open: each is None where the file is to say it.
 
     Attributes:
         clip: Frames x frame stride, such as "32x2".
@@ -30,12 +30,12 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Plan:
+class LoadPlan:
     """A network to build and the tensors to fill it with.
 
     Attributes:
         path: The file.
-        format: What kind of file it is, for people.
+        format: Whose file it is, for people.
         table: Its names beside ours.
         tensors: By the file's names.
         dropped: Names of what is left out, with the reason ("optimiser state").
@@ -61,7 +61,7 @@ class Plan:
     fresh: frozenset[str] = frozenset()
     described_by: str = "what its names, shapes and settings say"
 
-    def with_classes(self, num_classes: int) -> Plan:
+    def with_classes(self, num_classes: int) -> LoadPlan:
         """The same plan with a new classifier; the file's is dropped."""
         old = self.arguments.get("num_classes") or "none"
         heads = [n for n in self.tensors if (self.table.to_ours(n) or "").startswith("head.")]

@@ -1,0 +1,96 @@
+"""Every format that is read and written, and what is done with any of them.
+
+A further one is a file like `slowfast.py` and an entry in FORMATS.
+"""
+
+from __future__ import annotations
+
+import os
+
+from torch import Tensor
+
+from nonlocalnet.formats import caffe2, mmaction2, native, slowfast
+from nonlocalnet.formats.format import Format, OpenedFile
+from nonlocalnet.formats.load_plan import Hints, LoadPlan
+from nonlocalnet.formats.open_file import describe, open_file
+from nonlocalnet.models import VideoResNet
+
+# The first that recognises a file reads it.
+FORMATS: tuple[Format, ...] = (native.FORMAT, slowfast.FORMAT, mmaction2.FORMAT, caffe2.FORMAT)
+
+
+def plan_file(file: str | os.PathLike[str] | OpenedFile, hints: Hints | None = None) -> LoadPlan:
+    """Recognise a file and plan its network.
+
+    Args:
+        file: A file of one of FORMATS, a folder that `save_pretrained` wrote, or what `open_file` gave.
+        hints: What the caller says of what the file leaves open.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is none of these, is damaged, or leaves something open; says what.
+    """
+    opened = open_file(file)
+    for known in FORMATS:
+        if known.recognises(opened):
+            return known.read(opened, hints or Hints())
+    hint = ""
+    if "conv1.weight" in opened.tensors and "layer1.0.conv1.weight" in opened.tensors:
+        hint = (
+            "; start a video network from a 2-D ResNet with nonlocalnet.formats.inflate or `train RECIPE --init FILE`"
+        )
+    programs = " or ".join(known.described for known in FORMATS if known.described)
+    raise ValueError(
+        f"{opened.path} is not a checkpoint of nonlocalnet: it holds {describe(opened.content)}, and no card; nor has "
+        f"it the names of {programs}{hint}"
+    )
+
+
+def read_tensors(file: str | os.PathLike[str] | OpenedFile) -> dict[str, Tensor]:
+    """The tensors of a file by the names that a network of ours can start from.
+
+    Args:
+        file: Anything that `from_checkpoint` opens, a 2-D ImageNet ResNet of torchvision, timm or Caffe2, or any state
+            dict; or what `open_file` gave.
+
+    Returns:
+        By our names for the video networks of other programs; by torchvision's for 2-D ResNets; else as they are.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged or holds no state dict; says what was found.
+    """
+    opened = open_file(file)
+    for known in FORMATS:
+        if known.start_from is not None and known.recognises(opened):
+            return known.start_from(opened)
+    tensors = opened.tensors
+    if not tensors:
+        what = "no tensors by name" if isinstance(opened.content, dict) else "no state dict"
+        raise ValueError(f"{opened.path} holds {what} but {describe(opened.content)}")
+    # By the table that knows most of the names: a part of a network, or one of another graph, is a start, too.
+    tables = [table for known in FORMATS if known.start_from is None for table in known.names]
+    best = max(tables, key=lambda table: sum(table.to_ours(name) is not None for name in tensors))
+    known_names = sum(best.to_ours(name) is not None for name in tensors)
+    return best.renamed(tensors) if known_names * 2 > len(tensors) else tensors
+
+
+def encode(network: VideoResNet, *, to: str) -> bytes:
+    """The content of a file that holds a network.
+
+    Args:
+        network: Built by a factory or opened by `from_checkpoint`.
+        to: Name of one of FORMATS: "nonlocalnet" (safetensors with the card), "slowfast" (`.pyth` with its settings),
+            "mmaction2" (`.pth` with its configuration) or "caffe2" (`.pkl`; it cannot say the clip, which the reader
+            must know).
+
+    Returns:
+        The bytes; reading them back gives a network with the same outputs.
+
+    Raises:
+        ValueError: If the program would build another graph from it; names every difference.
+    """
+    for known in FORMATS:
+        if known.name == to:
+            return known.write(network)
+    raise ValueError(f"to must be one of {', '.join(known.name for known in FORMATS)}, got {to!r}")

@@ -1,0 +1,76 @@
+"""Files of this library: a training checkpoint (Lightning's), or safetensors; both with the card of `models.card`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+from nonlocalnet.formats.format import Format, OpenedFile
+from nonlocalnet.formats.load_plan import Hints, LoadPlan
+from nonlocalnet.formats.names import NameTable
+from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of
+from nonlocalnet.models.video.card import VideoCard
+from nonlocalnet.models.video.network import fresh_card
+from nonlocalnet.models.weights_file import to_bytes
+
+NAMES = NameTable(source="nonlocalnet", rows=(("{name}", "{name}"),))
+
+# Lightning's module holds the network under this name.
+_PREFIX = "model."
+
+
+def recognises(opened: OpenedFile) -> bool:
+    """Whether the file has a card."""
+    content = opened.content
+    return opened.container == "safetensors" or (isinstance(content, dict) and isinstance(content.get(CARD_KEY), dict))
+
+
+def read(opened: OpenedFile, hints: Hints) -> LoadPlan:  # noqa: ARG001  the card leaves nothing open
+    """Plan the network that the file's card describes.
+
+    Raises:
+        ValueError: If this version does not read the card, or it is not of a network that classifies videos.
+    """
+    plain = opened.content[CARD_KEY]
+    if kind_of(checked_plain(plain, path=opened.path)) == "detection":
+        raise ValueError(
+            f"{opened.path} holds a detector, not a network that classifies videos: use `nonlocalnet detect`"
+        )
+    card = VideoCard.from_plain(plain, path=opened.path)
+    return LoadPlan(
+        path=opened.path,
+        format="nonlocalnet",
+        table=NAMES,
+        tensors=network_tensors(opened),
+        architecture=card.architecture,
+        arguments=card.arguments,
+        card=card,
+        described_by="the checkpoint's own card",
+    )
+
+
+def write(network: VideoResNet) -> bytes:
+    """The content of a `.safetensors`: the weights with the card."""
+    return to_bytes(network.state_dict(), network.card or fresh_card(network))
+
+
+def network_tensors(opened: OpenedFile) -> dict[str, Tensor]:
+    """The network's tensors, whatever kind of network it is."""
+    if opened.container == "safetensors":
+        return opened.tensors
+    saved: Any = opened.content.get("state_dict")
+    tensors = saved if isinstance(saved, dict) else {}
+    return {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
+
+
+FORMAT = Format(
+    name="nonlocalnet",
+    names=(NAMES,),
+    recognises=recognises,
+    read=read,
+    write=write,
+    suffix=".safetensors",
+    start_from=network_tensors,
+)
