@@ -39,6 +39,13 @@ def test_training_prints_what_it_left(run, images, capsys):
     assert "optim.lr was 0.005 and is 0.5 now" in capsys.readouterr().err
 
 
+def test_inspect_shows_a_detectors_checkpoint(run, capsys):
+    assert main(["inspect", str(run / "last.ckpt"), "--keys"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("maskrcnn_slim_fpn", "farcue_nl", "2: warm, cold", "multiply-adds of one 64 x 320 image", "rpn.head"):
+        assert text in shown
+
+
 def test_test_prints_all_twelve_figures_and_every_class(run, images, tmp_path, capsys):
     out = tmp_path / "results"
     command = ["test", "farcue_nl", "--weights", str(run / "last.ckpt"), "--out", str(out), "--device", "cpu"]

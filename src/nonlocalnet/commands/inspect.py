@@ -11,10 +11,10 @@ from jsonargparse import ArgumentParser  # pyright: ignore[reportPrivateImportUs
 from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import add_section, make_parser, parse, recipe_name, section_of
+from nonlocalnet.formats import open_file
 from nonlocalnet.recipes import recipe as find_recipe
-from nonlocalnet.runs.kinds import KINDS, kind_of
+from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
-from nonlocalnet.runs.video.show import show_file
 
 
 def main(argv: Sequence[str]) -> int:
@@ -27,7 +27,8 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     console = Console()
     if recipe is None:
-        show_file(console, parsed.target, parsed)
+        opened = open_file(parsed.target)
+        kind_of_file(opened).show.show_file(console, opened, parsed)
     else:
         model = section_of(recipe.model, parsed.model)
         kind_of(recipe).show.show_recipe(console, recipe, model=model, size=parsed.input)

@@ -12,7 +12,7 @@ from rich.console import Console
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
 from nonlocalnet.engine.run_folder import is_first_process
-from nonlocalnet.runs.kinds import Kind, Weights
+from nonlocalnet.runs.kinds import Kind, OpenedWeights
 
 _NOT_OF_A_TEST = ("--model.", "--optim.", "--schedule.")
 
@@ -22,7 +22,7 @@ def main(argv: Sequence[str]) -> int:
     for argument in argv:
         if argument.startswith(_NOT_OF_A_TEST):
             raise ValueError(f"{argument.split('=')[0]} has no effect on a test: the network comes from --weights")
-    opened: list[Weights] = []  # read once, between the two times that the arguments are parsed
+    opened: list[OpenedWeights] = []  # read once, between the two times that the arguments are parsed
 
     def rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
         opened.append(kind.test.open_weights(parsed.weights, **kind.options.weights_arguments(parsed)))

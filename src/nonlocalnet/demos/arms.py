@@ -32,7 +32,7 @@ class Arm(Generic[_Recipe]):
     """One network, trained once.
 
     Attributes:
-        name: Of the network, such as "nl_c2d"; the same for all seeds.
+        name: The network, such as "nl_c2d"; the same for all seeds.
         recipe: The run, its seed in `recipe.trainer.seed`.
         run: Folder of its training.
         result: Folder of its test.

@@ -23,9 +23,9 @@ class StepMemory:
     """Bytes of one process.
 
     Attributes:
-        weights: Of the network, with its buffers.
-        gradients: Of what is trained.
-        momentum: Of the optimiser.
+        weights: The network, with its buffers.
+        gradients: What is trained, once more.
+        momentum: What the optimiser keeps.
         features: What the forward pass keeps for the backward pass of one micro-batch.
     """
 
@@ -51,7 +51,7 @@ def estimate_memory(
         input_shape: Shape of a micro-batch, batch first.
         recompute: Count as `nonlocalnet.engine.recompute` keeps things: the inputs of all blocks, and the inner
             features of the largest.
-        dtype: Of the features.
+        dtype: What the features are kept in.
     """
     trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     weights = sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))

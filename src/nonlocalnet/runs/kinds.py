@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from rich.console import Console
 
 from nonlocalnet.engine.config import Recipe
+from nonlocalnet.formats import CARD_KEY, OpenedFile
+from nonlocalnet.formats import kind_of as kind_of_card
 from nonlocalnet.runs.detection import config as detection
 from nonlocalnet.runs.video import config as video
 
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from nonlocalnet.engine.train import TrainResult
 
 
-class Options(Protocol):
+class OptionsFile(Protocol):
     """What a kind's options.py has."""
 
     def add_train_options(self, parser: ArgumentParser) -> None:
@@ -58,7 +60,7 @@ class Options(Protocol):
         ...
 
 
-class Train(Protocol):
+class TrainFile(Protocol):
     """What a kind's train.py has."""
 
     def train_recipe(self, recipe: Any, *, out: str | Path, **further: Any) -> TrainResult[Any]:
@@ -66,7 +68,7 @@ class Train(Protocol):
         ...
 
 
-class Weights(Protocol):
+class OpenedWeights(Protocol):
     """A file of weights that was read once."""
 
     def trained_by(self, recipe: Any) -> bool:
@@ -87,12 +89,12 @@ class Tested(Protocol):
         ...
 
 
-class Test(Protocol):
+class TestFile(Protocol):
     """What a kind's test.py has."""
 
     __test__ = False  # the name is not a pytest class
 
-    def open_weights(self, path: str | Path, **further: Any) -> Weights:
+    def open_weights(self, path: str | Path, **further: Any) -> OpenedWeights:
         """Read a file of weights."""
         ...
 
@@ -101,7 +103,7 @@ class Test(Protocol):
         ...
 
 
-class Report(Protocol):
+class ReportFile(Protocol):
     """What a kind's report.py has."""
 
     def quality_name(self, recipe: Any) -> str:
@@ -117,7 +119,7 @@ class Report(Protocol):
         ...
 
 
-class Plan(Protocol):
+class PlanFile(Protocol):
     """What a kind's plan.py has."""
 
     def show_plan(self, console: Console, recipe: Any) -> None:
@@ -125,11 +127,15 @@ class Plan(Protocol):
         ...
 
 
-class Show(Protocol):
+class ShowFile(Protocol):
     """What a kind's show.py has."""
 
     def show_recipe(self, console: Console, recipe: Any, *, model: Any, size: str | None) -> None:
         """Print what a recipe's network, with the fields in `model`, is made of and costs for an input of `--input`."""
+        ...
+
+    def show_file(self, console: Console, opened: OpenedFile, parsed: Namespace) -> None:
+        """Print what a file of weights holds, and its network; `parsed` has what `inspect` takes."""
         ...
 
 
@@ -152,32 +158,32 @@ class Kind:
     metrics: Mapping[str, str]
 
     @property
-    def options(self) -> Options:
+    def options(self) -> OptionsFile:
         """Its options.py."""
         return self._file("options")
 
     @property
-    def train(self) -> Train:
+    def train(self) -> TrainFile:
         """Its train.py."""
         return self._file("train")
 
     @property
-    def test(self) -> Test:
+    def test(self) -> TestFile:
         """Its test.py."""
         return self._file("test")
 
     @property
-    def report(self) -> Report:
+    def report(self) -> ReportFile:
         """Its report.py."""
         return self._file("report")
 
     @property
-    def plan(self) -> Plan:
+    def plan(self) -> PlanFile:
         """Its plan.py."""
         return self._file("plan")
 
     @property
-    def show(self) -> Show:
+    def show(self) -> ShowFile:
         """Its show.py."""
         return self._file("show")
 
@@ -186,8 +192,8 @@ class Kind:
 
 
 KINDS = (
-    Kind("video", video.VideoRecipe, tuple(video.ARCHITECTURES), "videos", video.METRICS),
-    Kind("detection", detection.DetectionRecipe, tuple(detection.ARCHITECTURES), "images", detection.METRICS),
+    Kind(video.KIND, video.VideoRecipe, tuple(video.ARCHITECTURES), "videos", video.METRICS),
+    Kind(detection.KIND, detection.DetectionRecipe, tuple(detection.ARCHITECTURES), "images", detection.METRICS),
 )
 """Every kind; the first is the one whose fields `--help` shows where no recipe is named."""
 
@@ -195,3 +201,17 @@ KINDS = (
 def kind_of(recipe: Recipe) -> Kind:
     """The row of a recipe's kind."""
     return next(kind for kind in KINDS if type(recipe) is kind.recipe)
+
+
+def kind_of_file(opened: OpenedFile) -> Kind:
+    """The row of the kind that a file of weights is of; what other programs write are video networks.
+
+    Raises:
+        ValueError: Its card names a kind that this version does not have.
+    """
+    card = opened.content.get(CARD_KEY) if isinstance(opened.content, dict) else None
+    name = kind_of_card(card) if isinstance(card, dict) else video.KIND
+    found = next((kind for kind in KINDS if kind.name == name), None)
+    if found is None:
+        raise ValueError(f"{opened.path} holds a network of the kind {name!r}, which this version does not have")
+    return found

@@ -60,7 +60,7 @@ def evaluate(
         iou_type: "bbox", "segm" or "keypoints".
         image_ids: The images that count.
         evaluator: What computes the figures.
-        keypoint_sigmas: Of every keypoint, for the object keypoint similarity; None for COCO's 17.
+        keypoint_sigmas: One for every keypoint, for the object keypoint similarity; None for COCO's 17.
 
     Returns:
         All figures.

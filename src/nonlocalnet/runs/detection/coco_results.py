@@ -23,7 +23,7 @@ def to_results(image_id: int, detections: Mapping[str, Tensor], *, category_ids:
     evaluator take the box's area for the object's size.
 
     Args:
-        image_id: Of the image.
+        image_id: The image's id in the annotations.
         detections: As torchvision's detectors give them: boxes, labels, scores, and masks or keypoints.
         category_ids: By label; what a detector says of other labels is left out.
 

@@ -15,7 +15,9 @@ from typing import Any, Literal
 from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
 from nonlocalnet.engine.scaling import scale_to_batch_size
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorName
+from nonlocalnet.models.detection.card import DetectionCard
 
+KIND = DetectionCard.kind
 METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "keypoint_ap": "keypoint AP"}
 """Keys of `DetectionRecipe.published`, as columns are headed."""
 
@@ -34,7 +36,8 @@ class DetectionModelConfig:
         weights: torchvision's COCO weights to start from, such as "COCO_V1"; null for none.
         weights_backbone: torchvision's ImageNet weights of the trunk; null for none. `--init` takes their place.
         frozen_bn: BatchNorm of the trunk fixed at its weights' statistics [D].
-        bn_eps: Of the fixed BatchNorms: 1e-5, or 0 for torchvision's COCO_V1 weights read by `--init`.
+        bn_eps: What the fixed BatchNorms add to a variance: 1e-5, or 0 for torchvision's COCO_V1 weights read by
+            `--init`.
         trainable_backbone_layers: How many of the trunk's layers are trained, from the top; 3 is all above res2 [D].
         box_score_thresh: Lowest score of a detection, in [0, 1].
         box_detections_per_img: Most detections of an image.
@@ -104,7 +107,7 @@ class DetectionDataConfig:
         max_size: Largest long side in pixels.
         test_min_size: Short side in pixels of the evaluation; null for the last of min_sizes.
         flip: Probability of mirroring a training image, in [0, 1].
-        keypoint_sigmas: Of every keypoint, for the object keypoint similarity; null for COCO's 17.
+        keypoint_sigmas: One for every keypoint, for the object keypoint similarity; null for COCO's 17.
         evaluator: pycocotools, or faster-coco-eval (extra fast-eval): the same figures, faster.
         workers: Loader processes per training process; 0 for none. Results do not depend on it.
     """

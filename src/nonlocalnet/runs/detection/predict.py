@@ -80,7 +80,7 @@ def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = Non
     """Draw boxes with class and score, masks and keypoints.
 
     Args:
-        detected: Of a picture that could be read.
+        detected: What was found in a picture that could be read.
         skeleton: Pairs of keypoints to join, counted from 0.
 
     Returns:

@@ -52,7 +52,7 @@ def write_detection_report(
 
     Args:
         out: Existing folder.
-        figures: Of every kind of result.
+        figures: COCO's figures of every kind of result.
         results: The detections.
         labels: Names of the categories.
         about: Plain entries for summary.json: what was tested and how.

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from argparse import Namespace
 
 import torch
 from rich.console import Console
+from rich.table import Table
 
+from nonlocalnet.formats import CARD_KEY, OpenedFile
 from nonlocalnet.models.detection import DetectorCost, detector_cost
+from nonlocalnet.models.detection.card import DetectionCard
+from nonlocalnet.runs.detection.card import labels_of, saved_recipe
 from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector
 
@@ -33,6 +38,32 @@ def show_recipe(console: Console, recipe: DetectionRecipe, *, model: DetectionMo
         share = 100 * _cost(changed, height, width).blocks_share
         named = "without subsampling" if other is None else "subsampled by 2"
         console.print(f"blocks {named}: {share:.1f}% more computation", highlight=False)
+
+
+def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
+    """Print what the checkpoint of a detector holds, and what it costs.
+
+    Args:
+        console: Where to.
+        opened: A checkpoint of a detection run.
+        parsed: `input`, the size as in `show_recipe`, and `list_keys`: whether to list the name of every tensor.
+
+    Raises:
+        ValueError: Its card is not whole.
+    """
+    card = DetectionCard.from_plain(opened.content[CARD_KEY], path=opened.path)
+    recipe, names = saved_recipe(card), list(labels_of(card).names.values())
+    table = Table(title=opened.path, title_justify="left", show_header=False)
+    table.add_row("architecture", card.architecture)
+    table.add_row("recipe", recipe.name)
+    table.add_row("classes", f"{len(names)}: {', '.join(names[:8])}{', ...' if names[8:] else ''}")
+    if card.keypoint_names:
+        table.add_row("keypoints", ", ".join(card.keypoint_names))
+    console.print(table)
+    if parsed.list_keys:
+        for name in opened.tensors:
+            console.print(name, markup=False, highlight=False)
+    show_recipe(console, recipe, model=recipe.model, size=parsed.input)
 
 
 def _cost(recipe: DetectionRecipe, height: int, width: int) -> DetectorCost:

@@ -20,9 +20,11 @@ from nonlocalnet.engine.config import (
     require_finite_in,
 )
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName
+from nonlocalnet.models.video.card import VideoCard
 from nonlocalnet.models.video.geometry import geometry_of, minimum_input
 from nonlocalnet.models.video.placement import nonlocal_paths
 
+KIND = VideoCard.kind
 METRICS = {"top1": "top-1", "top5": "top-5", "map": "mAP", "map_test": "mAP test"}
 """Keys of `VideoRecipe.published` and of summary.json, as columns are headed."""
 

@@ -61,8 +61,9 @@ class InferenceModel(nn.Module):
 
     Args:
         model: The network. It is used as it is where BatchNorm is not folded, and moved to channels-last memory order.
-        options: What to change.
+        channels_last: Whether its input is put into channels-last memory order.
         bf16: Whether this one runs in bfloat16.
+        compiled: Whether it is compiled.
     """
 
     def __init__(self, model: nn.Module, *, channels_last: bool, bf16: bool, compiled: bool) -> None:

@@ -41,7 +41,7 @@ def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
     Args:
         out: Existing folder.
         scored: Scores of each video.
-        summary: Of them all.
+        summary: What they come to.
 
     Raises:
         OutputError: If a file cannot be written.

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.data.clips.windows import parse_clip
-from nonlocalnet.formats import LoadPlan, LoadReport, load, plan_file
+from nonlocalnet.formats import LoadPlan, LoadReport, OpenedFile, load, plan_file
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise
@@ -38,20 +38,19 @@ def show_recipe(console: Console, recipe: VideoRecipe, *, model: ModelConfig, si
     show_network(console, network, summarise(network, (1, 3, *_input(size, (clip.frames, model.crop, model.crop)))))
 
 
-def show_file(console: Console, path: str, parsed: Namespace) -> None:
+def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
     """Print what a file of weights holds, and its network.
 
     Args:
         console: Where to.
-        path: Anything that `from_checkpoint` opens.
+        opened: Anything that `from_checkpoint` opens.
         parsed: What `nonlocalnet.runs.video.options.add_asked` added; also `input`, the size as in
             `show_recipe`, and `list_keys`: whether to list every name of the file.
 
     Raises:
-        FileNotFoundError: There is no such file.
         ValueError: It is not understood, or leaves something open.
     """
-    plan = plan_file(path, asked_of(parsed))
+    plan = plan_file(opened, asked_of(parsed))
     if plan.arguments.get("num_classes") is None:
         plan = plan.with_classes(1)
     model, report = load(plan, strict=False)

@@ -88,7 +88,7 @@ def summarise_scores(results: Sequence[VideoScores], *, num_classes: int, poolin
     """Count right answers over all videos and by class.
 
     Args:
-        results: Of labelled videos, at least one.
+        results: Labelled videos, at least one.
         num_classes: Classes of the network.
         pooling: Which of each video's pooled scores count.
     """
