@@ -43,7 +43,7 @@ hand, and the published numbers are the paper's or the release's, not ours. What
 videos: its network at its full depth and at width 2 reads encoded videos and makes two training steps
 (`tests/recipes/test_two_steps.py`); the whole job by the command line (train, kill and resume, test by every protocol,
 average two models), with labels as in Kinetics and as in Charades, at tiny size (`tests/cli`). The released weights'
-formats are read and checked against independent restatements of the networks that wrote them (`tests/weights`).
+formats are read and checked against independent restatements of the networks that wrote them (`tests/formats`).
 Parameters and multiply-adds agree with the published ones (`tests/models`, LOG.md).
 
 ## The commands

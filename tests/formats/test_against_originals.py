@@ -1,4 +1,4 @@
-"""Loaded networks against independent restatements of the programs that trained them (tests/weights/originals)."""
+"""Loaded networks against independent restatements of the programs that trained them (tests/formats/originals)."""
 
 import dataclasses
 import logging

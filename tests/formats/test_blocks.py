@@ -1,4 +1,4 @@
-"""Blocks of other libraries against restatements of what each computes (tests/weights/originals/blocks.py)."""
+"""Blocks of other libraries against restatements of what each computes (tests/formats/originals/blocks.py)."""
 
 import logging
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
+import io
 import pickle
 import zipfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,11 @@ import pytest
 import torch
 
 from nonlocalnet import formats
-from nonlocalnet.models import c2d_resnet50
+from nonlocalnet.formats import known, native
+from nonlocalnet.formats.names import NameTable
+from nonlocalnet.models import VideoResNet, c2d_resnet50
+from nonlocalnet.models.detection.card import DetectionCard
+from nonlocalnet.models.video.network import fresh_card
 from nonlocalnet.runs.video.card import make_card
 from nonlocalnet.runs.video.network import build_model
 from runs.video.tiny import tiny_recipe
@@ -46,7 +51,7 @@ def test_a_checkpoint_becomes_the_same_network(checkpoint: dict[str, Any], tmp_p
     assert card.recipe is not None
     assert card.recipe["name"] == "tiny"
     assert card.recipe["optim"]["lr"] == 0.02
-    assert asdict(card.preprocessing) == {
+    assert dataclasses.asdict(card.preprocessing) == {
         "mean": 114.75,
         "std": 57.375,
         "colour_order": "RGB",
@@ -161,3 +166,67 @@ def test_read_tensors(checkpoint: dict[str, Any], tmp_path: Path) -> None:
         formats.read_tensors(save(tmp_path, {"epoch": 3}))
     with pytest.raises(ValueError, match="holds no state dict but a list"):
         formats.read_tensors(save(tmp_path, [torch.ones(1)]))
+
+
+def test_cards_written_before_they_had_a_kind(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    plain = {name: value for name, value in checkpoint[formats.CARD_KEY].items() if name != "kind"}
+    before = {
+        name: plain[name] for name in ("format", "model", "recipe", "class_names", "multi_label", "preprocessing")
+    }
+    model = formats.from_checkpoint(save(tmp_path, {**checkpoint, formats.CARD_KEY: before}))
+    assert formats.card_of(model) == formats.VideoCard.from_plain(checkpoint[formats.CARD_KEY], path="now")
+    detector = {"format": 1, "model": {"architecture": "maskrcnn_slim_fpn"}, "recipe": {}, "labels": []}
+    detector |= {"keypoint_names": [], "skeleton": []}
+    assert (formats.kind_of(before), formats.kind_of(detector)) == ("video", "detection")
+    card = DetectionCard.from_plain(detector, path="before")
+    assert DetectionCard.from_plain(card.plain(), path="now") == card
+    with pytest.raises(ValueError, match="file holds a network of the kind 'detection', not 'video'"):
+        formats.VideoCard.from_plain(detector, path="file")
+    with pytest.raises(ValueError, match="holds a detector, not a network that classifies videos"):
+        formats.from_checkpoint(save(tmp_path, {**checkpoint, formats.CARD_KEY: detector}))
+
+
+def test_a_file_is_opened_once_and_handed_on(
+    checkpoint: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(tmp_path, checkpoint)
+    opened = formats.open_file(path)
+    monkeypatch.setattr(torch, "load", None)
+    assert formats.read_checkpoint(opened)["global_step"] == 8
+    assert len(formats.read_tensors(opened)) == len(checkpoint["state_dict"])
+    network, _ = formats.load(formats.plan_file(opened), strict=True)
+    assert formats.card_of(network).class_names == ["red", "green", "blue", "yellow"]
+
+
+def test_a_further_format_is_one_entry(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `known.FORMATS` has is what every reader, writer and error goes by."""
+    network = c2d_resnet50(width=2)
+
+    def read(opened: formats.OpenedFile, _hints: formats.Hints) -> formats.LoadPlan:
+        own = native.read(dataclasses.replace(opened, content={formats.CARD_KEY: opened.content["about"]}), _hints)
+        return dataclasses.replace(own, format="toy", table=names, tensors=opened.tensors)
+
+    def write(network: VideoResNet) -> bytes:
+        state = {f"toy.{name}": tensor for name, tensor in network.state_dict().items()}
+        content = io.BytesIO()
+        torch.save({"about": fresh_card(network).plain(), "model_state": state}, content)
+        return content.getvalue()
+
+    names = NameTable(source="toy", rows=(("toy.{name}", "{name}"),))
+    toy = formats.Format(
+        name="toy",
+        names=(names,),
+        recognises=lambda opened: any(name.startswith("toy.") for name in opened.tensors),
+        read=read,
+        write=write,
+        suffix=".toy",
+        described="Toy (toy...)",
+    )
+    monkeypatch.setattr(known, "FORMATS", (*known.FORMATS, toy))
+    path = tmp_path / "file.toy"
+    path.write_bytes(formats.encode(network, to="toy"))
+    again = formats.from_checkpoint(path)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in network.state_dict().items())
+    assert set(formats.read_tensors(path)) == set(network.state_dict())
+    with pytest.raises(ValueError, match=r"mmaction2 \(backbone\.\.\.\) or Toy \(toy\.\.\.\)"):
+        formats.from_checkpoint(save(tmp_path, {"weight": torch.ones(1)}))

@@ -17,7 +17,7 @@ def download(file: ReleasedFile, *, url: str | None = None, progress: bool = Tru
     """Fetch a released file into torch.hub's cache, unless it is there; its licence is logged first.
 
     Args:
-        file: Of the catalogue.
+        file: An entry of the catalogue.
         url: Where to fetch it instead of `file.url`, such as a mirror.
         progress: Show a progress bar on standard error.
 

@@ -56,8 +56,9 @@ def inflate(model: nn.Module, state_dict: Mapping[str, Tensor], *, how: How = "a
 
     Args:
         model: A network of `nonlocalnet.models`.
-        state_dict: Of torchvision's `resnet50`/`resnet101` or timm's of the same names; `formats.read_tensors` gives a
-            Caffe2 file's under these names. Where it holds no running statistics at all, the network keeps its own.
+        state_dict: That of torchvision's `resnet50`/`resnet101` or timm's of the same names; `formats.read_tensors`
+            gives a Caffe2 file's under these names. Where it holds no running statistics at all, the network keeps its
+            own.
         how: "average" makes a kernel of t frames of t copies, each divided by t (Section 4.1 of the paper); "centre"
             puts the 2-D kernel at the middle frame and zeros at the others.
 

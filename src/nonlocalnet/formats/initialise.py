@@ -41,7 +41,7 @@ def initialise(
         model: The network.
         tensors: State dict of a video network, or of torchvision's or timm's 2-D ResNet.
         source: Where it comes from, for the log and the errors.
-        inflation: How a 2-D kernel becomes one over time; as `weights.inflate` takes it.
+        inflation: How a 2-D kernel becomes one over time; as `formats.inflate` takes it.
 
     Returns:
         What was loaded and what was not; the log says the same.

@@ -38,7 +38,7 @@ class Card:
         recipe: The training recipe as nested dictionaries; None for weights that were not trained here.
         source: "format" and "file" that the weights come from; None for weights that were trained here.
         results: "measured" and "published" figures; None where there are none.
-        licence: Of the weights.
+        licence: The weights'.
     """
 
     kind: ClassVar[str]

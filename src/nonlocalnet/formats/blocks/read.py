@@ -4,26 +4,35 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Literal, get_args
+from typing import Literal
 
-import torch
 from torch import Tensor
 
 from nonlocalnet.block import NonLocalBlock
-from nonlocalnet.formats.blocks.tables import SOURCES, BlockSource, Source, block_table
-from nonlocalnet.formats.fill import fill
+from nonlocalnet.formats.blocks import alexhex7, gluoncv, mmcv, pytorchvideo, slowfast
+from nonlocalnet.formats.blocks.source import BlockSource
+from nonlocalnet.formats.fill import LoadReport, fill
+from nonlocalnet.formats.names import NameTable
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.functional.pairwise import row_of
 
 log = logging.getLogger(__name__)
 
-_GLUONCV_COPY = "W_bn."  # GluonCV stores W and bn a second time
+# A further library is a file like `mmcv.py` and an entry here.
+SOURCES: tuple[BlockSource, ...] = (
+    alexhex7.SOURCE,
+    mmcv.SOURCE,
+    slowfast.SOURCE,
+    pytorchvideo.SOURCE,
+    gluoncv.SOURCE,
+)
 
 
 def block_from_state_dict(
     state_dict: Mapping[str, Tensor],
     *,
     ndim: int | None = None,
-    source: Source | None = None,
+    source: str | None = None,
     pairwise: Pairwise | None = None,
     scale: float | Literal["rsqrt"] | None = None,
     subsample: int | Sequence[int] | Literal["source"] | None = "source",
@@ -31,7 +40,7 @@ def block_from_state_dict(
     """Rebuild a non-local block of another library from its state dict.
 
     Args:
-        state_dict: Of the block; a prefix that all names share is left off.
+        state_dict: The block's; a prefix that all names share is left off.
         ndim: 1, 2 or 3; the kernels say it, and another number is refused.
         source: "alexhex7" (AlexHex7/Non-local_pytorch), "mmcv" (`NonLocal1d/2d/3d`), "slowfast", "pytorchvideo" or
             "gluoncv"; None where the names tell.
@@ -50,15 +59,13 @@ def block_from_state_dict(
             missing, unused or of another shape; named.
     """
     tensors = _own_names(state_dict)
-    source = _source(tensors, source)
-    about = SOURCES[source]
-    if source == "gluoncv":
-        tensors = _without_copies(tensors)
-    # A pooled g is a Sequential of the convolution and the pooling.
+    about = _source(tensors, source)
+    if about.without_copies is not None:
+        tensors = about.without_copies(tensors)
     pooled = about.pooled_names and any(name.startswith("g.0.") for name in tensors)
-    with_norm = any(name.startswith(("W.1.", "conv_out.bn.", "bn.", "norm.")) for name in tensors)
-    table = block_table(source, subsampled=pooled, with_norm=with_norm)
-    ours = {table.to_ours(name) or name: tensor for name, tensor in tensors.items()}
+    with_norm = any(name.startswith(about.norm_prefix) for name in tensors)
+    table = NameTable(source=about.library, rows=about.names(pooled, with_norm))
+    ours = table.renamed(tensors)
     pairwise = _pairwise(ours, about, pairwise)
     kernel = _kernel(ours, about)
     if ndim not in (None, kernel.ndim - 2):
@@ -75,16 +82,19 @@ def block_from_state_dict(
     )
     if block.norm is not None:
         block.norm.momentum = about.norm_momentum
-    # mmcv's output convolution has no bias where a norm follows.
-    report = fill(block, tensors, table, zero=("out.bias",) if source == "mmcv" and with_norm else ())
+    without_bias = with_norm and not about.out_bias_with_norm
+    _say(block, about, fill(block, tensors, table, zero=("out.bias",) if without_bias else ()))
+    if subsample == "source" and about.can_pool and not about.pooled_names:
+        log.info("block from %s: its pooling leaves no trace; taken to be %s", about.name, block.subsample)
+    return block.eval()
+
+
+def _say(block: NonLocalBlock, about: BlockSource, report: LoadReport) -> None:
     if report.problems:
         raise ValueError(f"the state dict does not fit the block of {about.library}: {report.shown_problems()}")
     if report.not_finite:
-        log.warning("block from %s: these tensors hold NaN or infinity: %s", source, ", ".join(report.not_finite))
+        log.warning("block from %s: these tensors hold NaN or infinity: %s", about.name, ", ".join(report.not_finite))
     log.info("block from %s: %s", about.library, block.extra_repr())
-    if subsample == "source" and not about.pooled_names and source != "gluoncv":
-        log.info("block from %s: its pooling leaves no trace; taken to be %s", source, block.subsample)
-    return block.eval()
 
 
 def _own_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -99,44 +109,21 @@ def _own_names(state_dict: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(prefix): tensor for name, tensor in state_dict.items()}
 
 
-def _source(tensors: Mapping[str, Tensor], source: Source | None) -> Source:
-    if source is not None:
-        if source not in SOURCES:
-            raise ValueError(f"source must be one of {', '.join(get_args(Source))}, got {source!r}")
-        return source
-    candidates = _candidates(set(tensors))
+def _source(tensors: Mapping[str, Tensor], asked: str | None) -> BlockSource:
+    """The library that is asked for, or the only one whose block may have these names."""
+    known = ", ".join(about.name for about in SOURCES)
+    if asked is not None:
+        found = [about for about in SOURCES if about.name == asked]
+        if not found:
+            raise ValueError(f"source must be one of {known}, got {asked!r}")
+        return found[0]
+    candidates = [about for about in SOURCES if about.recognises(tensors.keys())]
     if len(candidates) == 1:
         return candidates[0]
     if candidates:
-        raise ValueError(f"the names fit the blocks of {' and '.join(candidates)} alike, which differ: give source=")
-    raise ValueError(
-        f"no known block has these names: {', '.join(list(tensors)[:6]) or 'none'}; known are {', '.join(SOURCES)}"
-    )
-
-
-def _candidates(names: set[str]) -> list[Source]:
-    def has(*prefixes: str) -> bool:
-        return any(name.startswith(prefixes) for name in names)
-
-    if has("conv_theta.", "conv_phi.", "conv_g."):
-        return ["slowfast"] if has("bn.") else ["pytorchvideo"] if has("norm.") else ["slowfast", "pytorchvideo"]
-    if has("conv_out."):
-        return ["mmcv"]
-    if has("W_bn.", "bn."):
-        return ["gluoncv"]
-    if has("W.0.", "W.1.", "g.0.", "concat_project.") or (has("W.") and not has("theta.")):
-        return ["alexhex7"]
-    return ["alexhex7", "gluoncv"] if has("W.") else []
-
-
-def _without_copies(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Without `W_bn.0.*` and `W_bn.1.*`, after holding them against `W.*` and `bn.*`."""
-    for name, tensor in tensors.items():
-        if name.startswith(_GLUONCV_COPY):
-            first = name.replace("W_bn.0.", "W.").replace("W_bn.1.", "bn.")
-            if first in tensors and not torch.equal(tensors[first], tensor):
-                raise ValueError(f"{name} and {first} are one tensor in GluonCV, and differ in this state dict")
-    return {name: tensor for name, tensor in tensors.items() if not name.startswith(_GLUONCV_COPY)}
+        names = " and ".join(about.name for about in candidates)
+        raise ValueError(f"the names fit the blocks of {names} alike, which differ: give source=")
+    raise ValueError(f"no known block has these names: {', '.join(list(tensors)[:6]) or 'none'}; known are {known}")
 
 
 def _pairwise(ours: Mapping[str, Tensor], about: BlockSource, asked: Pairwise | None) -> Pairwise:
@@ -166,7 +153,8 @@ def _kernel(ours: Mapping[str, Tensor], about: BlockSource) -> Tensor:
 
 
 def _scale(pairwise: Pairwise, about: BlockSource, asked: float | Literal["rsqrt"] | None) -> float | Literal["rsqrt"]:
-    if pairwise == "embedded_gaussian":
+    row = row_of(pairwise)
+    if row.is_softmax and row.embeds:
         chosen = asked if asked is not None else about.scale
         if chosen is None:
             raise ValueError(
@@ -174,7 +162,7 @@ def _scale(pairwise: Pairwise, about: BlockSource, asked: float | Literal["rsqrt
                 "(use_scale=True, its default) or scale=1.0 (use_scale=False)"
             )
         return chosen
-    return 1.0 if asked is None or pairwise != "gaussian" else asked
+    return asked if row.is_softmax and asked is not None else 1.0
 
 
 def _subsample(

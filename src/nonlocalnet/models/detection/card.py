@@ -15,8 +15,8 @@ class DetectionCard(Card):
     Its recipe alone rebuilds the detector: `arguments` is empty.
 
     Attributes:
-        labels: Of its classes: "label", "id" (the category's in the annotations) and "name" of each.
-        keypoint_names: Of the keypoints of an object; empty for a detector without keypoints.
+        labels: Its classes: "label", "id" (the category's in the annotations) and "name" of each.
+        keypoint_names: The names of an object's keypoints; empty for a detector without keypoints.
         skeleton: Pairs of keypoints, counted from 0, between which a limb is drawn.
     """
 

@@ -60,7 +60,7 @@ def add_local_control(
         detector: As `add_nonlocal` takes it.
         nonlocal_backbone: Add one in the backbone.
         nonlocal_head: Add them in the keypoint head.
-        norm: Of the blocks whose parameters are matched.
+        norm: The norm of the blocks whose parameters are matched.
         zero_init: Start every block as the identity.
 
     Returns:

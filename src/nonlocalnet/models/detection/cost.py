@@ -24,8 +24,8 @@ class DetectorCost:
     """Multiply-adds for one image; `str()` of it is a table.
 
     Attributes:
-        parts: Of the trunk, the pyramid and every head, the blocks in them included.
-        blocks: Of every non-local block, by dotted path, over all regions where it is in a head.
+        parts: The trunk's, the pyramid's and every head's, the blocks in them included.
+        blocks: Every non-local block's, by dotted path, over all regions where it is in a head.
     """
 
     parts: dict[str, int]

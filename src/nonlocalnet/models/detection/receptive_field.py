@@ -32,7 +32,7 @@ def receptive_field(
     given box does not.
 
     Args:
-        detector: Of torchvision, with or without blocks.
+        detector: One of torchvision's, with or without blocks.
         image_size: (height, width) in pixels of the network's input, multiples of 32.
         box: x1, y1, x2, y2 in pixels.
         head: The head that is asked: "box" for the class, "keypoint" for the heat map.

@@ -99,7 +99,7 @@ def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, optio
     Args:
         model: The network, without blocks.
         nonlocal_blocks: As `nonlocalnet.models.video.placement.nonlocal_paths` takes them.
-        options: Of every block.
+        options: Those of every block.
 
     Raises:
         ValueError: If a placement or an option is not possible.

@@ -19,7 +19,7 @@ class Preprocessing:
         frame_stride: Distance in frames between two of them.
         mean: Subtracted from bytes of 0..255, one number or one a channel.
         std: By which they are then divided.
-        colour_order: Of the channels, and of `mean` and `std`.
+        colour_order: How the channels are ordered, and with them `mean` and `std`.
         short_side: Frames are resized to, in pixels.
         crop: Side of the tested crops in pixels.
     """

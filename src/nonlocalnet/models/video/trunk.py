@@ -61,8 +61,8 @@ class VideoTrunk(nn.Module):
     """C2D or I3D without non-local blocks; the factories insert them.
 
     Children: `stem` (conv, norm), `pool1`, `res2`, `pool2`, `res3`, `res4`, `res5` (each a `Sequential` of
-        `Bottleneck`) and
-    `head` (projection). An inserted block follows its residual block: "res4.4_nonlocal" after "res4.4".
+    `Bottleneck`) and `head` (projection). An inserted block follows its residual block: "res4.4_nonlocal" after
+    "res4.4".
 
     Initialisation ([C2]): convolutions N(0, sqrt(2 / fan_out)), BatchNorm scale 1 but 0 for the last of each residual
     block, classifier N(0, 0.01) with bias 0.
@@ -164,10 +164,11 @@ class VideoTrunk(nn.Module):
     def scores(self, x: torch.Tensor, *, multi_label: bool = False) -> torch.Tensor:
         """Return the class probabilities of the fully convolutional form ([C2]).
 
-        res5's output is averaged over all its frames and a window of crop / 32 rows and columns (7 for 224) that slides
-        by 1, classified at every place without dropout, turned into probabilities there, and these are averaged. A
-        window larger than the map is cut to it. For frames of the training crop's size there is one place, and the
-        result is softmax(model(x)); so it is for every size where the head averages the whole map (mmaction2).
+        res5's output is averaged over all its frames and a window that slides by 1 and has the rows and columns of the
+        training crop's map (7 for 224; `head_window` of `geometry` says what PySlowFast has for other crops). It is
+        classified at every place without dropout, turned into probabilities there, and these are averaged. A window
+        larger than the map is cut to it. For frames of the training crop's size there is one place, and the result is
+        softmax(model(x)); so it is for every size where the head averages the whole map (mmaction2).
 
         Args:
             x: As in `forward`; usually larger than the training crop.
