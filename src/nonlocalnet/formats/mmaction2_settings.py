@@ -11,6 +11,7 @@ from nonlocalnet.formats.graph import Facts
 from nonlocalnet.formats.load_plan import Hints, Scale
 from nonlocalnet.formats.writing import per_channel
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.models.video.geometry import FAMILIES, STAGE_BLOCKS, STAGES, Variant, inflated_blocks
@@ -50,7 +51,7 @@ class Settings:
     def scale(self, pairwise: Pairwise) -> Scale | None:
         """The factor on the logits; None where there is no configuration. mmcv scales the embedded Gaussian only."""
         if not self.backbone.get("non_local"):
-            return None if pairwise != "gaussian" else 1.0
+            return None if row_of(pairwise).embeds else 1.0
         used = self.backbone.get("non_local_cfg", {}).get("use_scale", True)  # mmcv's default
         return "rsqrt" if used and pairwise == "embedded_gaussian" else 1.0
 
@@ -153,6 +154,38 @@ def _value(node: ast.expr) -> Any:
 def settings_of(network: VideoResNet, *, variant: Variant, blocks: dict[str, Facts]) -> str:
     """The configuration's text."""
     preprocessing = (network.card or fresh_card(network)).preprocessing
+    head = {
+        "type": "I3DHead",
+        "num_classes": network.num_classes,
+        "in_channels": network.num_features,
+        "spatial_type": "avg",
+        "dropout_ratio": network.head.dropout.p,
+        "average_clips": "prob",
+    }
+    preprocessor = {
+        "type": "ActionDataPreprocessor",
+        "mean": per_channel(preprocessing.mean, 1),
+        "std": per_channel(preprocessing.std, 1),
+        "to_rgb": preprocessing.colour_order == "BGR",
+        "format_shape": "NCTHW",
+    }
+    clip = {"clip_len": preprocessing.clip_frames, "frame_interval": preprocessing.frame_stride}
+    pipeline = [
+        {"type": "SampleFrames", **clip, "num_clips": 10, "test_mode": True},
+        {"type": "Resize", "scale": (-1, preprocessing.short_side)},
+        {"type": "ThreeCrop", "crop_size": preprocessing.crop},
+        {"type": "FormatShape", "input_format": "NCTHW"},
+    ]
+    model = {
+        "type": "Recognizer3D",
+        "backbone": _backbone(network, variant, blocks),
+        "cls_head": head,
+        "data_preprocessor": preprocessor,
+    }
+    return f"model = {model!r}\ntest_pipeline = {pipeline!r}\n"
+
+
+def _backbone(network: VideoResNet, variant: Variant, blocks: dict[str, Facts]) -> dict[str, Any]:
     geometry = FAMILIES[variant]
     slow = network.inflate is not None and network.inflated == "late"
     inflate = tuple(
@@ -184,30 +217,7 @@ def settings_of(network: VideoResNet, *, variant: Variant, blocks: dict[str, Fac
             "norm_cfg": {"type": "BN3d", "requires_grad": True} if facts["norm"] else None,
             "mode": facts["pairwise"],
         }
-    head = {
-        "type": "I3DHead",
-        "num_classes": network.num_classes,
-        "in_channels": network.num_features,
-        "spatial_type": "avg",
-        "dropout_ratio": network.head.dropout.p,
-        "average_clips": "prob",
-    }
-    preprocessor = {
-        "type": "ActionDataPreprocessor",
-        "mean": per_channel(preprocessing.mean, 1),
-        "std": per_channel(preprocessing.std, 1),
-        "to_rgb": preprocessing.colour_order == "BGR",
-        "format_shape": "NCTHW",
-    }
-    clip = {"clip_len": preprocessing.clip_frames, "frame_interval": preprocessing.frame_stride}
-    pipeline = [
-        {"type": "SampleFrames", **clip, "num_clips": 10, "test_mode": True},
-        {"type": "Resize", "scale": (-1, preprocessing.short_side)},
-        {"type": "ThreeCrop", "crop_size": preprocessing.crop},
-        {"type": "FormatShape", "input_format": "NCTHW"},
-    ]
-    model = {"type": "Recognizer3D", "backbone": backbone, "cls_head": head, "data_preprocessor": preprocessor}
-    return f"model = {model!r}\ntest_pipeline = {pipeline!r}\n"
+    return backbone
 
 
 def _inflated(network: VideoResNet, stage: str) -> tuple[bool, ...]:
