@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from make_videos import write_video
-from nonlocalnet.formats.recognise import network_tensors
+from nonlocalnet.formats import read_tensors
 from nonlocalnet.recipes import VIDEO_RECIPES
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import read_metrics
@@ -68,7 +68,7 @@ def test_two_steps_of_every_recipe(recipe: VideoRecipe, videos: Path, tmp_path: 
     # A fresh classifier says nothing: the first loss is that of a blind guess, nearly.
     assert losses[0] == pytest.approx(math.log(2) if recipe.model.multi_label else math.log(CLASSES), abs=0.1)
     assert math.isfinite(losses[1])
-    after = network_tensors(torch.load(tmp_path / "last.ckpt", weights_only=True))
+    after = read_tensors(tmp_path / "last.ckpt")
     assert after.keys() == before.keys()
     moved = {name for name, tensor in after.items() if not torch.equal(tensor, before[name])}
     assert "head.projection.weight" in moved
