@@ -24,6 +24,7 @@ RES4 = RES3._replace(rows=1568, keys=392, channels=512, width=512)
         (SOFTMAX, RES3._replace(half=False), "blocks"),
         (SOFTMAX, RES4._replace(half=False), "matrix"),
         (SOFTMAX, RES3._replace(device="cpu", capability=(0, 0), triton=False), "blocks"),
+        (SOFTMAX, RES4._replace(device="cpu", half=False, triton=False), "blocks"),
         (SOFTMAX, RES3._replace(rows=0), "matrix"),
         (SOFTMAX, RES3._replace(exporting=True), "matrix"),
         (PRODUCT, RES3, "half, factored"),
