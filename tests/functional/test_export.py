@@ -69,6 +69,37 @@ def test_compiles_into_one_graph_forward_and_backward(pairwise: str) -> None:
             torch.testing.assert_close(gradient, other)
 
 
+@pytest.mark.parametrize(("pairwise", "form"), [("embedded_gaussian", "chunks"), ("dot_product", "half, factored")])
+@pytest.mark.parametrize("chunk_weights", [10**7, 8])
+def test_the_forms_for_gpus_compile_into_one_graph(
+    pairwise: str, form: str, chunk_weights: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nonlocalnet.functional.softmax_chunks.CHUNK_WEIGHTS", chunk_weights)
+    torch._dynamo.reset()
+    operation = Operation(pairwise)
+    with forced(form):
+        compiled = torch.compile(operation, fullgraph=True, backend="aot_eager", dynamic=True)
+        leaves = [part.clone().requires_grad_(part.is_floating_point()) for part in SMALL]
+        result, expected = compiled(*leaves), operation(*leaves)
+        torch.testing.assert_close(result, expected)
+        gradients = torch.autograd.grad(result.square().sum(), leaves[:3])
+        for one, other in zip(gradients, torch.autograd.grad(expected.square().sum(), leaves[:3]), strict=True):
+            torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize(("pairwise", "form"), [("embedded_gaussian", "chunks"), ("dot_product", "half, factored")])
+def test_the_forms_for_gpus_differentiate_under_torch_func(pairwise: str, form: str) -> None:
+    theta, phi, g, mask = SMALL
+    last = {"key_mask": mask}
+
+    def loss(theta: Tensor) -> Tensor:
+        return getattr(functional, pairwise)(theta, phi, g, **last).square().sum()
+
+    with forced(form):
+        (expected,) = torch.autograd.grad(loss(leaf := theta.clone().requires_grad_()), leaf)
+        torch.testing.assert_close(torch.func.grad(loss)(theta), expected)
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("_large_form")
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)

@@ -60,9 +60,13 @@ def _weights(q: Tensor, k: Tensor, bias: Tensor | None, scale: float) -> tuple[T
         from nonlocalnet.functional.kernels.softmax import softmax_of_logits
 
         return softmax_of_logits(logits, bias, scale=scale, dtype=q.dtype)
-    logits = logits.mul_(scale) if bias is None else logits.mul_(scale).add_(bias)
+    return _plain_softmax(logits, bias, scale, q.dtype)
+
+
+def _plain_softmax(logits: Tensor, bias: Tensor | None, scale: float, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    logits = logits * scale if bias is None else logits * scale + bias
     normaliser = logits.logsumexp(dim=-1, keepdim=True)
-    return logits.sub_(normaliser).exp_().to(q.dtype), normaliser
+    return (logits - normaliser).exp().to(dtype), normaliser
 
 
 def backward_now(
@@ -105,10 +109,37 @@ def _weights_and_gradients(
         from nonlocalnet.functional.kernels.softmax import weights_and_gradients
 
         return weights_and_gradients(grad_y, q, k, v, bias, normaliser, mean, scale=scale)
-    logits = wide_bmm(q, k.mT).mul_(scale).sub_(normaliser)
-    weights = (logits if bias is None else logits.add_(bias)).exp_()
-    grad_logits = wide_bmm(grad_y, v.mT).sub_(mean).mul_(weights).mul_(scale)
+    return _plain_weights_and_gradients(grad_y, q, k, v, bias, normaliser, mean, scale)
+
+
+def _plain_weights_and_gradients(
+    grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, normaliser: Tensor, mean: Tensor, scale: float
+) -> tuple[Tensor, Tensor]:
+    exponent = wide_bmm(q, k.mT) * scale - normaliser
+    weights = (exponent if bias is None else exponent + bias).exp()
+    grad_logits = (wide_bmm(grad_y, v.mT) - mean) * weights * scale
     return weights.to(q.dtype), grad_logits.to(q.dtype)
+
+
+def forward_traced(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    """`forward_now` for a compiler: plain code where one chunk holds all, which it fuses, else the operator."""
+    if q.shape[0] * q.shape[1] * k.shape[1] > CHUNK_WEIGHTS:
+        return forward_operator(q, k, v, bias, scale, CHUNK_WEIGHTS)
+    with without_autocast(q):
+        weights, normaliser = _plain_softmax(wide_bmm(q, k.mT), bias, scale, q.dtype)
+        return torch.bmm(weights, v), normaliser
+
+
+def backward_traced(
+    grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, y: Tensor, normaliser: Tensor, scale: float
+) -> tuple[Tensor, Tensor, Tensor]:
+    """`backward_now` likewise."""
+    if q.shape[0] * q.shape[1] * k.shape[1] > CHUNK_WEIGHTS:
+        return backward_operator(grad_y, q, k, v, bias, y, normaliser, scale, CHUNK_WEIGHTS)
+    with without_autocast(q):
+        mean = row_dots(grad_y, y).unsqueeze(-1)
+        weights, grad_logits = _plain_weights_and_gradients(grad_y, q, k, v, bias, normaliser, mean, scale)
+        return torch.bmm(grad_logits, k), torch.bmm(grad_logits.mT, q), torch.bmm(weights.mT, grad_y)
 
 
 forward_operator = torch.library.custom_op("nonlocalnet::softmax_chunks", forward_now, mutates_args=())

@@ -76,8 +76,9 @@ class _FusedSoftmaxSum(torch.autograd.Function):
         if kernel != "chunks":
             with without_autocast(q):
                 return _attend(q, k, v, scale, kernel)
-        forward = softmax_chunks.forward_operator if torch.compiler.is_compiling() else softmax_chunks.forward_now
-        return forward(q, k, v, bias, scale, softmax_chunks.CHUNK_WEIGHTS)
+        if torch.compiler.is_compiling():
+            return softmax_chunks.forward_traced(q, k, v, bias, scale)
+        return softmax_chunks.forward_now(q, k, v, bias, scale, softmax_chunks.CHUNK_WEIGHTS)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
@@ -96,10 +97,7 @@ class _FusedSoftmaxSum(torch.autograd.Function):
         if ctx.kernel in ("cudnn", "flash"):
             with without_autocast(q):
                 return *_attend_backward(grad_y, q, k, v, y, normaliser, ctx.scale, ctx.kernel), None, None, None
-        backward = softmax_chunks.backward_operator if torch.compiler.is_compiling() else softmax_chunks.backward_now
-        return (
-            *backward(grad_y, q, k, v, bias, y, normaliser, ctx.scale, softmax_chunks.CHUNK_WEIGHTS),
-            None,
-            None,
-            None,
-        )
+        operands = (grad_y, q, k, v, bias, y, normaliser, ctx.scale)
+        if torch.compiler.is_compiling():
+            return *softmax_chunks.backward_traced(*operands), None, None, None
+        return *softmax_chunks.backward_now(*operands, softmax_chunks.CHUNK_WEIGHTS), None, None, None
