@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ from rich.console import Console
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import Resolved, resolve_recipe
-from nonlocalnet.engine.run_folder import is_first_process
+from nonlocalnet.engine.run_folder import RECIPE, is_first_process
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
 from nonlocalnet.runs.kinds import Kind
 
@@ -61,7 +63,23 @@ def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
     batch_size = parsed.optim.batch_size
     if parsed.no_rescale or batch_size == own.optim.batch_size or batch_size < 1:
         return chosen
-    return scale_to_batch_size(chosen, batch_size)
+    scaled = scale_to_batch_size(chosen, batch_size)
+    saved = _run_to_resume(kind, own, parsed)
+    if saved is None or saved.optim.batch_size != batch_size:
+        return scaled
+    # A run goes on with its own rate and schedule, by whatever rule they were found.
+    return replace(scaled, optim=replace(scaled.optim, lr=saved.optim.lr), schedule=saved.schedule)
+
+
+def _run_to_resume(kind: Kind, own: Any, parsed: Namespace) -> Any | None:
+    """The recipe in the folder of the run that is to be resumed; None where there is none to read."""
+    file = Path(parsed.out or f"runs/{own.name}") / RECIPE
+    if not parsed.resume or not file.is_file():
+        return None
+    try:
+        return kind.read_recipe(json.loads(file.read_text()))
+    except (ValueError, TypeError, KeyError):
+        return None  # the checkpoint says what the run was; this file only spares typing
 
 
 def _make_parser(kind: Kind) -> ArgumentParser:

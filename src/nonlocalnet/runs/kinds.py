@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
@@ -149,6 +149,7 @@ class Kind:
         networks: The networks that `model.architecture` may name.
         items: What its data are.
         metrics: Keys of `Recipe.published`, as columns are headed.
+        read_recipe: Makes a recipe of what a file holds of it, older files included.
     """
 
     name: str
@@ -156,6 +157,7 @@ class Kind:
     networks: tuple[str, ...]
     items: str
     metrics: Mapping[str, str]
+    read_recipe: Callable[[Mapping[str, Any]], Recipe]
 
     @property
     def options(self) -> OptionsFile:
@@ -192,8 +194,15 @@ class Kind:
 
 
 KINDS = (
-    Kind(video.KIND, video.VideoRecipe, tuple(video.ARCHITECTURES), "videos", video.METRICS),
-    Kind(detection.KIND, detection.DetectionRecipe, tuple(detection.ARCHITECTURES), "images", detection.METRICS),
+    Kind(video.KIND, video.VideoRecipe, tuple(video.ARCHITECTURES), "videos", video.METRICS, video.recipe_from_plain),
+    Kind(
+        detection.KIND,
+        detection.DetectionRecipe,
+        tuple(detection.ARCHITECTURES),
+        "images",
+        detection.METRICS,
+        detection.recipe_from_plain,
+    ),
 )
 """Every kind; the first is the one whose fields `--help` shows where no recipe is named."""
 
