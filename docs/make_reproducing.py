@@ -41,8 +41,8 @@ prints a table with your own results beside the published ones.
 **None of the rows below has been trained or tested on Kinetics or Charades here**: neither the data nor a GPU was at
 hand, and the published numbers are the paper's or the release's, not ours. What was run, for every recipe, on made
 videos: its network at its full depth and at width 2 reads encoded videos and makes two training steps
-(`tests/recipes/test_two_steps.py`); the whole job by the command line (train, kill and resume, test by every protocol,
-average two models), with labels as in Kinetics and as in Charades, at tiny size (`tests/cli`). The released weights'
+(`tests/runs/video/test_two_steps.py`); the whole job by the command line (train, kill and resume, test by every protocol,
+average two models), with labels as in Kinetics and as in Charades, at tiny size (`tests/commands`). The released weights'
 formats are read and checked against independent restatements of the networks that wrote them (`tests/formats`).
 Parameters and multiply-adds agree with the published ones (`tests/models`, LOG.md).
 

@@ -146,12 +146,13 @@ def score_videos(
     Raises:
         NonFiniteError: If a score is NaN or infinite, naming the video's position.
     """
-
-    def score(network: Scorer, views: torch.Tensor) -> torch.Tensor:
-        chunks = views.split(batch_views or views_at_once(device))
-        inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in chunks)
-        return torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
-
+    view_scores = partial(
+        _view_scores,
+        prepare=prepare,
+        device=device,
+        at_once=batch_views or views_at_once(device),
+        multi_label=multi_label,
+    )
     for network in (model, float32_model):
         if network is not None:
             network.to(device)
@@ -161,11 +162,16 @@ def score_videos(
     with bar if progress else _Silent(), torch.inference_mode():
         task = bar.add_task(describe, total=total)
         for item in loader:
-            result = _score_video(item, partial_score=lambda views: score(model, views), classes=model.num_classes)
-            if float32_model is not None and result.index in compared and not result.error:
-                exact = score(float32_model, item["views"]).mean(dim=0)
-                result = VideoScores(**{**vars(result), "float32_mean": exact})
-            results.append(result)
+            index, error, label = int(item["index"]), str(item["error"]), _label(item["label"])
+            if error:
+                nothing = torch.zeros(model.num_classes, dtype=torch.float64)
+                results.append(VideoScores(index, label, nothing, nothing, error))
+            else:
+                scores_VK = view_scores(model, item["views"], index)
+                exact = None
+                if float32_model is not None and index in compared:
+                    exact = view_scores(float32_model, item["views"], index).mean(dim=0)
+                results.append(VideoScores(index, label, scores_VK.mean(dim=0), scores_VK.amax(dim=0), "", exact))
             bar.advance(task)
             on_video()
     return results
@@ -177,18 +183,24 @@ class _Silent:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _score_video(
-    item: dict[str, Any], *, partial_score: Callable[[torch.Tensor], torch.Tensor], classes: int
-) -> VideoScores:
-    index, error = int(item["index"]), str(item["error"])
-    several = isinstance(item["label"], torch.Tensor) and item["label"].ndim == 1
-    label = item["label"] if several else int(item["label"])
-    if error:
-        nothing = torch.zeros(classes, dtype=torch.float64)
-        return VideoScores(index, label, nothing, nothing, error)
-    views = item["views"]
-    scores_VK = partial_score(views)
+def _view_scores(
+    network: Scorer,
+    views: torch.Tensor,
+    video: int,
+    *,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    device: torch.device,
+    at_once: int,
+    multi_label: bool,
+) -> torch.Tensor:
+    """(V, K) float64 probabilities of a video's views on the CPU."""
+    inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in views.split(at_once))
+    scores_VK = torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
     if not torch.isfinite(scores_VK).all():
         cause = "the frames hold NaN or infinity" if not torch.isfinite(views).all() else "the weights may be broken"
-        raise NonFiniteError(f"the scores of video {index} are not finite: {cause}")
-    return VideoScores(index, label, scores_VK.mean(dim=0), scores_VK.amax(dim=0), "")
+        raise NonFiniteError(f"the scores of video {video} are not finite: {cause}")
+    return scores_VK
+
+
+def _label(label: int | torch.Tensor) -> int | torch.Tensor:
+    return label if isinstance(label, torch.Tensor) and label.ndim == 1 else int(label)
