@@ -103,9 +103,9 @@ SOFTMAX: tuple[Algorithm, ...] = (
     ),
     Algorithm(
         "matrix",
-        lambda c: c.device != "cpu" and c.matrix_is_small,
+        lambda c: c.device not in ("cpu", "meta") and c.matrix_is_small,
         "the textbook: the matrix is no larger than the operands beside it, and a compiler fuses what is around it; on "
-        "a CPU the blocks take no longer and give the same bits as ever",
+        "a CPU, and where memory is only counted, the blocks take no longer and give the same bits as ever",
     ),
     Algorithm(
         "blocks",
