@@ -148,11 +148,13 @@ class NonLocalBlock(nn.Module):
         self._check_input(x, key_mask)
         queries = x if self.theta is None else self.theta(x)
         keys, values, key_mask = self._keys_and_values(x, key_mask)
-        y = self._operation(
+        y = row_of(self.pairwise).sum(
             self._fold(queries, self._group_frames),
             self._fold(keys, self._key_group_frames),
             self._fold(values, self._key_group_frames),
-            None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2),
+            w_f=self.w_f,
+            scale=self._scale_factor,
+            key_mask=None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2),
         )
         z = self.out(self._unfold(y, x))
         if self.norm is not None:
@@ -212,10 +214,6 @@ class NonLocalBlock(nn.Module):
     @property
     def _key_group_frames(self) -> int | None:
         return None if self._group_frames is None else self._group_frames // self.pool_kernel[0]
-
-    def _operation(self, queries: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
-        row = row_of(self.pairwise)
-        return row.sum(queries, keys, values, w_f=self.w_f, scale=self._scale_factor, key_mask=key_mask)
 
     def _keys_and_values(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Keys (B, C or D, *key grid), values (B, D, *key grid) and the key grid's mask (B, 1, *key grid)."""

@@ -119,6 +119,8 @@ class TrainerConfig:
         precision: Arithmetic of the network; the "mixed" forms keep float32 weights.
         channels_last: Keep weights and features in channels-last memory order; changes speed and rounding only.
         compile: Train with `torch.compile`; changes speed, rounding, and which features dropout leaves out.
+        compile_mode: How it compiles: "reduce-overhead" records CUDA graphs, which pays for small batches on a GPU;
+            "max-autotune" tries more kernels, for longer.
         recompute: Keep only the input of every residual and non-local block and compute it again in the backward pass
             (activation checkpointing): less memory, about a third more time, the same numbers.
         device: "auto" takes a GPU where there is one.
@@ -135,6 +137,7 @@ class TrainerConfig:
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     channels_last: bool = False
     compile: bool = False
+    compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
     recompute: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     devices: int = 1

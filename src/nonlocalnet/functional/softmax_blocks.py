@@ -24,11 +24,6 @@ BLOCK_WEIGHTS = 4 * 1024 * 1024
 LEAST_ROWS = 64
 
 
-def softmax_sum(q_BNC: Tensor, k_BMC: Tensor, v_BMD: Tensor, bias_B1M: Tensor | None, scale: float) -> Tensor:
-    """softmax(scale Q K^T + bias) V, differentiable twice (the second derivative holds the N x M matrix)."""
-    return _forward(q_BNC, k_BMC, v_BMD, bias_B1M, scale)[0]
-
-
 def _blocks(batch: int, rows: int, keys: int) -> Iterator[tuple[slice, slice]]:
     """Slices of batch and rows that together cover (batch, rows), each of about BLOCK_WEIGHTS weights."""
     batch_step = max(1, BLOCK_WEIGHTS // max(1, rows * keys))
@@ -39,8 +34,11 @@ def _blocks(batch: int, rows: int, keys: int) -> Iterator[tuple[slice, slice]]:
 
 
 @torch.library.custom_op("nonlocalnet::softmax_sum", mutates_args=())
-def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-    """Y, and the logarithm of each row's normaliser, (B, N, 1)."""
+def softmax_sum(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+    """softmax(scale Q K^T + bias) V, and the logarithm of each row's normaliser, (B, N, 1).
+
+    Differentiable twice; the second derivative holds the N x M matrix.
+    """
     with without_autocast(q):
         y_BND = v.new_empty(q.shape[0], q.shape[1], v.shape[2])
         normaliser_BN1 = q.new_empty(q.shape[0], q.shape[1], 1)

@@ -92,4 +92,4 @@ def _softmax_weighted_sum(
         if form == "matrix":
             weights_BNM = softmax_weights(queries_BNC, keys_BMC, scale=scale, bias_B1M=bias_B1M)
             return torch.matmul(weights_BNM, g_BMD).to(dtype)
-        return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale).to(dtype)
+        return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale)[0].to(dtype)

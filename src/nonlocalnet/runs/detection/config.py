@@ -151,7 +151,7 @@ LENGTHS = {"1x": _1X, "2x": replace(_1X, steps=180_000, milestones=(120_000, 160
 # What a detector has no use for, and the value that says so.
 _UNUSED: dict[str, dict[str, object]] = {
     "optim": {"trainable": "all", "lr_factor_head": 1.0, "freeze_bn": False},
-    "trainer": {"channels_last": False, "compile": False, "recompute": False},
+    "trainer": {"channels_last": False, "compile": False, "compile_mode": "default", "recompute": False},
 }
 
 

@@ -48,5 +48,5 @@ def adapt_network(model: nn.Module, trainer: TrainerConfig) -> nn.Module:
     if trainer.recompute:
         recompute_blocks(model)
     if trainer.compile:
-        model.compile()
+        model.compile(mode=trainer.compile_mode)
     return model
