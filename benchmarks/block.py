@@ -84,12 +84,15 @@ def main() -> None:
     for place in options.places or PLACES:
         shape = PLACES[place]
         for pairwise in PAIRWISE:
-            makers = (
-                lambda p=pairwise, c=shape[1]: NonLocalBlock(c, pairwise=p, subsample=(1, 2, 2)),
-                lambda p=pairwise, c=shape[1]: TextbookBlock(c, p),
-            )
-            ways = [(make, compiled) for compiled in (False, True) for make in makers]
-            cells = [f"{time_of(make(), shape, compiled=c):.2f}" for make, c in ways if not (c and options.eager)]
+            compilations = (False,) if options.eager else (False, True)
+            cells = [
+                f"{time_of(block, shape, compiled=compiled):.2f}"
+                for compiled in compilations
+                for block in (
+                    NonLocalBlock(shape[1], pairwise=pairwise, subsample=(1, 2, 2)),
+                    TextbookBlock(shape[1], pairwise),
+                )
+            ]
             table.add_row(place, pairwise, *cells)
             console.print(place, pairwise, *cells, highlight=False)  # as it comes: compiling takes minutes
     console.print(table)
