@@ -110,9 +110,14 @@ def parameter_groups(model: nn.Module, optim: OptimConfig, parts: Parts) -> list
 
 
 def build_optimizer(model: nn.Module, optim: OptimConfig, parts: Parts) -> torch.optim.SGD:
-    """Stochastic gradient descent over `parameter_groups`."""
+    """Stochastic gradient descent over `parameter_groups`; on a GPU in one launch, where nothing is clipped.
+
+    Lightning does not clip the gradients of a fused optimiser in float16.
+    """
     groups = parameter_groups(model, optim, parts)
-    return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov)
+    on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
+    fused = True if on_gpu and optim.grad_clip is None else None  # None leaves the choice to PyTorch
+    return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov, fused=fused)
 
 
 def _trainable_parts(model: nn.Module, parts: Parts, trainable: str) -> list[nn.Module]:

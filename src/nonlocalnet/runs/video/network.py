@@ -42,7 +42,11 @@ def parts_of(model: nn.Module) -> Parts:
 
 
 def adapt_network(model: nn.Module, trainer: TrainerConfig) -> nn.Module:
-    """Put a network, in place, into the form that `trainer` asks for."""
+    """Put a network, in place, into the form that `trainer` asks for.
+
+    Clips of one run have one size, so cuDNN may time its convolutions and keep the fastest; other devices ignore that.
+    """
+    torch.backends.cudnn.benchmark = True
     if trainer.channels_last:
         model = model.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
     if trainer.recompute:
