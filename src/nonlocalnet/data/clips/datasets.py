@@ -190,23 +190,20 @@ class TestVideos(Dataset[VideoViews]):
         entry = self.video_list.entries[index]
         error_text = ""
         try:
-            views = self._views(index)
+            with open_source(entry) as source:
+                clips = clips_for_testing(
+                    source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions
+                )
+                needed = sorted({frame for clip in clips for frame in clip})
+                frames = source.read(needed, short_side=self.short_side)
+            row_of = {frame: row for row, frame in enumerate(needed)}
+            rows = [[row_of[frame] for frame in clip] for clip in clips]
+            views = cut_views(frames, rows, crops=self.crops, short_side=self.short_side, crop=self.crop)
         except (VideoError, FileNotFoundError) as error:
             error_text = str(error)
             side = self.short_side if self.crops == "full" else self.crop
             views = torch.zeros((self.views_per_video, self.geometry.frames, side, side, 3), dtype=torch.uint8)
         return VideoViews(views=views, label=entry.label, index=index, error=error_text)
-
-    def _views(self, index: int) -> torch.Tensor:
-        with open_source(self.video_list.entries[index]) as source:
-            clips = clips_for_testing(
-                source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions
-            )
-            needed = sorted({frame for clip in clips for frame in clip})
-            frames = source.read(needed, short_side=self.short_side)
-        row_of = {frame: row for row, frame in enumerate(needed)}
-        rows = [[row_of[frame] for frame in clip] for clip in clips]
-        return cut_views(frames, rows, crops=self.crops, short_side=self.short_side, crop=self.crop)
 
 
 def clip_label(entry: VideoEntry, source: VideoSource, frame_indices: Sequence[int]) -> int | torch.Tensor:

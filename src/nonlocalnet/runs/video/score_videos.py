@@ -146,17 +146,11 @@ def score_videos(
     Raises:
         NonFiniteError: If a score is NaN or infinite, naming the video's position.
     """
-    view_scores = partial(
-        _view_scores,
-        prepare=prepare,
-        device=device,
-        at_once=batch_views or views_at_once(device),
-        multi_label=multi_label,
-    )
-    for network in (model, float32_model):
-        if network is not None:
-            network.to(device)
-            network.eval()
+    networks = [model] if float32_model is None else [model, float32_model]
+    for network in networks:
+        network.to(device)
+        network.eval()
+    at_once = batch_views or views_at_once(device)
     results = []
     bar = progress_bars()
     with bar if progress else _Silent(), torch.inference_mode():
@@ -167,11 +161,14 @@ def score_videos(
                 nothing = torch.zeros(model.num_classes, dtype=torch.float64)
                 results.append(VideoScores(index, label, nothing, nothing, error))
             else:
-                scores_VK = view_scores(model, item["views"], index)
-                exact = None
-                if float32_model is not None and index in compared:
-                    exact = view_scores(float32_model, item["views"], index).mean(dim=0)
-                results.append(VideoScores(index, label, scores_VK.mean(dim=0), scores_VK.amax(dim=0), "", exact))
+                scored: list[torch.Tensor] = []  # (V, K) float64 on the CPU, of every network
+                for network in networks if index in compared else [model]:
+                    inputs = (prepare(views.to(device, non_blocking=True)) for views in item["views"].split(at_once))
+                    scores = [network.scores(x, multi_label=multi_label).double().cpu() for x in inputs]
+                    scored.append(torch.cat(scores))
+                    _require_finite(scored[-1], item["views"], video=index)
+                exact = scored[1].mean(dim=0) if len(scored) > 1 else None
+                results.append(VideoScores(index, label, scored[0].mean(dim=0), scored[0].amax(dim=0), "", exact))
             bar.advance(task)
             on_video()
     return results
@@ -183,23 +180,10 @@ class _Silent:
     def __exit__(self, *_: object) -> None: ...
 
 
-def _view_scores(
-    network: Scorer,
-    views: torch.Tensor,
-    video: int,
-    *,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
-    device: torch.device,
-    at_once: int,
-    multi_label: bool,
-) -> torch.Tensor:
-    """(V, K) float64 probabilities of a video's views on the CPU."""
-    inputs = (prepare(chunk.to(device, non_blocking=True)) for chunk in views.split(at_once))
-    scores_VK = torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
-    if not torch.isfinite(scores_VK).all():
+def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: int) -> None:
+    if not torch.isfinite(scores).all():
         cause = "the frames hold NaN or infinity" if not torch.isfinite(views).all() else "the weights may be broken"
         raise NonFiniteError(f"the scores of video {video} are not finite: {cause}")
-    return scores_VK
 
 
 def _label(label: int | torch.Tensor) -> int | torch.Tensor:
