@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.formats import image_resnet
-from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -95,7 +95,12 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         ValueError: If the clip is not known, or the blobs are not those of a video network.
     """
     path = opened.path
-    tensors, dropped = _tensors_of(opened.content)
+    tensors = {name: torch.from_numpy(blob) for name, blob in opened.content.items() if _is_weight(name, blob)}
+    dropped = {
+        name: "optimiser state" if name.endswith("_momentum") else "a training counter, no tensor"
+        for name in opened.content
+        if name not in tensors
+    }
     _refuse_image_network(path, tensors)
     structure = read_structure(same_names(tensors, NAMES), path=path)
     clip, whence = _clip(path, hints)
@@ -111,15 +116,23 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     if arguments["nonlocal_blocks"]:
         about = f"pairwise {arguments['pairwise']}, scale {arguments['scale']}"
         statements.append(f"{about}: the release's unless asked for")
-    return foreign_plan(
+    card = foreign_card(
         path,
-        table=NAMES,
-        tensors=tensors,
+        program=NAMES.source,
         architecture=structure.architecture,
         arguments=arguments,
         preprocessing=Preprocessing.of_clip(clip),
-        statements=statements,
+    )
+    return LoadPlan(
+        path=path,
+        format=NAMES.source,
+        table=NAMES,
+        tensors=tensors,
+        architecture=card.architecture,
+        arguments=card.arguments,
+        card=card,
         dropped=dropped,
+        statements=tuple(statements),
         zero_filled=zero_filled,
     )
 
@@ -130,7 +143,7 @@ def start_from(opened: OpenedFile) -> dict[str, Tensor]:
     Raises:
         ValueError: If the file holds none.
     """
-    tensors, _ = _tensors_of(opened.content)
+    tensors = {name: torch.from_numpy(blob) for name, blob in opened.content.items() if _is_weight(name, blob)}
     if not tensors:
         raise ValueError(f"{opened.path} holds no arrays by name")
     ours = NAMES.renamed(tensors)
@@ -172,18 +185,8 @@ def _zero_biases(tensors: dict[str, Tensor], blocks: list[str]) -> frozenset[str
     return frozenset(f"{block}_nonlocal.{name}.bias" for block in blocks for name in PROJECTIONS)
 
 
-def _tensors_of(content: dict[str, Any]) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """The weights among a file's blobs, and the names of the rest with the reason they are left out."""
-    blobs = content["blobs"] if isinstance(content.get("blobs"), dict) else content
-    tensors, dropped = {}, {}
-    for name, blob in blobs.items():
-        if name.endswith("_momentum"):
-            dropped[name] = "optimiser state"
-        elif isinstance(blob, np.ndarray) and blob.ndim > 0:
-            tensors[name] = torch.from_numpy(blob)
-        else:
-            dropped[name] = "a training counter, no tensor"
-    return tensors, dropped
+def _is_weight(name: str, blob: object) -> bool:
+    return isinstance(blob, np.ndarray) and blob.ndim > 0 and not name.endswith("_momentum")
 
 
 def _clip(path: str, hints: Hints) -> tuple[str, str]:

@@ -1,15 +1,12 @@
-"""What the readers of several formats do alike: the pairwise function, the scale, and the plan with its card."""
+"""What the readers of several formats do alike: the pairwise function, the scale, and the card."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor
-
 from nonlocalnet.formats.catalogue import released_file
-from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale
-from nonlocalnet.formats.names import NameTable
+from nonlocalnet.formats.load_plan import Hints, Scale
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
@@ -66,44 +63,25 @@ def scale_of(pairwise: Pairwise, hints: Hints, *, family: Scale, said: Scale | N
     return said or hints.scale or family
 
 
-def foreign_plan(
+def foreign_card(
     path: str,
     *,
-    table: NameTable,
-    tensors: dict[str, Tensor],
+    program: str,
     architecture: str,
     arguments: dict[str, Any],
     preprocessing: Preprocessing,
-    statements: list[str],
-    dropped: dict[str, str] | None = None,
-    zero_filled: frozenset[str] = frozenset(),
     class_names: list[str] | None = None,
     multi_label: bool = False,
-) -> LoadPlan:
-    """The plan of a file of another program, with its card.
-
-    A file of the catalogue brings its published results and licence.
-    """
+) -> VideoCard:
+    """The card of a file of another program; one of the catalogue brings its published results and licence."""
     released = released_file(Path(path).name)
-    card = VideoCard(
+    return VideoCard(
         architecture=architecture,
         arguments=arguments,
         preprocessing=preprocessing,
         class_names=class_names,
         multi_label=multi_label,
-        source={"format": table.source, "file": Path(path).name},
+        source={"format": program, "file": Path(path).name},
         results=None if released is None else {"measured": {}, "published": released.published},
         licence=None if released is None else released.licence,
-    )
-    return LoadPlan(
-        path=path,
-        format=table.source,
-        table=table,
-        tensors=tensors,
-        architecture=architecture,
-        arguments=arguments,
-        card=card,
-        dropped=dropped or {},
-        statements=tuple(statements),
-        zero_filled=zero_filled,
     )

@@ -20,7 +20,8 @@ class OpenedFile:
     Attributes:
         path: The file.
         container: "safetensors", "pickle" (of arrays) or "torch".
-        content: What stands in it: for safetensors the metadata that is ours, else whatever was saved.
+        content: What stands in it: for safetensors the metadata that is ours, for a pickle what is under its "blobs" if
+            it has such, else whatever was saved.
         tensors: Those of it, by the names in the file; empty for a pickle, whose arrays its program tells apart.
     """
 

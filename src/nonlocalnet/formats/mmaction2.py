@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -128,17 +128,25 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     if blocks:
         how = "after phi and g" if subsampled else "none"
         statements.append(f"pairwise {arguments['pairwise']}, scale {arguments['scale']}, subsampling {how}")
-    return foreign_plan(
+    card = foreign_card(
         path,
-        table=table,
-        tensors=tensors,
+        program=table.source,
         architecture=structure.architecture,
         arguments=arguments,
         preprocessing=settings.preprocessing(clip),
-        statements=statements,
-        dropped=dropped,
-        zero_filled=frozenset(f"{block}_nonlocal.out.bias" for block in blocks if arguments["norm"] == "batch"),
         class_names=_class_names(meta, num_classes=arguments["num_classes"]),
+    )
+    return LoadPlan(
+        path=path,
+        format=table.source,
+        table=table,
+        tensors=tensors,
+        architecture=card.architecture,
+        arguments=card.arguments,
+        card=card,
+        dropped=dropped,
+        statements=tuple(statements),
+        zero_filled=frozenset(f"{block}_nonlocal.out.bias" for block in blocks if arguments["norm"] == "batch"),
     )
 
 

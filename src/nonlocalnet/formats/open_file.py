@@ -40,7 +40,9 @@ def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
         tensors, card = read_safetensors(path)
         return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
     if container == "pickle":
-        return OpenedFile(str(path), container, read_pickle(path), {})
+        content = read_pickle(path)
+        blobs = content.get("blobs")
+        return OpenedFile(str(path), container, blobs if isinstance(blobs, dict) else content, {})
     content = read_torch(path)
     return OpenedFile(str(path), container, content, _state_of(content))
 

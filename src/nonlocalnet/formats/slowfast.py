@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from nonlocalnet.formats.foreign import foreign_plan, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -112,15 +112,23 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         statements.append(f"pairwise {pairwise}, scale {arguments['scale']}, subsampling before phi and g")
     if settings is None:
         statements.append("no saved settings: crop, block pooling and groups are the program's defaults")
-    return foreign_plan(
+    card = foreign_card(
         path,
-        table=table,
-        tensors=tensors,
+        program=table.source,
         architecture=structure.architecture,
         arguments=arguments,
         preprocessing=_preprocessing(config, clip),
-        statements=statements,
         multi_label=config["MODEL.HEAD_ACT"] == "sigmoid",
+    )
+    return LoadPlan(
+        path=path,
+        format=table.source,
+        table=table,
+        tensors=tensors,
+        architecture=card.architecture,
+        arguments=card.arguments,
+        card=card,
+        statements=tuple(statements),
     )
 
 
