@@ -14,7 +14,7 @@ from rich.console import Console
 
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser
-from nonlocalnet.commands.options.resolve import Resolved, resolve_recipe
+from nonlocalnet.commands.options.resolve import resolve_recipe
 from nonlocalnet.engine.run_folder import RECIPE, is_first_process
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
 from nonlocalnet.runs.kinds import Kind
@@ -26,7 +26,9 @@ def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
-    kind, parsed, recipe, _, own = resolve(argv)
+    kind, parsed, recipe, base, own = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
+    if base.optim.batch_size != own.optim.batch_size:
+        log.info("%s", describe_scaling(kind.options.apply_options(own, parsed), recipe))
     console = Console(quiet=not is_first_process())
     if parsed.dry_run:
         show_configuration(console, recipe, own)
@@ -45,20 +47,8 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def resolve(argv: Sequence[str]) -> Resolved:
-    """What to train: the recipe scaled to its batch size unless told not to, with its overridden fields.
-
-    Raises:
-        ValueError: As `resolve_recipe` does.
-    """
-    resolved = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
-    kind, parsed, recipe, base, own = resolved
-    if base.optim.batch_size != own.optim.batch_size:
-        log.info("%s", describe_scaling(kind.options.apply_options(own, parsed), recipe))
-    return resolved
-
-
 def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
+    """The recipe scaled to its batch size, unless told not to."""
     chosen = kind.options.apply_options(own, parsed)
     batch_size = parsed.optim.batch_size
     if parsed.no_rescale or batch_size == own.optim.batch_size or batch_size < 1:
