@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,11 +11,14 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 from nonlocalnet.data.batches import StepBatchSampler
+from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.loaders import MicroBatches
-from nonlocalnet.engine.train import TrainResult
+from nonlocalnet.engine.loaders import TrainLoaders
+from nonlocalnet.engine.train import TrainResult, run_steps
+from nonlocalnet.runs.video.counts import Record
 from nonlocalnet.runs.video.data import ValidationShare
-from nonlocalnet.runs.video.train import train_classifier
+from nonlocalnet.runs.video.network import adapt_network
+from nonlocalnet.runs.video.task import ClassifierTask
 
 
 class Toy(nn.Module):
@@ -118,37 +122,35 @@ def toy_train(
     torch.manual_seed(trainer.seed)
     clips = dataset or ToyClips()
 
-    def train_loader(*, start_step: int, stop_step: int, rank: int, world_size: int) -> DataLoader:
-        sampler = StepBatchSampler(
-            clips.size,
-            global_batch_size=optim.batch_size,
-            total_steps=stop_step,
-            start_step=start_step,
-            seed=trainer.seed,
-            rank=rank,
-            world_size=world_size,
-        )
-        return DataLoader(clips, batch_sampler=MicroBatches(sampler, parts=optim.accumulate), num_workers=workers)
+    train_loaders = TrainLoaders(
+        clips, partial(StepBatchSampler, clips.size), optim, seed=trainer.seed, workers=workers
+    )
 
     def val_loader(*, rank: int, world_size: int) -> DataLoader:
         videos = ToyVideos(multi_label=multi_label)
         share = ValidationShare(videos, positions=list(range(len(videos))), rank=rank, world_size=world_size)
         return DataLoader(share, batch_size=4 // world_size)
 
-    return train_classifier(
-        model or Toy(),
-        make_train_loader=train_loader,
-        make_val_loader=val_loader if validate else None,
+    checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra={"note": {"format": 1}})
+    task = ClassifierTask(
+        adapt_network(model or Toy(), trainer),
         prepare=channels_first,
         optim=optim,
         schedule=schedule,
-        trainer=trainer,
-        out=out,
-        extra={"note": {"format": 1}},
+        seed=trainer.seed,
         start_step=start_step,
-        resume_from=resume_from,
+        last_good=checkpoints.last_good,
         multi_label=multi_label,
         max_unreadable=max_unreadable,
+    )
+    return run_steps(
+        task,
+        make_train_loader=train_loaders,
+        make_val_loader=val_loader if validate else None,
+        trainer=trainer,
+        checkpoints=checkpoints,
+        record=Record,
+        resume_from=resume_from,
         progress=False,
         callbacks=callbacks,
     )

@@ -70,6 +70,10 @@ class Checkpoints(pl.Callback):
         self.best_quality: float | None = None
         self.best_step: int | None = None
 
+    def last_good(self) -> str:
+        """The newest checkpoint, for the message when a loss is not finite."""
+        return str(self.last) if self.last.exists() else "none yet"
+
     @override
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run must know to choose the same best checkpoint."""

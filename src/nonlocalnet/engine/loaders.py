@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, Dataset
 
+from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.system.processes import end_with_parent
 
 
@@ -59,6 +61,43 @@ class MicroBatches:
             size = len(batch) // self.parts
             for part in range(self.parts):
                 yield batch[part * size : (part + 1) * size]
+
+
+@dataclass(frozen=True)
+class TrainLoaders:
+    """The loaders of a training's legs: called with its steps and the process, it gives that of one leg.
+
+    The batches are a function of the seed and the step, whatever the workers and processes.
+
+    Attributes:
+        dataset: What is loaded.
+        sampler: Makes the batch sampler of the steps [start_step, total_steps) for process `rank` of `world_size`, of
+            `global_batch_size` and `seed`.
+        optim: Says the batch of a step, and in how many micro-batches it is made.
+        seed: Seeds the order.
+        workers: Worker processes; 0 for none.
+        options: Further arguments of DataLoader.
+    """
+
+    dataset: Dataset[Any]
+    sampler: Callable[..., BatchSampler]
+    optim: OptimConfig
+    seed: int
+    workers: int
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __call__(self, *, start_step: int = 0, stop_step: int, rank: int = 0, world_size: int = 1) -> DataLoader[Any]:
+        """Loader over the micro-batches of the steps [start_step, stop_step) for one process."""
+        sampler = self.sampler(
+            global_batch_size=self.optim.batch_size,
+            total_steps=stop_step,
+            start_step=start_step,
+            seed=self.seed,
+            rank=rank,
+            world_size=world_size,
+        )
+        batches = MicroBatches(sampler, parts=self.optim.accumulate)
+        return make_loader(self.dataset, workers=self.workers, batch_sampler=batches, **self.options)
 
 
 def spread_evenly(size: int, limit: int | None) -> list[int]:

@@ -26,7 +26,7 @@ from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.coco_results import to_results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector, initialise_detector
-from nonlocalnet.runs.detection.task import DetectionRecord, as_input
+from nonlocalnet.runs.detection.task import DetectionRecord, EvaluationSet, as_input
 from nonlocalnet.runs.detection.test import test_recipe as evaluate_recipe
 from nonlocalnet.runs.detection.train import require_blocks_that_learn, train_recipe
 from nonlocalnet.system.errors import NonFiniteError, OutputError
@@ -111,7 +111,9 @@ def test_shares_of_two_processes_come_to_the_figures_of_one(root: Path, run: Pat
     """Five images over two: the repeated last one must not count, and the order of the results must not matter."""
     recipe = tiny_recipe(root)
     detector, card = open_detector(run / "last.ckpt")
-    evaluation = data.evaluation_set(recipe, data.load_images(recipe, "val"), labels_of(card), limit=None)
+    evaluation = EvaluationSet(
+        data.load_images(recipe, "val"), positions=list(range(5)), category_ids=labels_of(card).category_ids
+    )
 
     def found(world_size: int) -> dict[str, list[dict[str, Any]]]:
         merged: dict[str, list[dict[str, Any]]] = {}

@@ -22,7 +22,7 @@ from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.runs.video import test as testing
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import read_metrics
-from nonlocalnet.runs.video.data import build_train_loader, build_train_videos, load_videos
+from nonlocalnet.runs.video.data import build_train_loaders, load_videos
 from nonlocalnet.runs.video.predict import predict
 from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import OutputError
@@ -232,7 +232,7 @@ def test_accumulation_sees_the_same_samples(videos: Path) -> None:
     batches = []
     for accumulate in (1, 2):
         one = dataclasses.replace(recipe, optim=OptimConfig(batch_size=4, accumulate=accumulate))
-        loader = build_train_loader(one, build_train_videos(one, load_videos(one, "train")), start_step=2, stop_step=4)
+        loader = build_train_loaders(one, load_videos(one, "train"))(start_step=2, stop_step=4)
         batches.append(torch.cat([batch["frames"] for batch in loader]))
     assert torch.equal(*batches)
 

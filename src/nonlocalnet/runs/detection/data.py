@@ -10,10 +10,8 @@ from typing import Literal
 from torch.utils.data import DataLoader
 
 from nonlocalnet.data.coco.annotation_file import ANNOTATION_FILES, CocoSet, Kind, load_coco
-from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
-from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
-from nonlocalnet.data.coco.labels import Labels
-from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
+from nonlocalnet.data.coco.datasets import TestImages, collate
+from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.task import EvaluationSet
 
@@ -44,37 +42,6 @@ def load_images(recipe: DetectionRecipe, split: Literal["train", "val"]) -> Coco
         )
     kept = tuple(images.images[i] for i in spread_evenly(len(images.images), data.limit))
     return dataclasses.replace(images, images=kept)
-
-
-def evaluation_set(recipe: DetectionRecipe, images: CocoSet, labels: Labels, *, limit: int | None) -> EvaluationSet:
-    """What the detections on these images are compared with."""
-    return EvaluationSet(
-        images,
-        positions=spread_evenly(len(images.images), limit),
-        category_ids=labels.category_ids,
-        evaluator=recipe.data.evaluator,
-        keypoint_sigmas=recipe.data.keypoint_sigmas,
-    )
-
-
-def build_train_loader(
-    recipe: DetectionRecipe, dataset: TrainImages, *, start_step: int, stop_step: int, rank: int, world_size: int
-) -> DataLoader:
-    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
-
-    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
-    """
-    sampler = AspectRatioBatchSampler(
-        dataset.is_wide,
-        global_batch_size=recipe.optim.batch_size,
-        total_steps=stop_step,
-        start_step=start_step,
-        seed=recipe.trainer.seed,
-        rank=rank,
-        world_size=world_size,
-    )
-    batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, collate_fn=collate)
 
 
 def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, rank: int, world_size: int) -> DataLoader:

@@ -23,7 +23,7 @@ from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_reci
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
 from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.data import build_test_loader, evaluation_set, load_images
+from nonlocalnet.runs.detection.data import build_test_loader, load_images
 from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.report import DetectionSummary, write_detection_report
 from nonlocalnet.runs.detection.task import DetectionTask, EvaluationSet
@@ -104,7 +104,13 @@ def test_recipe(
     set_sizes(detector, (recipe.data.test_min_size or recipe.data.min_sizes[-1],), max_size=recipe.data.max_size)
     if is_first_process():
         prepare_output(out, resume=False)
-    evaluation = evaluation_set(recipe, images, labels, limit=None)
+    evaluation = EvaluationSet(
+        images,
+        positions=list(range(len(images.images))),
+        category_ids=labels.category_ids,
+        evaluator=recipe.data.evaluator,
+        keypoint_sigmas=recipe.data.keypoint_sigmas,
+    )
     figures, results = test_detector(
         detector,
         make_loader=partial(build_test_loader, recipe, evaluation),

@@ -6,24 +6,24 @@ import logging
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from nonlocalnet import formats
-from nonlocalnet.data.coco.datasets import TrainImages
+from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
+from nonlocalnet.data.coco.datasets import TrainImages, collate
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.checkpoint import Checkpoints
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.loaders import TrainLoaders, spread_evenly
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.run_folder import LAST, begin_run
-from nonlocalnet.engine.train import MakeTrainLoader, MakeValLoader, TrainResult, choose_device, run_steps
+from nonlocalnet.engine.train import TrainResult, choose_device, run_steps
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.detection.card import make_card, read_run
 from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.data import build_test_loader, build_train_loader, evaluation_set, load_images
+from nonlocalnet.runs.detection.data import build_test_loader, load_images
 from nonlocalnet.runs.detection.network import build_detector, initialise_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, DetectionTask, EvaluationSet
 
@@ -93,86 +93,41 @@ def train_recipe(
             "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
         )
     begin_run(out, recipe, resume=resume)
-    evaluation = evaluation_set(recipe, val_images, labels, limit=recipe.trainer.limit_val)
+    evaluation = EvaluationSet(
+        val_images,
+        positions=spread_evenly(len(val_images.images), recipe.trainer.limit_val),
+        category_ids=labels.category_ids,
+        evaluator=recipe.data.evaluator,
+        keypoint_sigmas=recipe.data.keypoint_sigmas,
+    )
     log.info("training %s: %d images, %d to validate", recipe.name, len(dataset), len(evaluation.positions))
-    return train_detector(
+    card = make_card(recipe, labels, train_images)
+    checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
+    task = DetectionTask(
         detector,
-        make_train_loader=partial(build_train_loader, recipe, dataset),
-        make_val_loader=partial(build_test_loader, recipe, evaluation),
         evaluation=evaluation,
         optim=recipe.optim,
         schedule=recipe.schedule,
-        trainer=recipe.trainer,
-        out=out,
-        extra={formats.CARD_KEY: make_card(recipe, labels, train_images).plain()},
+        seed=recipe.trainer.seed,
         start_step=start_step,
-        resume_from=out / LAST if start_step else None,
-        progress=progress,
-        callbacks=callbacks,
+        last_good=checkpoints.last_good,
     )
-
-
-def train_detector(
-    model: nn.Module,
-    *,
-    make_train_loader: MakeTrainLoader,
-    make_val_loader: MakeValLoader,
-    evaluation: EvaluationSet,
-    optim: OptimConfig,
-    schedule: ScheduleConfig,
-    trainer: TrainerConfig,
-    out: Path,
-    extra: dict[str, Any] | None = None,
-    start_step: int = 0,
-    resume_from: Path | None = None,
-    progress: bool = True,
-    callbacks: Sequence[pl.Callback] = (),
-) -> TrainResult[DetectionRecord]:
-    """Train a detector in place up to `schedule.steps`, with the guarantees of `nonlocalnet.engine.train.run_steps`.
-
-    Args:
-        model: A detector of torchvision's kind.
-        make_train_loader: Loader of a leg.
-        make_val_loader: Loader of the validation.
-        evaluation: What the validation is compared with.
-        optim: Optimiser settings.
-        schedule: Number of steps and learning rate.
-        trainer: Device, processes, intervals.
-        out: Folder of the run.
-        extra: Plain entries added to every checkpoint.
-        start_step: Step of the checkpoint `resume_from`.
-        resume_from: Checkpoint of this run to continue.
-        progress: Show a progress bar on standard error.
-        callbacks: Further Lightning callbacks.
-
-    Returns:
-        Where the checkpoints are and what the validation gave.
-
-    Raises:
-        ValueError: If a block could never learn; see `require_blocks_that_learn`.
-        NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
-        OutputError: If `out` cannot be used or written.
-        ImageError: If an image cannot be read or does not fit its annotations.
-    """
-    checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
-    task = DetectionTask(
-        model,
-        evaluation=evaluation,
-        optim=optim,
-        schedule=schedule,
-        seed=trainer.seed,
-        start_step=start_step,
-        last_good=lambda: str(checkpoints.last) if checkpoints.last.exists() else "none yet",
-    )
-    require_blocks_that_learn(model)
+    require_blocks_that_learn(detector)
     return run_steps(
         task,
-        make_train_loader=make_train_loader,
-        make_val_loader=make_val_loader,
-        trainer=trainer,
+        make_train_loader=TrainLoaders(
+            dataset,
+            partial(AspectRatioBatchSampler, dataset.is_wide),
+            recipe.optim,
+            seed=recipe.trainer.seed,
+            workers=recipe.data.workers,
+            options={"collate_fn": collate},
+        ),
+        make_val_loader=partial(build_test_loader, recipe, evaluation),
+        trainer=recipe.trainer,
         checkpoints=checkpoints,
         record=DetectionRecord,
-        resume_from=resume_from,
+        resume_from=out / LAST if start_step else None,
         progress=progress,
         callbacks=callbacks,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
-from nonlocalnet.engine.loaders import MicroBatches, make_loader, spread_evenly
+from nonlocalnet.engine.loaders import TrainLoaders, make_loader, spread_evenly
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.runs.video.config import VideoRecipe
 
@@ -57,10 +58,10 @@ def load_videos(
     return videos._replace(entries=kept)
 
 
-def build_train_videos(recipe: VideoRecipe, videos: VideoList) -> TrainVideos:
-    """The training clips."""
+def build_train_loaders(recipe: VideoRecipe, videos: VideoList) -> TrainLoaders:
+    """The training clips, as the engine loads them."""
     data = recipe.data
-    return TrainVideos(
+    dataset = TrainVideos(
         videos,
         clip_geometry(recipe),
         short_side=(data.short_side_min, data.short_side_max),
@@ -68,32 +69,14 @@ def build_train_videos(recipe: VideoRecipe, videos: VideoList) -> TrainVideos:
         flip=data.flip,
         seed=recipe.trainer.seed,
     )
-
-
-def build_train_loader(
-    recipe: VideoRecipe,
-    dataset: TrainVideos,
-    *,
-    start_step: int = 0,
-    stop_step: int,
-    rank: int = 0,
-    world_size: int = 1,
-) -> DataLoader:
-    """Loader over the micro-batches of the steps [start_step, stop_step) for one process.
-
-    The batches are a function of `trainer.seed` and the step, whatever the workers and processes.
-    """
-    sampler = StepBatchSampler(
-        len(dataset),
-        global_batch_size=recipe.optim.batch_size,
-        total_steps=stop_step,
-        start_step=start_step,
+    return TrainLoaders(
+        dataset,
+        partial(StepBatchSampler, len(dataset)),
+        recipe.optim,
         seed=recipe.trainer.seed,
-        rank=rank,
-        world_size=world_size,
+        workers=data.workers,
+        options={"pin_memory": pins_memory(recipe)},
     )
-    batches = MicroBatches(sampler, parts=recipe.optim.accumulate)
-    return make_loader(dataset, workers=recipe.data.workers, batch_sampler=batches, pin_memory=pins_memory(recipe))
 
 
 def build_val_loader(recipe: VideoRecipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import lightning.pytorch as pl
-import torch
-from torch import nn
 
 from nonlocalnet import formats
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.engine.checkpoint import Checkpoints
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig, require_equal_shares
+from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.run_folder import LAST, begin_run
-from nonlocalnet.engine.train import MakeTrainLoader, MakeValLoader, TrainResult, run_steps, training_device
+from nonlocalnet.engine.train import TrainResult, run_steps, training_device
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.initialise import initialise
 from nonlocalnet.runs.video.card import make_card, read_run
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import Record
-from nonlocalnet.runs.video.data import build_train_loader, build_train_videos, build_val_loader, load_videos
+from nonlocalnet.runs.video.data import build_train_loaders, build_val_loader, load_videos
 from nonlocalnet.runs.video.network import adapt_network, build_model
 from nonlocalnet.runs.video.task import ClassifierTask
 
@@ -106,91 +103,26 @@ def train_recipe(
     card = make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)
     sizes = (len(train_videos.entries), len(val_videos.entries))
     log.info("training %s on %s: %d videos, %d to validate", recipe.name, device, *sizes)
-    return train_classifier(
-        model,
-        make_train_loader=partial(build_train_loader, recipe, build_train_videos(recipe, train_videos)),
-        make_val_loader=partial(build_val_loader, recipe, val_videos),
+    checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
+    task = ClassifierTask(
+        adapt_network(model, recipe.trainer),
         prepare=partial(normalise, mean=card.preprocessing.mean, std=card.preprocessing.std),
         optim=recipe.optim,
         schedule=recipe.schedule,
-        trainer=recipe.trainer,
-        out=out,
-        extra={formats.CARD_KEY: card.plain()},
+        seed=recipe.trainer.seed,
         start_step=start_step,
-        resume_from=out / LAST if start_step else None,
+        last_good=checkpoints.last_good,
         multi_label=recipe.model.multi_label,
         max_unreadable=recipe.data.max_unreadable,
-        progress=progress,
-        callbacks=callbacks,
-    )
-
-
-def train_classifier(
-    model: nn.Module,
-    *,
-    make_train_loader: MakeTrainLoader,
-    make_val_loader: MakeValLoader | None,
-    prepare: Callable[[torch.Tensor], torch.Tensor],
-    optim: OptimConfig,
-    schedule: ScheduleConfig,
-    trainer: TrainerConfig,
-    out: Path,
-    extra: dict[str, Any] | None = None,
-    start_step: int = 0,
-    resume_from: Path | None = None,
-    multi_label: bool = False,
-    max_unreadable: float = 1.0,
-    progress: bool = True,
-    callbacks: Sequence[pl.Callback] = (),
-) -> TrainResult[Record]:
-    """Train `model` in place up to `schedule.steps`.
-
-    Args:
-        model: The network; on return it holds the last step's weights.
-        make_train_loader: Loader of a leg; see `MakeTrainLoader`.
-        make_val_loader: Loader of the validation; None for none.
-        prepare: Turns a batch's frames into the model's input.
-        optim: Optimiser settings.
-        schedule: Number of steps and learning rate.
-        trainer: Device, processes, intervals.
-        out: Folder of the run. It must be new or empty unless a run is resumed in it.
-        extra: Plain entries added to every checkpoint.
-        start_step: Step of the checkpoint `resume_from`.
-        resume_from: Checkpoint of this run to continue; its content replaces the model's weights.
-        multi_label: Whether a video may have several classes; see `ClassifierTask`.
-        max_unreadable: Share of training clips that may stand in for videos that cannot be read, in [0, 1].
-        progress: Show a progress bar on standard error.
-        callbacks: Further Lightning callbacks.
-
-    Returns:
-        Where the checkpoints are and what the validation gave.
-
-    Raises:
-        NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
-        OutputError: If `out` cannot be used or written.
-        VideoError: If too many videos cannot be read, in a row or over the run.
-    """
-    model = adapt_network(model, trainer)
-    checkpoints = Checkpoints(out, every=trainer.checkpoint_every, extra=extra or {})
-    task = ClassifierTask(
-        model,
-        prepare=prepare,
-        optim=optim,
-        schedule=schedule,
-        seed=trainer.seed,
-        start_step=start_step,
-        last_good=lambda: str(checkpoints.last) if checkpoints.last.exists() else "none yet",
-        multi_label=multi_label,
-        max_unreadable=max_unreadable,
     )
     run = run_steps(
         task,
-        make_train_loader=make_train_loader,
-        make_val_loader=make_val_loader,
-        trainer=trainer,
+        make_train_loader=build_train_loaders(recipe, train_videos),
+        make_val_loader=partial(build_val_loader, recipe, val_videos),
+        trainer=recipe.trainer,
         checkpoints=checkpoints,
         record=Record,
-        resume_from=resume_from,
+        resume_from=out / LAST if start_step else None,
         progress=progress,
         callbacks=callbacks,
     )
