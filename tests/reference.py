@@ -64,6 +64,7 @@ def affinity(
         return embedded_gaussian(theta_BQC, phi_BMC, one_hot, scale=scale, key_mask=key_mask)
     if pairwise == "dot_product":
         return dot_product(theta_BQC, phi_BMC, one_hot, key_mask=key_mask)
+    assert pairwise == "concatenation"
     assert w_f is not None
     return concatenation(theta_BQC, phi_BMC, one_hot, w_f, key_mask=key_mask)
 

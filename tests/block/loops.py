@@ -52,6 +52,7 @@ def literal_weights(
         elif pairwise == "dot_product":
             f = {j: float(theta @ phi) for j, phi in seen.items()}
         else:
+            assert "gaussian" in pairwise
             f = {j: math.exp(scale * float(theta @ phi)) for j, phi in seen.items()}
         normaliser = sum(f.values()) if "gaussian" in pairwise else len(seen)
         rows[i] = {j: value / normaliser for j, value in f.items()}

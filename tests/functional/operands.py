@@ -100,6 +100,7 @@ def with_the_matrix(pairwise: str, operands: Operands) -> Tensor:
     elif pairwise == "dot_product":
         weights = theta @ phi.mT / count
     else:
+        assert "gaussian" in pairwise
         exponentials = (theta @ phi.mT).exp() * keep[:, None]
         weights = exponentials / exponentials.sum(-1, keepdim=True).clamp(min=1e-300)
     return (weights * keep[:, None]) @ g

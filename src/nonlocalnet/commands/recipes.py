@@ -62,10 +62,12 @@ def _plain(recipe: Recipe, results: Sequence[Result], *, asked: bool) -> dict[st
 
 def _table(kind: Kind, recipes: Sequence[Recipe], results: Sequence[Result], *, title: str | None) -> Table:
     """Narrow enough for 80 columns: the metrics of a row stand in one cell, in the order of the heading."""
-    keys = [key for key in kind.metrics if any(key in recipe.published for recipe in recipes)]
-    metrics = " / ".join(kind.metrics[key] for key in keys)
+    named = {recipe.name for recipe in recipes}
+    known = (*(recipe.published for recipe in recipes), *(r.metrics for r in results if r.recipe in named))
+    keys = [key for key in kind.metrics if any(key in metrics for metrics in known)]
+    units = f" (%: {' / '.join(kind.metrics[key] for key in keys)})" if keys else ""
     of = "of the recipes" if title is None else f"of Table {title}"
-    heading = f"Published results {of}{', and ours' if results else ''} (%: {metrics})"
+    heading = f"Published results {of}{', and ours' if results else ''}{units}"
     table = Table(title=heading, title_justify="left", box=None, padding=(0, 2, 0, 0))
     table.add_column("recipe", no_wrap=True)
     for name in ("row", "tables") if not results else ("tables",):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import lightning.pytorch as pl
@@ -33,8 +33,8 @@ class FileNotes(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Collect the texts of a training batch."""
-        self._collect(f"unreadable, another takes its place: {text}" for text in batch.get("error", ()) if text)
-        self._collect(text for text in batch.get("note", ()) if text)
+        self._collect(f"unreadable, another takes its place: {text}" for text in _texts(batch, "error"))
+        self._collect(_texts(batch, "note"))
         if trainer.world_size == 1 or (batch_idx + 1) % self.every == 0:
             self._say(trainer)
 
@@ -49,7 +49,7 @@ class FileNotes(pl.Callback):
         dataloader_idx: int = 0,
     ) -> None:
         """Collect the texts of a validation batch."""
-        self._collect(f"unreadable, counts as wrong: {text}" for text in batch.get("error", ()) if text)
+        self._collect(f"unreadable, counts as wrong: {text}" for text in _texts(batch, "error"))
 
     @override
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -69,3 +69,8 @@ class FileNotes(pl.Callback):
             if trainer.is_global_zero and text not in self._said:
                 log.warning("%s", text)
             self._said.add(text)
+
+
+def _texts(batch: Any, name: str) -> list[str]:
+    """The texts of that name in a batch; none where batches are no mappings."""
+    return [text for text in batch.get(name, ()) if text] if isinstance(batch, Mapping) else []

@@ -223,7 +223,8 @@ def write(network: VideoResNet) -> bytes:
         found += differences(facts, expected, where=f"{path}_nonlocal: ")
     if first is not None:
         scales = AnyOf(1.0, "rsqrt") if first["pairwise"] == "embedded_gaussian" else AnyOf(1.0, None)
-        usual = {"subsampling": AnyOf(None, (1, 2, 2)), "scale of the logits": scales}
+        modes = AnyOf("gaussian", "embedded_gaussian", "dot_product", "concatenation")  # mmcv's
+        usual = {"pairwise": modes, "subsampling": AnyOf(None, (1, 2, 2)), "scale of the logits": scales}
         found += differences(first, usual, where="blocks: ")
     require_none(found, "mmaction2")
     subsampled = first is not None and first["subsampling"] is not None

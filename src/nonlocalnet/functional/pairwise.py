@@ -28,7 +28,6 @@ class PairwiseFunction:
 
     Attributes:
         name: As users give it.
-        equation: Its number in the paper.
         embeds: Whether f takes theta(x_i) and phi(x_j), and else x itself.
         is_softmax: Whether the weights f / C(x) are a softmax, which a `scale` may multiply the logits of; the
             others divide by the number of positions.
@@ -39,7 +38,6 @@ class PairwiseFunction:
     """
 
     name: Pairwise
-    equation: int
     embeds: bool
     is_softmax: bool
     has_w_f: bool
@@ -110,17 +108,17 @@ class PairwiseFunction:
 
 PAIRWISE_FUNCTIONS: tuple[PairwiseFunction, ...] = (
     PairwiseFunction(
-        "gaussian", 2, embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows
+        "gaussian", embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows
     ),
     PairwiseFunction(
-        "embedded_gaussian", 3, embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
+        "embedded_gaussian", embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
         weights=softmax_rows,
     ),
     PairwiseFunction(
-        "dot_product", 4, embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows
+        "dot_product", embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows
     ),
     PairwiseFunction(
-        "concatenation", 5, embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows
+        "concatenation", embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows
     ),
 )  # fmt: skip
 

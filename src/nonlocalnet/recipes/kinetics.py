@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Literal
 
 from nonlocalnet.engine.config import OptimConfig
+from nonlocalnet.functional import Pairwise
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
 Depth = Literal[50, 101]
@@ -146,7 +147,7 @@ def _model(
     nonlocal_blocks: int | list[str] = 0,
     clip: Literal["32x2", "128x1"] = "32x2",
     inflate: Literal["3x1x1", "3x3x3"] = "3x1x1",
-    pairwise: Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"] = "embedded_gaussian",
+    pairwise: Pairwise = "embedded_gaussian",
     domain: Literal["spacetime", "space", "time"] = "spacetime",
 ) -> ModelConfig:
     names: dict[tuple[str, int], Literal["c2d_resnet50", "c2d_resnet101", "i3d_resnet50", "i3d_resnet101"]] = {

@@ -7,7 +7,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from nonlocalnet.data.annotations import UNLABELLED, Action, FrameFiles, load_video_list, recognise
+from nonlocalnet.data.annotations import FORMAT_NAMES, UNLABELLED, Action, FrameFiles, load_video_list, recognise
 
 
 def touch(folder: Path, *names: str) -> Path:
@@ -363,6 +363,10 @@ HEADS = {
     "charades": ("id,actions\n", 'N1,;c01 .-e"\n/{}'),
     "charades_frames": ("original_vido_id video_id frame_id path labels\n", 'a 0a/b1.j,"{}\n\0'),
 }
+
+
+def test_every_format_of_lists_has_a_head() -> None:
+    assert {*HEADS, "class_folders"} == set(FORMAT_NAMES)
 
 
 @pytest.mark.parametrize("name", HEADS)

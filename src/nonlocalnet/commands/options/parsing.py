@@ -116,8 +116,11 @@ def parse_recipe(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """
     parsed = parse(parser, argv)
     for section, short in _SHORTS:
-        if parsed.get(short) is not None:
-            parsed[section][short] = parsed[short]
+        if parsed.get(short) is None:
+            continue
+        if short not in parsed[section]:
+            raise ValueError(f"--{short} is short for --{section}.{short}, which this recipe does not have")
+        parsed[section][short] = parsed[short]
     return parsed
 
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
 from nonlocalnet.engine.scaling import scale_to_batch_size
+from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorName
 from nonlocalnet.models.detection.card import DetectionCard
 
@@ -64,7 +65,7 @@ class DetectionModelConfig:
     box_score_thresh: float = 0.05
     box_detections_per_img: int = 100
     inner_channels: int | None = None
-    pairwise: Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"] = "embedded_gaussian"
+    pairwise: Pairwise = "embedded_gaussian"
     scale: float | Literal["rsqrt"] | None = None
     subsample: int | tuple[int, int] | None = 2
     subsample_first: bool = True

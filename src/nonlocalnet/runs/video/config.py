@@ -19,6 +19,7 @@ from nonlocalnet.engine.config import (
     require_at_least,
     require_finite_in,
 )
+from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName
 from nonlocalnet.models.video.card import VideoCard
 from nonlocalnet.models.video.geometry import geometry_of, minimum_input
@@ -68,7 +69,7 @@ class ModelConfig:
     width: int = 64
     dropout: float = 0.5
     crop: int = 224
-    pairwise: Literal["gaussian", "embedded_gaussian", "dot_product", "concatenation"] = "embedded_gaussian"
+    pairwise: Pairwise = "embedded_gaussian"
     domain: Literal["spacetime", "space", "time"] = "spacetime"
     inner_channels: int | None = None
     scale: float | Literal["rsqrt", "variant"] = "variant"
