@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import io
+import json
 import pickle
 import zipfile
 from pathlib import Path
@@ -230,3 +231,38 @@ def test_a_further_format_is_one_entry(tmp_path: Path, monkeypatch: pytest.Monke
     assert set(formats.read_tensors(path)) == set(network.state_dict())
     with pytest.raises(ValueError, match=r"mmaction2 \(backbone\.\.\.\) or Toy \(toy\.\.\.\)"):
         formats.from_checkpoint(save(tmp_path, {"weight": torch.ones(1)}))
+
+
+def test_a_further_container_is_opened_by_its_format(tmp_path, monkeypatch):
+    network = c2d_resnet50(width=2, num_classes=3, clip="8x8")
+
+    def opens(path):
+        if path.suffix != ".json":
+            return None
+        content = json.loads(path.read_text())
+        tensors = {name: torch.tensor(values) for name, values in content["tensors"].items()}
+        return formats.OpenedFile(str(path), "json", {formats.CARD_KEY: content["card"]}, tensors)
+
+    def write(written):
+        tensors = {name: tensor.tolist() for name, tensor in written.state_dict().items()}
+        return json.dumps({"tensors": tensors, "card": written.card.plain()}).encode()
+
+    toy = formats.Format(
+        name="json",
+        names=native.FORMAT.names,
+        recognises=lambda opened: opened.container == "json",
+        read=native.read,
+        write=write,
+        suffix=".json",
+        opens=opens,
+    )
+    monkeypatch.setattr(known, "FORMATS", (*known.FORMATS, toy))
+    first = _written(tmp_path / "first.safetensors", formats.encode(network, to="nonlocalnet"))
+    network = formats.from_checkpoint(first)
+    again = formats.from_checkpoint(_written(tmp_path / "second.json", formats.encode(network, to="json")))
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in network.state_dict().items())
+
+
+def _written(path, content):
+    path.write_bytes(content)
+    return path

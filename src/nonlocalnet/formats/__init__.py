@@ -15,14 +15,14 @@ from typing import Any
 
 from nonlocalnet.formats.blocks.read import block_from_state_dict
 from nonlocalnet.formats.catalogue import CATALOGUE, ReleasedFile
+from nonlocalnet.formats.container import describe
 from nonlocalnet.formats.fill import LoadReport
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.inflate import InflationReport, inflate
 from nonlocalnet.formats.initialise import InitReport, initialise
-from nonlocalnet.formats.known import FORMATS, encode, plan_file, read_tensors
+from nonlocalnet.formats.known import FORMATS, encode, open_file, plan_file, read_tensors
 from nonlocalnet.formats.load import load
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale
-from nonlocalnet.formats.open_file import describe, open_file
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -19,14 +20,14 @@ class OpenedFile:
 
     Attributes:
         path: The file.
-        container: "safetensors", "pickle" (of arrays) or "torch".
+        container: "safetensors", "pickle" (of arrays), "torch", or the name of the format that opened it.
         content: What stands in it: for safetensors the metadata that is ours, for a pickle what is under its "blobs" if
             it has such, else whatever was saved.
         tensors: Those of it, by the names in the file; empty for a pickle, whose arrays its program tells apart.
     """
 
     path: str
-    container: Literal["safetensors", "pickle", "torch"]
+    container: str
     content: Any
     tensors: dict[str, Tensor]
 
@@ -44,6 +45,8 @@ class Format:
         suffix: The usual ending of its files.
         described: The program and the names by which its files are told, for errors; empty where the container tells.
         start_from: The tensors that a network of ours can start from, by our names; None where `names` are enough.
+        opens: Reads a file that is none of the usual containers; gives None for a file that is not its own. None for
+            programs whose files are safetensors, pickles or files of `torch.save`.
     """
 
     name: str
@@ -54,3 +57,4 @@ class Format:
     suffix: str
     described: str = ""
     start_from: Callable[[OpenedFile], dict[str, Tensor]] | None = None
+    opens: Callable[[Path], OpenedFile | None] | None = None

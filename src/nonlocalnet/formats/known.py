@@ -6,17 +6,53 @@ A further one is a file like `slowfast.py` and an entry in FORMATS.
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 from torch import Tensor
 
 from nonlocalnet.formats import caffe2, mmaction2, native, slowfast
+from nonlocalnet.formats.container import container_of, describe, state_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.load_plan import Hints, LoadPlan
-from nonlocalnet.formats.open_file import describe, open_file
+from nonlocalnet.formats.read_pickle import read_pickle
+from nonlocalnet.formats.read_torch import read_torch
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.card import CARD_KEY
+from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
 
 # The first that recognises a file reads it.
 FORMATS: tuple[Format, ...] = (native.FORMAT, slowfast.FORMAT, mmaction2.FORMAT, caffe2.FORMAT)
+
+
+def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
+    """Read a file of weights into CPU memory; no code of it is run.
+
+    Args:
+        path: The file, or a folder that `save_pretrained` wrote. What is opened already is handed back.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        ValueError: If the file is damaged, or holds more than tensors and plain values; says what was found.
+    """
+    if isinstance(path, OpenedFile):
+        return path
+    path = Path(path)
+    if (path / WEIGHTS_FILE).is_file():
+        path = path / WEIGHTS_FILE
+    for known in FORMATS:
+        opened = None if known.opens is None or path.is_dir() else known.opens(path)
+        if opened is not None:
+            return opened
+    container = container_of(path)
+    if container == "safetensors":
+        tensors, card = read_safetensors(path)
+        return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
+    if container == "pickle":
+        content = read_pickle(path)
+        blobs = content.get("blobs")
+        return OpenedFile(str(path), container, blobs if isinstance(blobs, dict) else content, {})
+    content = read_torch(path)
+    return OpenedFile(str(path), container, content, state_of(content))
 
 
 def plan_file(file: str | os.PathLike[str] | OpenedFile, hints: Hints | None = None) -> LoadPlan:

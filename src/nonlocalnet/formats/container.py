@@ -1,8 +1,7 @@
-"""A file of weights is opened: which container it is, and what stands in it. No code of it is run."""
+"""Which container a file of weights is, and what of its content are tensors by name."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,44 +9,12 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.formats.catalogue import released_file
-from nonlocalnet.formats.format import OpenedFile
-from nonlocalnet.formats.read_pickle import read_pickle
-from nonlocalnet.formats.read_torch import read_torch
-from nonlocalnet.models.card import CARD_KEY
-from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
 
 # The first bytes of a file that torch.save wrote before its zip archives: a pickled magic number.
 _TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 
-def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
-    """Read a file of weights into CPU memory.
-
-    Args:
-        path: The file, or a folder that `save_pretrained` wrote. What is opened already is handed back.
-
-    Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If the file is damaged, or holds more than tensors and plain values; says what was found.
-    """
-    if isinstance(path, OpenedFile):
-        return path
-    path = Path(path)
-    if (path / WEIGHTS_FILE).is_file():
-        path = path / WEIGHTS_FILE
-    container = _container(path)
-    if container == "safetensors":
-        tensors, card = read_safetensors(path)
-        return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
-    if container == "pickle":
-        content = read_pickle(path)
-        blobs = content.get("blobs")
-        return OpenedFile(str(path), container, blobs if isinstance(blobs, dict) else content, {})
-    content = read_torch(path)
-    return OpenedFile(str(path), container, content, _state_of(content))
-
-
-def _container(path: Path) -> Literal["safetensors", "pickle", "torch"]:
+def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
     """Told by the first bytes; "torch" where they are none of these, whose reader says what is wrong."""
     if path.is_dir():
         return "torch"
@@ -64,7 +31,7 @@ def _container(path: Path) -> Literal["safetensors", "pickle", "torch"]:
     return "pickle" if start[:1] == b"\x80" or start[:1] in (b"(", b"}") else "torch"
 
 
-def _state_of(content: Any) -> dict[str, Tensor]:
+def state_of(content: Any) -> dict[str, Tensor]:
     """The tensors by name in whatever a program saved; empty where there are none.
 
     A name that is not text is left out by no program: it makes the file none of theirs.
