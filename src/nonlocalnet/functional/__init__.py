@@ -1,4 +1,4 @@
-"""The non-local operation of equation 1, exact, without its N x M matrix.
+"""The non-local operation of equation 1, exact, without a large N x M matrix.
 
     y_i = 1/C(x) sum_j f(x_i, x_j) g_j
 
