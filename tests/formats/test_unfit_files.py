@@ -2,6 +2,7 @@
 
 import io
 import logging
+import re
 import zipfile
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_any_one_tensor_is_reported_by_its_name(originals, tmp_path_factory, for
         from_checkpoint(path)
     assert expected in str(error.value)
     assert str(path) in str(error.value)
+
+
+@pytest.mark.parametrize("format_", ["caffe2", "slowfast", "mmaction2", "nonlocalnet"])
+@pytest.mark.parametrize("part", ["weight", "bias"])
+def test_a_classifier_that_disagrees_with_itself_is_reported_by_its_name(originals, tmp_path, format_, part):
+    """Among the tensors of the test above it is one of hundreds."""
+    whole, write = originals[format_]
+    name = [name for name in whole if re.search(r"^pred_[wb]$|head\.projection|fc_cls", name)][part == "bias"]
+    double = np.concatenate if isinstance(whole[name], np.ndarray) else torch.cat
+    path = write(tmp_path, {**whole, name: double([whole[name], whole[name]])})
+    with pytest.raises(ValueError, match=re.escape(name)):
+        from_checkpoint(path)
 
 
 def test_what_fits_is_loaded_where_that_is_asked_for(originals, tmp_path, caplog):

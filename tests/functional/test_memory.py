@@ -54,4 +54,6 @@ def test_peak_memory_is_far_under_the_matrix(dtype: str, values: int, masked: bo
 
 
 def test_the_measurement_sees_a_matrix() -> None:
-    assert _highest_mib(("textbook",), "float32", 4, masked=False)[0] > MATRIX_MIB
+    # The higher of two runs: a system that is short of memory may take pages back before they count.
+    highest = max(_highest_mib(("textbook",), "float32", 4, masked=False)[0] for _ in range(2))
+    assert highest > MATRIX_MIB

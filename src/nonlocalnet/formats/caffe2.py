@@ -102,7 +102,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         if name not in tensors
     }
     _refuse_image_network(path, tensors)
-    structure = read_structure(same_names(tensors, NAMES), path=path)
+    structure = read_structure(same_names(tensors, NAMES), table=NAMES, path=path)
     clip, whence = _clip(path, hints)
     arguments = _arguments(structure, hints, clip=clip, path=path)
     statements = [f"clip {clip}, from {whence}: the blobs do not say it", *_of_trunk(arguments)]

@@ -112,7 +112,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     tensors, flat = _over_time(tensors)
     subsampled = any(".non_local_block.g.0." in name for name in tensors)
     table = SUBSAMPLED_NAMES if subsampled else NAMES
-    structure = read_structure(same_names(tensors, table), path=path)
+    structure = read_structure(same_names(tensors, table), table=table, path=path)
     clip, clip_whence = settings.clip(hints)
     arguments = {
         **structure.arguments,

@@ -93,7 +93,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     config = Settings(settings or {}, path=path)
     first = sum(".norm." in name for name in tensors) > sum("nonlocal" in name and ".bn." in name for name in tensors)
     table = FIRST_NAMES if first else NAMES
-    structure = read_structure(same_names(tensors, table), path=path)
+    structure = read_structure(same_names(tensors, table), table=table, path=path)
     _refuse_other_graphs(config, path=path)
     variant = _variant(structure, config, path=path)
     has_blocks = bool(structure.arguments["nonlocal_blocks"])

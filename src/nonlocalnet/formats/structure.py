@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from nonlocalnet.formats.names import NameTable
 from nonlocalnet.models.video.architectures import name_of
 from nonlocalnet.models.video.geometry import INFLATIONS, STAGE_BLOCKS, STAGES, Depth, inflated_blocks
 
@@ -38,11 +39,12 @@ class Structure:
     concatenated: bool
 
 
-def read_structure(shapes: Shapes, *, path: object) -> Structure:
+def read_structure(shapes: Shapes, *, table: NameTable, path: object) -> Structure:
     """Infer the network.
 
     Args:
         shapes: By our names.
+        table: The file's names beside ours, for the errors.
         path: The file, for the errors.
 
     Raises:
@@ -52,7 +54,7 @@ def read_structure(shapes: Shapes, *, path: object) -> Structure:
     blocks = _blocks(shapes)
     i3d = _inflation(shapes, depth=depth, path=path)
     arguments: dict[str, Any] = {
-        "num_classes": _num_classes(shapes, path=path),
+        "num_classes": _num_classes(shapes, table=table, path=path),
         "width": _width(shapes),
         "nonlocal_blocks": blocks,
         **i3d,
@@ -98,14 +100,17 @@ def _width(shapes: Shapes) -> int:
     return max(1, votes.most_common(1)[0][0]) if votes else 64
 
 
-def _num_classes(shapes: Shapes, *, path: object) -> int | None:
-    weight, bias = (shapes.get(f"head.projection.{part}") for part in ("weight", "bias"))
+def _num_classes(shapes: Shapes, *, table: NameTable, path: object) -> int | None:
+    ours = [f"head.projection.{part}" for part in ("weight", "bias")]
+    weight, bias = (shapes.get(name) for name in ours)
     found = [shape[0] for shape in (weight, bias) if shape]
     if not found:
         return None
     if len(set(found)) > 1:
+        names = [table.to_theirs(name) or name for name in ours]
         raise ValueError(
-            f"{path}: the classifier's weight has the shape {weight} and its bias {bias}: they disagree on the classes"
+            f"{path}: the classifier's weight {names[0]} has the shape {weight} and its bias {names[1]} {bias}: they "
+            "disagree on the classes"
         )
     return found[0]
 
