@@ -12,14 +12,14 @@ POSITIONS = 10_000
 MATRIX_MIB = POSITIONS * POSITIONS * 4 / 2**20
 
 PROGRAM = """
-import resource, sys, torch
+import pathlib, resource, sys, torch
 from nonlocalnet import functional
 torch.set_num_threads(1)
 positions, dtype, values, masked, *forms = sys.argv[1:]
 
 def peak():
-    if sys.platform == "linux":  # ru_maxrss begins at what the starting process held, which may be more than all of this
-        status = open("/proc/self/status").read()
+    if sys.platform == "linux":  # ru_maxrss begins at what the starting process held, which may be more
+        status = pathlib.Path("/proc/self/status").read_text()
         return int(status.partition("VmHWM:")[2].split()[0]) / 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20  # bytes on macOS
 
