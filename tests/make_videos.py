@@ -182,12 +182,17 @@ def _write_sound(
     container.mux(stream.encode())
 
 
-def _write_rotation(path: Path, degrees: int) -> None:
+def write_display_matrix(path: Path, a: int, b: int, c: int, d: int) -> Path:
+    """Ask for the pixel at (p, q) of an mp4 or mov file's picture to be shown at (a p + c q, b p + d q)."""
     # PyAV writes no display matrix, so it goes into the file: the first track's header box (tkhd, version 0) holds nine
     # 16.16 numbers 44 bytes after its name.
     data = bytearray(path.read_bytes())
-    at = data.index(b"tkhd") + 44
-    cosine, sine = {90: (0, -1), 180: (-1, 0), 270: (0, 1)}[degrees]
-    one = 1 << 16
-    struct.pack_into(">9i", data, at, cosine * one, sine * one, 0, -sine * one, cosine * one, 0, 0, 0, 1 << 30)
+    numbers = (a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, data.index(b"tkhd") + 44, *numbers)
     path.write_bytes(data)
+    return path
+
+
+def _write_rotation(path: Path, degrees: int) -> None:
+    cosine, sine = {90: (0, -1), 180: (-1, 0), 270: (0, 1)}[degrees]
+    write_display_matrix(path, cosine, sine, -sine, cosine)

@@ -9,7 +9,8 @@ import torch
 from make_videos import cut_off, read_indices, write_video
 from nonlocalnet.data.annotations import load_video_list
 from nonlocalnet.data.video import prepare_videos as prepare
-from nonlocalnet.data.video.frame_index import VideoError, frame_index
+from nonlocalnet.data.video.errors import VideoError
+from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.prepare_videos import prepare_videos
 from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.data.video.reencode import EncodeSettings, reencode

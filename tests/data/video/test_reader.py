@@ -207,7 +207,7 @@ def test_cropping_before_the_conversion_of_any_bytes(pix_fmt):
         top, left = int(rng.integers(height)), int(rng.integers(width))
         box = CropBox(top, left, int(rng.integers(height - top)) + 1, int(rng.integers(width - left)) + 1, 8, False)
         whole = torch.from_numpy(frame.to_ndarray(format="rgb24", threads=1))[None]
-        converter = _to_rgb.ToRgb(Finish(short_side=None, crop=lambda *_, box=box: box))
+        converter = _to_rgb.ToRgb(Path("made.mp4"), Finish(short_side=None, crop=lambda *_, box=box: box))
         assert torch.equal(converter._convert_box(frame, box), box.region(whole)), (height, width, box)
 
 

@@ -11,7 +11,7 @@ from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, mult
 from nonlocalnet.data.clips.views import Crops, check_test_sizes, cut_views
 from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_testing, random_clip
 from nonlocalnet.data.pixels.crops import CropBox, check_training_sizes, draw_crop
-from nonlocalnet.data.video.frame_index import VideoError
+from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.sources import VideoSource, open_source
 
 # A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.

@@ -18,7 +18,8 @@ def decoder_of(stream: av.video.stream.VideoStream, *, turned: bool) -> VideoCod
 
     Args:
         stream: The stream, as `open_video` gives it.
-        turned: Whether the container turns its pictures, which only the stream's own decoder says of its frames.
+        turned: Whether the container turns or mirrors its pictures, which only the stream's own decoder says of its
+            frames.
     """
     own = stream.codec_context
     if own.codec.canonical_name != "vp9" or own.profile not in _PROFILES or turned:

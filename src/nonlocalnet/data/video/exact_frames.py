@@ -22,7 +22,8 @@ from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
 from nonlocalnet.data.video.codec import decoder_of
-from nonlocalnet.data.video.frame_index import FrameIndex, VideoError, open_video
+from nonlocalnet.data.video.errors import VideoError, unreadable_where_it_fails
+from nonlocalnet.data.video.frame_index import FrameIndex, open_video
 
 # Leaving out non-reference frames does not change the others in these codecs. In AV1 it does.
 _NONREF_IS_EXACT = frozenset({"h264", "hevc"})
@@ -49,13 +50,17 @@ def decoded(
     A frame that turns out to be damaged is yielded again, or the error is raised.
     """
     missing = set(wanted)
-    decoder = decoder_of(stream, turned=index.turned)
-    # A keyframe may be no clean start (a wrong seek table, intra refresh): then everything is decoded from the first
-    # frame on.
-    if index.by_pts:
-        yield from _kept(_decode_from_keyframes(container, stream, decoder, index, wanted), missing)
-    if missing:
-        yield from _kept(_decode_from_start(path, index, sorted(missing)), missing)
+    # A keyframe may be no clean start (a wrong seek table, intra refresh), or the seek is refused: then everything is
+    # decoded from the first frame on.
+    with unreadable_where_it_fails(path):
+        if index.by_pts:
+            try:
+                decoder = decoder_of(stream, turned=index.turned)
+                yield from _kept(_decode_from_keyframes(container, stream, decoder, index, wanted), missing)
+            except FFmpegError:
+                missing.update(wanted)  # what was given may come after damage
+        if missing:
+            yield from _kept(_decode_from_start(path, index, sorted(missing)), missing)
     if missing:
         raise VideoError(
             f"{path}: broken: got {len(wanted) - len(missing)} of {len(wanted)} wanted frames; "

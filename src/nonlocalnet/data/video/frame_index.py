@@ -10,21 +10,19 @@ import av.stream
 import av.video.stream
 import numpy as np
 import numpy.typing as npt
-from av.error import FFmpegError, InvalidDataError
+from av.error import InvalidDataError
 from av.stream import Disposition
 
-from nonlocalnet.data.video.truncation import missing_part
-from nonlocalnet.system.errors import FileProblem
+from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
+from nonlocalnet.data.video.local_file import local_url
+from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
+from nonlocalnet.data.video.truncation import flaw_of
 
 OpenedVideo: TypeAlias = tuple[av.container.InputContainer, av.video.stream.VideoStream]
 
 # (path, bytes, time of change) to its scan, the latest last.
 _scans: dict[tuple[Path, int, int], "FrameIndex"] = {}
 _SCANS_KEPT = 128
-
-
-class VideoError(FileProblem):
-    """A video file cannot be read; the message names the file and the reason."""
 
 
 @dataclass(frozen=True)
@@ -65,33 +63,38 @@ def open_video(path: Path) -> OpenedVideo:
         FileNotFoundError: There is no such file.
         VideoError: The file is not a video that can be decoded.
     """
+    with unreadable_where_it_fails(path, "cannot be opened"):
+        _check_file(path)
+        try:
+            # Names of encoders and titles are in any encoding; no frame depends on them.
+            container = av.open(local_url(path), options=_options(path), metadata_errors="replace")
+        except InvalidDataError as error:
+            raise VideoError(f"{path}: not a video, or cut off before its header: {reason_of(error)}") from error
+        try:
+            return container, _best_stream(path, container)
+        except BaseException:
+            container.close()
+            raise
+
+
+def _check_file(path: Path) -> None:
     if not path.exists():
         raise FileNotFoundError(f"video file not found: {path}")
     if not path.is_file():
         raise VideoError(f"{path}: not a video: it is a folder or a special file")
     if path.stat().st_size == 0:
         raise VideoError(f"{path}: the file is empty (0 bytes); fetch it again")
-    try:
-        container = av.open(str(path), options=_options(path))
-    except InvalidDataError as error:
-        raise VideoError(f"{path}: not a video, or cut off before its header: {_reason(error)}") from error
-    except FFmpegError as error:
-        raise VideoError(f"{path}: cannot be opened: {_reason(error)}") from error
-    try:
-        return container, _best_stream(path, container)
-    except VideoError:
-        container.close()
-        raise
 
 
 def _options(path: Path) -> dict[str, str]:
-    """What to tell FFmpeg on opening.
+    """What to tell FFmpeg on opening: a playlist or the like must not lead it to other files or the network.
 
     It decodes the first frames to learn the pixel format and more; the header of an mp4 or mov says all that is needed
     here. `skip_frame` reaches the decoder that does this, and no other: 1 ms in place of 11 for a 720p file.
     """
     with path.open("rb") as file:
-        return {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
+        skip = {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
+    return {"protocol_whitelist": "file", **skip}
 
 
 def _best_stream(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -122,10 +125,11 @@ def frame_index(path: Path, *, opened: OpenedVideo | None = None) -> FrameIndex:
         FileNotFoundError: There is no such file.
         VideoError: The file cannot be read, is truncated, or holds no frame.
     """
-    try:
-        status = path.stat()
-    except FileNotFoundError:
-        raise FileNotFoundError(f"video file not found: {path}") from None
+    with unreadable_where_it_fails(path, "cannot be opened"):
+        try:
+            status = path.stat()
+        except FileNotFoundError:
+            raise FileNotFoundError(f"video file not found: {path}") from None
     key = (path, status.st_size, status.st_mtime_ns)  # a file that was replaced is scanned anew
     known = _scans.pop(key, None)
     if known is None and opened is not None:
@@ -146,20 +150,26 @@ def _scan(
     # Packets that an edit list discards are decoded but not shown.
     shown: list[tuple[int | None, int, bool]] = []
     turned = False
+    last_dts = None
+    discarded = 0
     try:
         for packet in container.demux(stream):
             if not shown and stream.codec_context.name == "vp9":
-                turned = any(frame.rotation for frame in stream.codec_context.decode(packet))
-            if packet.size and not packet.is_discard:
+                turned = any(orientation_of(frame) != AS_STORED for frame in stream.codec_context.decode(packet))
+            if packet.is_discard:
+                discarded += 1
+            elif packet.size:
                 shown.append((packet.pts, packet.duration or 0, packet.is_keyframe))
-    except FFmpegError as error:
-        raise VideoError(f"{path}: broken after {len(shown)} frames: {_reason(error)}") from error
-    part = missing_part(path, stream, size)
-    if part is not None:
-        raise VideoError(f"{path}: truncated: {part} are in the file; fetch it again or leave it out")
-    if not shown:
-        raise VideoError(f"{path}: its video stream holds no frame")
-    return replace(_build(container.format.name, stream, shown), turned=turned)
+                last_dts = packet.dts
+    except Exception as error:
+        raise VideoError(f"{path}: broken after {len(shown)} frames: {reason_of(error)}") from error
+    with unreadable_where_it_fails(path):
+        flaw = flaw_of(path, container, stream, size=size, last_dts=last_dts, discarded=discarded)
+        if flaw is not None:
+            raise VideoError(f"{path}: {flaw}; fetch it again or leave it out")
+        if not shown:
+            raise VideoError(f"{path}: its video stream holds no frame")
+        return replace(_build(container.format.name, stream, shown), turned=turned)
 
 
 def _build(
@@ -183,7 +193,3 @@ def _build(
 
 def _kind(stream: av.stream.Stream) -> str:
     return "a cover picture" if stream.disposition & Disposition.attached_pic else stream.type
-
-
-def _reason(error: FFmpegError) -> str:
-    return error.strerror or type(error).__name__

@@ -13,9 +13,10 @@ from pathlib import Path
 import torch
 from typing_extensions import Self
 
+from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.exact_frames import decoded
 from nonlocalnet.data.video.finish import CropChoice, Finish
-from nonlocalnet.data.video.frame_index import FrameIndex, VideoError, frame_index, open_video
+from nonlocalnet.data.video.frame_index import FrameIndex, frame_index, open_video
 from nonlocalnet.data.video.gather import distinct, gather
 from nonlocalnet.data.video.to_rgb import ToRgb
 
@@ -31,8 +32,8 @@ class VideoInfo:
         num_frames: Frames that a decode shows.
         fps: Mean frames per second, num_frames / duration_seconds; 0.0 where the duration is unknown.
         duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
-        height: Pixels, after rotation.
-        width: Pixels, after rotation.
+        height: Pixels, as shown.
+        width: Pixels, as shown.
         codec: FFmpeg's name of the codec, such as "h264".
     """
 
@@ -82,7 +83,7 @@ class VideoReader:
         """Read frames; see `read_frames`."""
         wanted = distinct(frame_indices, self.index.num_frames, of=self.path)
         finish = Finish(short_side=short_side, crop=crop)
-        to_rgb = ToRgb(finish)
+        to_rgb = ToRgb(self.path, finish)
         frames = decoded(self.path, self._container, self._stream, self.index, wanted)
         return gather(((number, to_rgb(frame)) for number, frame in frames), frame_indices, finish)
 
@@ -130,8 +131,8 @@ def read_frames(
 ) -> torch.Tensor:
     """Read the given frames of a video.
 
-    Each frame is decoded once, however often and in whatever order it is asked for. Frames are upright: rotation
-    metadata is applied. Pixels are taken as square.
+    Each frame is decoded once, however often and in whatever order it is asked for. Frames are upright: the file's
+    display matrix is applied, mirroring included. Pixels are taken as square.
 
     Args:
         path: The video file. Of several video streams the one that FFmpeg ranks best is read.

@@ -8,13 +8,15 @@ from pathlib import Path
 
 import av
 import av.container
-import numpy as np
 from av.error import FFmpegError
 from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from nonlocalnet.data.pixels.resize import short_side_size
-from nonlocalnet.data.video.frame_index import FrameIndex, VideoError, frame_index, open_video
+from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
+from nonlocalnet.data.video.frame_index import FrameIndex, frame_index, open_video
+from nonlocalnet.data.video.local_file import local_url
+from nonlocalnet.data.video.orientation import AS_STORED, Orientation, orientation_of
 from nonlocalnet.data.video.planes import plane_views
 
 
@@ -69,9 +71,11 @@ def reencode(source: Path, target: Path, *, settings: EncodeSettings) -> None:
     with container:
         frames = _every_frame(source, container, stream, index)
         try:
-            written = _encode(frames, target, rate=_rate(stream), settings=settings)
-        except FFmpegError as error:  # not the source's: those are VideoErrors
-            raise OSError(error.errno, error.strerror, str(target)) from error
+            written = _encode(source, frames, target, rate=_rate(stream), settings=settings)
+        except FFmpegError as error:  # not of decoding: those are VideoErrors
+            if isinstance(error, OSError):
+                raise OSError(error.errno, error.strerror, str(target)) from error
+            raise VideoError(f"{source}: cannot be written as H.264: {reason_of(error)}") from error
     if written != frame_index(target).num_frames:
         raise OSError(f"{target}: {frame_index(target).num_frames} of {written} frames came to the disk")
 
@@ -89,8 +93,8 @@ def _every_frame(
     while True:
         try:
             frame = next(decoding, None)
-        except FFmpegError as error:
-            raise VideoError(f"{path}: broken after {count} frames: {error.strerror}") from error
+        except Exception as error:
+            raise VideoError(f"{path}: broken after {count} frames: {reason_of(error)}") from error
         if frame is None:
             break
         if frame.is_corrupt:
@@ -105,17 +109,18 @@ def _every_frame(
         raise VideoError(f"{path}: broken: got {count} of {index.num_frames} frames")
 
 
-def _encode(frames: Iterator[av.VideoFrame], target: Path, *, rate: Fraction, settings: EncodeSettings) -> int:
+def _encode(
+    source: Path, frames: Iterator[av.VideoFrame], target: Path, *, rate: Fraction, settings: EncodeSettings
+) -> int:
     """Returns the number of frames written."""
     first = next(frames)
-    height, width = _size(first.height, first.width, settings.short_side)
-    quarter_turns = round(first.rotation / 90) % 4
+    shown = orientation_of(first).shown_size(*_size(first.height, first.width, settings.short_side))
     reformatter = VideoReformatter()
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
+    with av.open(local_url(target), "w", format="mp4", options={"movflags": "faststart"}) as container:
         # One thread: the videos themselves run in parallel.
         options = {"crf": str(settings.crf), "preset": settings.preset, "threads": "1"}
         stream = container.add_stream("libx264", rate=rate, options=options)
-        stream.height, stream.width = (width, height) if quarter_turns % 2 else (height, width)
+        stream.height, stream.width = shown
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = first.time_base
         stream.codec_context.colorspace, stream.codec_context.color_range = first.colorspace, ColorRange.MPEG
@@ -123,17 +128,20 @@ def _encode(frames: Iterator[av.VideoFrame], target: Path, *, rate: Fraction, se
             stream.gop_size = settings.keyframe_every
         count = 0
         for frame in itertools.chain((first,), frames):
-            small = reformatter.reformat(
-                frame,
-                width,
-                height,
-                "yuv420p",
-                interpolation=Interpolation.BICUBIC,
-                src_color_range=frame.color_range,
-                dst_color_range=ColorRange.MPEG,
-                threads=1,
-            )
-            upright = _turned(small, quarter_turns)
+            orientation = orientation_of(frame)
+            height, width = orientation.shown_size(*shown)
+            with unreadable_where_it_fails(source, f"frame {count} cannot be converted"):
+                small = reformatter.reformat(
+                    frame,
+                    width,
+                    height,
+                    "yuv420p",
+                    interpolation=Interpolation.BICUBIC,
+                    src_color_range=frame.color_range,
+                    dst_color_range=ColorRange.MPEG,
+                    threads=1,
+                )
+            upright = _upright(small, orientation)
             upright.pts, upright.time_base = frame.pts, frame.time_base
             container.mux(stream.encode(upright))
             count += 1
@@ -141,15 +149,15 @@ def _encode(frames: Iterator[av.VideoFrame], target: Path, *, rate: Fraction, se
     return count
 
 
-def _turned(frame: av.VideoFrame, quarter_turns: int) -> av.VideoFrame:
-    """A yuv420p frame turned counterclockwise, plane by plane: no value changes."""
-    if not quarter_turns:
+def _upright(frame: av.VideoFrame, orientation: Orientation) -> av.VideoFrame:
+    """A yuv420p frame as it is shown, plane by plane: no value changes."""
+    if orientation == AS_STORED:
         return frame
-    swapped = quarter_turns % 2
-    turned = av.VideoFrame(*((frame.height, frame.width) if swapped else (frame.width, frame.height)), "yuv420p")
+    height, width = orientation.shown_size(frame.height, frame.width)
+    turned = av.VideoFrame(width, height, "yuv420p")
     turned.colorspace, turned.color_range = frame.colorspace, frame.color_range
     for source, target in zip(plane_views(frame), plane_views(turned), strict=True):
-        target[:] = np.rot90(source, quarter_turns)
+        target[:] = orientation.upright_plane(source)
     return turned
 
 
@@ -157,7 +165,7 @@ def _size(height: int, width: int, short_side: int) -> tuple[int, int]:
     """Rescaled, but never enlarged, with even sides as H.264 4:2:0 needs them."""
     if min(height, width) > short_side:
         height, width = short_side_size(height, width, short_side)
-    return 2 * round(height / 2), 2 * round(width / 2)
+    return max(2, 2 * round(height / 2)), max(2, 2 * round(width / 2))
 
 
 def _rate(stream: VideoStream) -> Fraction:

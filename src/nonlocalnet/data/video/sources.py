@@ -20,10 +20,12 @@ from PIL import UnidentifiedImageError
 
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry
 from nonlocalnet.data.pixels.read_image import ImageError, read_rgb
+from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.finish import CropChoice, Finish
-from nonlocalnet.data.video.frame_index import VideoError
 from nonlocalnet.data.video.gather import distinct, gather
 from nonlocalnet.data.video.reader import VideoReader
+
+_MOST_SAMPLED = 10_000_000  # frames of a timeline, 115 hours at 24 a second
 
 
 class VideoSource(Protocol):
@@ -87,6 +89,10 @@ class VideoFile:
         self._shown: list[int] | None = None
         self.num_frames = index.num_frames
         if fps is not None:
+            if index.duration_seconds * fps > _MOST_SAMPLED:
+                raise VideoError(
+                    f"{path}: lasts {index.duration_seconds:g} seconds by its time stamps: they are damaged"
+                )
             self.num_frames = max(1, round(index.duration_seconds * fps))
             due = (np.arange(self.num_frames) + 0.5) / fps
             self._shown = np.maximum(np.searchsorted(index.seconds, due, side="left") - 1, 0).tolist()
@@ -165,6 +171,8 @@ def _count(path: Path, files: FrameFiles) -> int:
         raise VideoError(f"{path}: not a folder of frames") from error
     except FileNotFoundError:
         raise FileNotFoundError(f"folder of frames not found: {path}") from None
+    except OSError as error:
+        raise VideoError(f"{path}: the folder cannot be read: {error.strerror}") from error
     form = re.compile(rf"{re.escape(files.prefix)}([0-9]{{{files.digits},}}){re.escape(files.suffix)}")
     numbers = {int(match[1]) for match in map(form.fullmatch, names) if match is not None}
     total = max(numbers, default=0) - files.first + 1

@@ -1,12 +1,16 @@
 """A decoded frame as upright RGB bytes."""
 
+from pathlib import Path
+
 import av
 import numpy as np
 import torch
 from av.video.reformatter import VideoReformatter
 
 from nonlocalnet.data.pixels.crops import CropBox
+from nonlocalnet.data.video.errors import unreadable_where_it_fails
 from nonlocalnet.data.video.finish import Finish
+from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
 from nonlocalnet.data.video.planes import plane_views
 
 # Each 2 x 2 block of pixels has one pair of colour values, which FFmpeg's conversion of frames of even height takes as
@@ -19,29 +23,35 @@ class ToRgb:
     """Converts the frames of one read.
 
     Args:
+        path: The video, for errors.
         finish: What is done with the frames afterwards. Of a crop only its own pixels are converted, where that is
             exact and faster.
     """
 
-    def __init__(self, finish: Finish) -> None:
+    def __init__(self, path: Path, finish: Finish) -> None:
+        self._path = path
         self._finish = finish
         self._reformatter = VideoReformatter()  # keeps its scaling context from frame to frame: 2x faster than one each
         self._cropped: av.VideoFrame | None = None
 
     def __call__(self, frame: av.VideoFrame) -> torch.Tensor:
-        """The pixels that `finish` needs, uint8 (1, h, w, 3)."""
-        quarter_turns = round(frame.rotation / 90) % 4
-        if not quarter_turns and not frame.height % 2 and frame.format.name in _CROPPED_FIRST:
+        """The pixels that `finish` needs, uint8 (1, h, w, 3).
+
+        Raises:
+            VideoError: The frame is of a pixel format that FFmpeg cannot convert.
+        """
+        orientation = orientation_of(frame)
+        if orientation == AS_STORED and not frame.height % 2 and frame.format.name in _CROPPED_FIRST:
             size, box = self._finish.begin(frame.height, frame.width), self._finish.box
             saved = frame.height * frame.width - box.height * box.width if box is not None else 0
             if box is not None and size == (frame.height, frame.width) and saved > _PIXELS_SAVED:
                 return self._convert_box(frame, box)
-        frame_1HWC = self._convert(frame)
-        return self._finish.region(frame_1HWC.rot90(quarter_turns, (1, 2)) if quarter_turns else frame_1HWC)
+        return self._finish.region(orientation.upright(self._convert(frame)))
 
     def _convert(self, frame: av.VideoFrame) -> torch.Tensor:
         # Not more than one thread: starting threads for every frame costs more than the conversion.
-        rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
+        with unreadable_where_it_fails(self._path, "a frame cannot be converted to RGB"):
+            rgb = self._reformatter.reformat(frame, format="rgb24", threads=1)
         # Its bytes as they lie, padding at the ends of rows left out: `to_ndarray` copies most sizes.
         plane = rgb.planes[0]
         flat = torch.from_numpy(np.frombuffer(memoryview(plane), np.uint8))
