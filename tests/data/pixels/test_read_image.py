@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from make_images import picture
@@ -38,6 +40,43 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
         path = save(tmp_path / name, colours.convert(mode))
         expected = torch.tensor([200, 30, 60] if mode != "L" else [84, 84, 84])
         assert (read_image(path).float().mean((1, 2)) - expected).abs().max() < 4, mode
+
+
+@pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
+def test_16_bits_are_scaled_by_their_range(tmp_path: Path, name: str) -> None:
+    values = np.array([[0, 257, 32896, 65535]], np.uint16)
+    Image.fromarray(values).save(tmp_path / name)
+    assert read_image(tmp_path / name)[0].tolist() == [[0, 1, 128, 255]]
+
+
+def test_floats_are_scaled_from_0_to_1_or_refused(tmp_path: Path) -> None:
+    path = tmp_path / "float.tif"
+    Image.fromarray(np.array([[0, 0.5, 1]], np.float32)).save(path)
+    assert read_image(path)[0].tolist() == [[0, 128, 255]]
+    for values, seen in (([0, 200], "from 0 to 200"), ([-1, 1], "from -1 to 1"), ([0, np.nan], "from nan to nan")):
+        Image.fromarray(np.array([values], np.float32)).save(path)
+        with pytest.raises(ImageError, match=rf"float\.tif holds floats {seen}, .*save it with 8 bits, or with floats"):
+            read_image(path)
+    Image.fromarray(np.array([[0, 1 << 20]], np.int32)).save(path)
+    with pytest.raises(ImageError, match=r"float\.tif holds integers of 32 bits.*save it with 8 or 16 bits"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "bmp", "webp"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(places=st.lists(st.tuples(st.integers(0, 300), st.integers(0, 255)), min_size=1, max_size=6))
+def test_mutated_headers_are_read_or_refused(tmp_path: Path, suffix: str, places: list[tuple[int, int]]) -> None:
+    path = save(tmp_path / f"a.{suffix}", Image.fromarray(picture(12, 16)), orientation=6)
+    data = bytearray(path.read_bytes())
+    for place, value in places:
+        data[place % len(data)] = value
+    path.write_bytes(data)
+    refusal = path.name
+    try:
+        assert read_image(path).shape[0] == 3
+    except ImageError as error:
+        refusal = str(error)
+    assert path.name in refusal
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))

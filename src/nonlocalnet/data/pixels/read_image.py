@@ -14,6 +14,8 @@ from nonlocalnet.system.errors import FileProblem
 _EXIF_ORIENTATION = 0x0112
 # Orientations that exchange width and height.
 _TURNED = (5, 6, 7, 8)
+# Formats whose 16 bits Pillow widens to 32: they have no more.
+_SIXTEEN_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
 
 
 class ImageError(FileProblem):
@@ -23,9 +25,9 @@ class ImageError(FileProblem):
 def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
     """Read a picture, or a frame that was extracted as one.
 
-    Grayscale, palette and CMYK pictures become RGB, 16-bit ones 8-bit, and transparency is dropped. A rotation in the
-    EXIF data is applied, as every viewer does, except where `size` says that the annotations are of the picture as it
-    is stored.
+    Grayscale, palette and CMYK pictures become RGB, and transparency is dropped. White is 65535 of 16 bits, and 1 of
+    floats. An orientation in the EXIF data is applied, as every viewer does, except where `size` says that the
+    annotations are of the picture as it is stored.
 
     Args:
         path: Any format that Pillow reads; of several frames the first is taken.
@@ -36,19 +38,20 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ImageError: If it cannot be decoded, or has another size than `size` in either orientation.
+        ImageError: If it cannot be decoded, has another size than `size` in either orientation, or values of a range
+            that is not known: floats outside [0, 1], integers of 32 bits.
     """
     try:
         with Image.open(path) as stored:
             stored.load()
             picture = _oriented(stored, size=size, path=path)
-            rgb = _eight_bit(picture).convert("RGB")
+            rgb = _eight_bit(picture, path, depth_known=stored.format in _SIXTEEN_BITS).convert("RGB")
     except FileNotFoundError:
         raise FileNotFoundError(f"{path}: there is no such image") from None
     except ImageError:
         raise
-    # Pillow has no error of its own for what its decoders find wrong.
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+    # Pillow has no error of its own for what its decoders find wrong: struct.error, KeyError, OverflowError and more.
+    except Exception as error:
         raise ImageError(f"{path} cannot be read as an image: {error}") from error
     return torch.from_numpy(np.array(rgb))
 
@@ -73,8 +76,20 @@ def _oriented(picture: Image.Image, *, size: tuple[int, int] | None, path: Path)
     )
 
 
-def _eight_bit(picture: Image.Image) -> Image.Image:
-    # Pillow would cut values above 255 off; 65535 is white.
-    if picture.mode.startswith("I"):
+def _eight_bit(picture: Image.Image, path: Path, *, depth_known: bool) -> Image.Image:
+    """Pillow would cut off what lies above 255, and take floats from 0 to 1 for black."""
+    if picture.mode == "F":
+        values = np.asarray(picture)
+        if not (values.min() >= 0 and values.max() <= 1):  # NaN included
+            raise ImageError(
+                f"{path} holds floats from {values.min():g} to {values.max():g}, of which none is known to be white; "
+                "save it with 8 bits, or with floats from 0 to 1"
+            )
+        return Image.fromarray(np.rint(values * 255).astype(np.uint8))
+    if picture.mode.startswith("I;16") or (picture.mode == "I" and depth_known):
         return Image.fromarray((np.asarray(picture).clip(0, 65535) // 257).astype(np.uint8))
+    if picture.mode == "I":
+        raise ImageError(
+            f"{path} holds integers of 32 bits, of which none is known to be white; save it with 8 or 16 bits"
+        )
     return picture
