@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-from nonlocalnet.system.files import partial_path, whole_file, whole_folder
+from nonlocalnet.system.files import is_partial_of, partial_path, whole_file, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -38,6 +41,67 @@ def test_what_a_killed_process_left_is_overwritten(tmp_path: Path) -> None:
     with whole_file(target) as partial:
         partial.write_text("new")
     assert names(tmp_path) == ["a.txt"]
+
+
+def test_writers_of_one_file_at_once_never_meet(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    with whole_file(target) as first:
+        first.write_text("first")
+        with whole_file(target) as second:
+            second.write_text("second")
+            assert first != second
+            assert is_partial_of(first, target)
+            assert is_partial_of(second, target)
+        assert target.read_text() == "second"
+        with whole_file(target) as again:
+            assert again == second  # names are used again
+            again.write_text("again")
+        assert first.read_text() == "first"
+    assert target.read_text() == "first"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_many_writers_leave_one_whole_file(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+
+    def write(number: int) -> None:
+        for _ in range(20):
+            with whole_file(target) as partial:
+                partial.write_text(str(number) * 10_000)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(write, range(8)))
+    assert target.read_text() in {str(number) * 10_000 for number in range(8)}
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_name_is_free_when_its_writer_is_dead(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    code = (
+        "import sys, time; from pathlib import Path; from nonlocalnet.system.files import whole_file\n"
+        "with whole_file(Path(sys.argv[1])) as partial:\n"
+        "    partial.write_text('half'); print('writing', flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        with whole_file(target) as partial:
+            assert partial == partial_path(target, 2)
+            partial.write_text("mine")
+        process.kill()
+        process.wait()
+    assert target.read_text() == "mine"
+    with whole_file(target) as partial:
+        assert partial == partial_path(target)
+        partial.write_text("next")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_only_its_own_names_are_partial() -> None:
+    path = Path("run/a.json")
+    assert is_partial_of(Path("run/.a.partial-12.json"), path)
+    for other in ("run/.a.partial-.json", "run/.ab.partial.json", "run/a.json", "b/.a.partial.json"):
+        assert not is_partial_of(Path(other), path)
 
 
 @pytest.mark.parametrize("exists", [True, False])

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from nonlocalnet.engine.config import SECTIONS, Recipe
 from nonlocalnet.engine.run_folder import LAST, RECIPE
-from nonlocalnet.system.files import partial_path
+from nonlocalnet.system.files import is_partial_of
 
 log = logging.getLogger(__name__)
 
@@ -44,8 +44,8 @@ def start_step_of(
     """
     last = out / LAST
     if not last.exists():
-        begun = (RECIPE, partial_path(out / RECIPE).name)
-        strange = [path.name for path in out.iterdir() if path.name not in begun] if out.is_dir() else []
+        found = list(out.iterdir()) if out.is_dir() else []
+        strange = [path.name for path in found if path.name != RECIPE and not is_partial_of(path, out / RECIPE)]
         if strange and not (out / RECIPE).exists():
             raise ValueError(f"{out} holds no run to resume (no {RECIPE} or {LAST}, but {strange[0]})")
         log.info("%s holds no checkpoint yet: the run starts from the beginning", out)

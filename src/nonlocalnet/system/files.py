@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,16 +13,31 @@ from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
-def partial_path(path: Path) -> Path:
+
+def partial_path(path: Path, number: int = 1) -> Path:
     """Where `whole_file` has a file written: beside it, with the same suffix.
 
-    The name is fixed: what a killed process left behind is overwritten by the next write, not collected.
+    The names are few: what a killed process left behind is overwritten by the next write, not collected.
+
+    Args:
+        path: The file.
+        number: From 1; higher ones where others are writing the same file.
 
     >>> partial_path(Path("videos/a.mp4")).as_posix()
     'videos/.a.partial.mp4'
     """
-    return path.with_name(f".{path.stem}.partial{path.suffix}")
+    return path.with_name(f".{path.stem}.partial{'' if number == 1 else f'-{number}'}{path.suffix}")
+
+
+def is_partial_of(found: Path, path: Path) -> bool:
+    """Whether a file is one of those that `partial_path` names."""
+    form = rf"\.{re.escape(path.stem)}\.partial(-\d+)?{re.escape(path.suffix)}"
+    return found.parent == path.parent and re.fullmatch(form, found.name) is not None
 
 
 @contextlib.contextmanager
@@ -35,16 +52,58 @@ def whole_file(path: Path) -> Iterator[Path]:
     Raises:
         OSError: The file cannot be brought to the disk or to its place.
     """
-    partial = partial_path(path)
+    with _own_partial(path) as partial:
+        moved = False
+        try:
+            yield partial
+            with partial.open("rb+") as file:
+                os.fsync(file.fileno())
+            partial.replace(path)
+            moved = True
+        finally:
+            if not moved:  # afterwards the name may be another's
+                with contextlib.suppress(OSError):
+                    partial.unlink(missing_ok=True)
+    _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _own_partial(path: Path) -> Iterator[Path]:
+    """The first partial name that nobody else is writing to: a lock that dies with its process says who is."""
+    for number in itertools.count(1):
+        partial = partial_path(path, number)
+        handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        try:
+            if _locked(handle) and _is_at(handle, partial):
+                os.ftruncate(handle, 0)
+                if fcntl is None:  # Windows moves no file that is open
+                    os.close(handle)
+                    handle = -1
+                yield partial
+                return
+        finally:
+            if handle >= 0:
+                os.close(handle)
+
+
+def _locked(handle: int) -> bool:
+    if fcntl is None:
+        return True
     try:
-        yield partial
-        with partial.open("rb+") as file:
-            os.fsync(file.fileno())
-        partial.replace(path)
-        _sync_folder(path.parent)
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:  # a file system without locks
+        return True
+    return True
+
+
+def _is_at(handle: int, path: Path) -> bool:
+    """Whether the opened file still has this name: its writer may have moved it before the lock came."""
+    try:
+        return os.path.samestat(os.fstat(handle), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str) -> None:

@@ -1,4 +1,5 @@
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import av
@@ -13,7 +14,7 @@ from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.prepare_videos import prepare_videos
 from nonlocalnet.data.video.reader import probe, read_frames
-from nonlocalnet.data.video.reencode import EncodeSettings, reencode
+from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
 
 SETTINGS = EncodeSettings(short_side=32, keyframe_every=5, preset="veryfast")
 UNEVEN_MS = [0, 40, 50, 200, 700, 710, 900, 1300]
@@ -155,8 +156,35 @@ def test_what_changed_or_was_interrupted_is_done_again(source, tmp_path, monkeyp
     assert (report.written, report.kept) == (1, 1)
 
 
+def test_what_is_kept_is_checked(source, tmp_path):
+    out = tmp_path / "out"
+    prepare_videos(source, out, settings=SETTINGS, workers=1)
+    good = (out / "a.mp4").read_bytes()
+    with av.open(str(out / "a.mp4")) as container:
+        position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][3]
+    short = write_video(tmp_path / "short.mp4", num_frames=5).read_bytes()
+    hole = good[:position] + b"\xff" * size + good[position + size :]
+    for damaged in (good[:-100], hole, short, b""):
+        (out / "a.mp4").write_bytes(damaged)
+        report = prepare_videos(source, out, settings=SETTINGS, workers=1)
+        assert (report.written, report.kept) == (1, 1)
+        assert (out / "a.mp4").read_bytes() == good
+
+
+def test_two_at_once_write_whole_files(source, tmp_path):
+    out = tmp_path / "out"
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(prepare_videos, source, out, settings=SETTINGS, workers=1) for _ in range(2)]
+        assert all(len(run.result().broken) == 1 for run in runs)
+    files = sorted(path.relative_to(out).as_posix() for path in out.rglob("*") if path.is_file())
+    assert files == ["a.mp4", "class b/deep/c.mp4", "prepared.json", "train.csv"]
+    assert all(decode_all(out / name) == 6 for name in files[:2])
+
+
 def test_a_crash_of_the_decoder_is_one_broken_video(source, tmp_path, monkeypatch):
-    monkeypatch.setattr(prepare, "run_each", lambda *_, **__: iter([(0, None), (1, ""), (2, "")]))
+    monkeypatch.setattr(
+        prepare, "run_each", lambda *_, **__: iter([(0, None), (1, prepare._Outcome()), (2, prepare._Outcome())])
+    )
     report = prepare_videos(source, tmp_path / "out", settings=SETTINGS, workers=1)
     assert len(report.broken) == 1
     assert report.broken[0].endswith("a.avi: the process that read it died")

@@ -15,9 +15,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nonlocalnet.data.annotations import VIDEO_SUFFIXES
-from nonlocalnet.data.video.reader import VideoError
-from nonlocalnet.data.video.reencode import EncodeSettings, reencode
-from nonlocalnet.system.files import partial_path, whole_file
+from nonlocalnet.data.video.errors import VideoError
+from nonlocalnet.data.video.frame_index import frame_index
+from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
+from nonlocalnet.system.files import is_partial_of, whole_file
 from nonlocalnet.system.processes import choose_workers, run_each
 
 SETTINGS_FILE = "prepared.json"
@@ -30,7 +31,7 @@ class PrepareReport(NamedTuple):
 
     Attributes:
         written: How many were written now.
-        kept: How many an earlier run had written.
+        kept: How many an earlier run had written, and are whole.
         broken: Why each of the others was left out, naming the file.
     """
 
@@ -43,6 +44,13 @@ class _Job(NamedTuple):
     source: Path
     target: Path
     settings: EncodeSettings
+
+
+class _Outcome(NamedTuple):
+    """Of one video: whether an earlier copy was kept, and why there is none."""
+
+    kept: bool = False
+    reason: str = ""
 
 
 def find_videos(source: Path, out: Path) -> list[tuple[Path, Path]]:
@@ -80,7 +88,7 @@ def prepare_videos(
     workers: int | None = None,
     on_video: Callable[[], None] | None = None,
 ) -> PrepareReport:
-    """Write the copy; what an earlier run with the same settings has written is kept.
+    """Write the copy; what an earlier run with the same settings has written is kept, if all its frames can be decoded.
 
     A copy appears under its name only when it is complete, so a run that was ended at any moment can be started again.
     Lists (.csv and .txt files) are copied as they are: `load_video_list` finds `a.mp4` for their `a.avi`.
@@ -103,28 +111,38 @@ def prepare_videos(
     for path in _files(source):
         if path.suffix.lower() in _LIST_SUFFIXES:
             _copy(path, out / path.relative_to(source))
-    to_do = [_Job(path, target, settings) for path, target in pairs if not _is_newer(target, path)]
-    kept = len(pairs) - len(to_do)
-    advance = on_video or (lambda: None)
-    for _ in range(kept):
-        advance()
+    jobs = [_Job(path, target, settings) for path, target in pairs]
+    kept = 0
     broken = []
-    for position, reason in run_each(_prepare, to_do, workers=workers):
-        if reason != "":
-            broken.append(reason or f"{to_do[position].source}: the process that read it died")
-        advance()
-    return PrepareReport(len(to_do) - len(broken), kept, sorted(broken))
+    for position, outcome in run_each(_prepare, jobs, workers=workers):
+        outcome = outcome or _Outcome(reason=f"{jobs[position].source}: the process that read it died")
+        kept += outcome.kept
+        if outcome.reason:
+            broken.append(outcome.reason)
+        if on_video is not None:
+            on_video()
+    return PrepareReport(len(jobs) - kept - len(broken), kept, sorted(broken))
 
 
-def _prepare(job: _Job) -> str:
-    """Write one copy; returns why the video is broken, or ""."""
+def _prepare(job: _Job) -> _Outcome:
+    """Write one copy, unless a whole one is there."""
     job.target.parent.mkdir(parents=True, exist_ok=True)
     try:
+        if _is_newer(job.target, job.source) and _is_whole(job.target, of=job.source):
+            return _Outcome(kept=True)
         with whole_file(job.target) as partial:
             reencode(job.source, partial, settings=job.settings)
     except (VideoError, FileNotFoundError) as error:
-        return str(error)
-    return ""
+        return _Outcome(reason=str(error))
+    return _Outcome()
+
+
+def _is_whole(copy: Path, *, of: Path) -> bool:
+    """Whether every frame of the video can be decoded from its copy, about a tenth of the time of writing it."""
+    try:
+        return decode_all(copy) == frame_index(of).num_frames
+    except VideoError:
+        return False
 
 
 def _claim(out: Path, settings: EncodeSettings) -> None:
@@ -142,7 +160,7 @@ def _claim(out: Path, settings: EncodeSettings) -> None:
                 "give the same, or another folder"
             )
         return
-    if any(path != partial_path(marker) for path in out.iterdir()):  # that is left by a run killed as it began
+    if any(not is_partial_of(path, marker) for path in out.iterdir()):  # that is left by a run killed as it began
         raise ValueError(f"{out} exists and is not empty; give a new or empty folder, or one that prepare has begun")
     with whole_file(marker) as partial:
         partial.write_text(asked, encoding="utf-8")

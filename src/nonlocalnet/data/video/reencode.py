@@ -80,6 +80,19 @@ def reencode(source: Path, target: Path, *, settings: EncodeSettings) -> None:
         raise OSError(f"{target}: {frame_index(target).num_frames} of {written} frames came to the disk")
 
 
+def decode_all(path: Path) -> int:
+    """Decode a video from its first frame to its last; returns how many there are.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        VideoError: The video is not readable from its first frame to its last.
+    """
+    index = frame_index(path)
+    container, stream = open_video(path)
+    with container:
+        return sum(1 for _ in _every_frame(path, container, stream, index))
+
+
 def _every_frame(
     path: Path, container: av.container.InputContainer, stream: VideoStream, index: FrameIndex
 ) -> Iterator[av.VideoFrame]:
