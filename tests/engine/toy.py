@@ -156,14 +156,12 @@ def toy_train(
     )
 
 
-def toy_run(out: Path, *, start_step: int = 0, resume_from: Path | None = None, callbacks: tuple = ()) -> TrainResult:
+def toy_run(out: Path, *, checkpoint_every: int = 1, **further: Any) -> TrainResult:
     """The run that the tests of resuming repeat: accumulation, dropout, and a checkpoint at every step."""
     return toy_train(
         out,
         optim=OptimConfig(batch_size=4, accumulate=2, lr=0.05),
         schedule=ScheduleConfig(steps=40, milestones=(20, 30), warmup_steps=5),
-        trainer=TrainerConfig(device="cpu", val_every=7, checkpoint_every=1, log_every=1),
-        start_step=start_step,
-        resume_from=resume_from,
-        callbacks=callbacks,
+        trainer=TrainerConfig(device="cpu", val_every=7, checkpoint_every=checkpoint_every, log_every=1),
+        **further,
     )

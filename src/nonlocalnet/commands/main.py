@@ -8,6 +8,9 @@ import logging
 import sys
 from collections.abc import Sequence
 
+from nonlocalnet.system.processes import is_first_process
+from nonlocalnet.system.stops import Stopped, stoppable
+
 # Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
 COMMANDS = {
     "demo": "train a network with and without non-local blocks on generated data, in minutes",
@@ -52,11 +55,13 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(name: str, arguments: list[str]) -> int:
     _log_to_stderr()
-    command = importlib.import_module(f"nonlocalnet.commands.{name}")
     try:
-        return command.main(arguments)
-    except KeyboardInterrupt:
-        return _fail("interrupted", code=130)
+        with stoppable() as stops:
+            stops.speaks = is_first_process()
+            command = importlib.import_module(f"nonlocalnet.commands.{name}")
+            return command.main(arguments)
+    except Stopped as stopped:
+        return int(stopped.code or 0)
     except (ValueError, OSError) as error:
         return _fail(_describe(error), code=2)
     except RuntimeError as error:

@@ -11,8 +11,8 @@ from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
-from nonlocalnet.engine.run_folder import is_first_process
 from nonlocalnet.runs.kinds import Kind, OpenedWeights
+from nonlocalnet.system.processes import is_first_process
 
 _NOT_OF_A_TEST = ("--model.", "--optim.", "--schedule.")
 

@@ -15,9 +15,10 @@ from rich.console import Console
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
-from nonlocalnet.engine.run_folder import RECIPE, is_first_process
+from nonlocalnet.engine.run_folder import RECIPE
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
 from nonlocalnet.runs.kinds import Kind
+from nonlocalnet.system.processes import is_first_process
 
 log = logging.getLogger(__name__)
 

@@ -4,7 +4,8 @@ A checkpoint is Lightning's dictionary without its loop counters: Lightning's ow
 middle of an epoch and can repeat a validation. A resumed run starts fresh loops instead, whose loader begins at the
 checkpoint's step; `global_step` says which step that is. `last.ckpt` is written after the logs' rows of its step and
 after `best.ckpt`: whatever dies in between is repeated identically.
-`nonlocalnet.engine.run_folder` lists the other files.
+At a validation it is written twice: before it, with the note that it is due, so that whatever the validation ends in
+loses no step, and after it. `nonlocalnet.engine.run_folder` lists the other files.
 """
 
 from __future__ import annotations
@@ -21,6 +22,9 @@ from typing_extensions import override
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.system.errors import NonFiniteError
 from nonlocalnet.system.files import write_atomically
+
+VALIDATION_DUE = "validation_due"
+"""Entry of a checkpoint: whether the validation of its step has not been made."""
 
 
 class AtomicCheckpointIO(CheckpointIO):
@@ -54,12 +58,15 @@ class AtomicCheckpointIO(CheckpointIO):
 
 
 class Checkpoints(pl.Callback):
-    """Writes `last.ckpt` every few steps and after a validation, and `best.ckpt` when that one's `quality` rises.
+    """Writes `last.ckpt` every few steps and at a validation, and `best.ckpt` when that one's `quality` rises.
 
     Args:
         out: Folder of the run.
         every: Steps between two checkpoints.
         extra: Plain entries added to every checkpoint.
+
+    Attributes:
+        last_step: Step of the newest checkpoint that was written here; None before the first.
     """
 
     def __init__(self, out: Path, *, every: int, extra: dict[str, Any]) -> None:
@@ -69,10 +76,17 @@ class Checkpoints(pl.Callback):
         self.extra = extra
         self.best_quality: float | None = None
         self.best_step: int | None = None
+        self.last_step: int | None = None
+        self._validation_due = False
 
     def last_good(self) -> str:
         """The newest checkpoint, for the message when a loss is not finite."""
         return str(self.last) if self.last.exists() else "none yet"
+
+    def write_last(self, trainer: pl.Trainer, task: StepTask) -> None:
+        """Write `last.ckpt`; by all processes at once."""
+        trainer.save_checkpoint(self.last)
+        self.last_step = task.steps_done
 
     @override
     def state_dict(self) -> dict[str, Any]:
@@ -93,29 +107,39 @@ class Checkpoints(pl.Callback):
         del checkpoint["loops"]
         checkpoint["epoch"] = 0
         checkpoint["global_step"] = pl_module.steps_done
+        checkpoint[VALIDATION_DUE] = self._validation_due
         checkpoint.update(self.extra)
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Where the validation of the checkpoint's step is due, begin with it; Lightning calls that a sanity check."""
+        if checkpoint.get(VALIDATION_DUE, False):
+            trainer.num_sanity_val_steps = float("inf")
 
     @override
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write a checkpoint if one is due, unless the leg ends here: then it follows the validation."""
+        """Write a checkpoint if one is due, and always at the end of a leg, whose validation comes now."""
         assert isinstance(pl_module, StepTask)
         step_ends = (batch_idx + 1) % pl_module.optim.accumulate == 0
         leg_ends = batch_idx + 1 == trainer.num_training_batches
-        if step_ends and not leg_ends and pl_module.steps_done % self.every == 0:
-            trainer.save_checkpoint(self.last)
+        if step_ends and (leg_ends or pl_module.steps_done % self.every == 0):
+            self._validation_due = leg_ends and trainer.enable_validation
+            self.write_last(trainer, pl_module)
 
     @override
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the checkpoint at the end of a leg, after its validation."""
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the checkpoints after a validation."""
         assert isinstance(pl_module, StepTask)
+        self._validation_due = False
         record = pl_module.val_record
-        new = record is not None and record.step == pl_module.steps_done
-        if record and new and (self.best_quality is None or record.quality > self.best_quality):
+        if record and (self.best_quality is None or record.quality > self.best_quality):
             self.best_quality, self.best_step = record.quality, record.step
             trainer.save_checkpoint(self.best)
-        trainer.save_checkpoint(self.last)
+        self.write_last(trainer, pl_module)
 
 
 def _require_finite(checkpoint: dict[str, Any]) -> None:

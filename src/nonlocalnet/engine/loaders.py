@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.system.processes import end_with_parent
+from nonlocalnet.system.stops import outlast_the_parent
 
 
 def make_loader(dataset: Dataset[Any], *, workers: int, **options: Any) -> DataLoader[Any]:
@@ -27,6 +28,7 @@ def make_loader(dataset: Dataset[Any], *, workers: int, **options: Any) -> DataL
 
 
 def _begin_worker(_worker: int) -> None:
+    outlast_the_parent()
     end_with_parent()
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.processes import is_first_process
 
 RECIPE, LAST, BEST, METRICS, TENSORBOARD = "recipe.json", "last.ckpt", "best.ckpt", "metrics.csv", "tensorboard"
 
@@ -31,11 +32,6 @@ def begin_run(out: Path, recipe: Recipe, *, resume: bool) -> None:
     if is_first_process():
         prepare_output(out, resume=resume)
         write_atomically(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
-
-
-def is_first_process() -> bool:
-    """Whether this process writes the files: true unless a launcher numbered it otherwise."""
-    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def prepare_output(out: Path, *, resume: bool) -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar, cast
 import lightning.pytorch as pl
 from typing_extensions import override
 
+from nonlocalnet.engine.checkpoint import VALIDATION_DUE
 from nonlocalnet.engine.steps import StepRecord, StepTask
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
@@ -52,14 +53,31 @@ class RunLog(pl.Callback):
         self.record = record
         self._folder = out / "tensorboard"
         self._tensorboard: Any = None
+        self._validation_due = False
+
+    @override
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Note whether the row of the checkpoint's validation will be written again."""
+        self._validation_due = checkpoint.get(VALIDATION_DUE, False)
+
+    @override
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the files, where a resumed run begins with a validation."""
+        self._open(trainer)
 
     @override
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Open the files, on the first process only."""
-        if not trainer.is_global_zero:
+        """Open the files."""
+        self._open(trainer)
+
+    def _open(self, trainer: pl.Trainer) -> None:
+        """On the first process only, and once."""
+        if not trainer.is_global_zero or self._tensorboard is not None:
             return
         written = read_records(self.path, self.record) if self.path.exists() else []
-        kept = [_cells(row) for row in written if row.step <= self.start_step]
+        kept = [_cells(row) for row in written if self._keeps(row)]
         write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *kept]))
         # Here, not above: TensorBoard takes most of a second to import, and only training needs it.
         from torch.utils.tensorboard import SummaryWriter
@@ -88,6 +106,11 @@ class RunLog(pl.Callback):
         if self._tensorboard is not None:
             self._tensorboard.close()
             self._tensorboard = None
+
+    def _keeps(self, row: StepRecord) -> bool:
+        if row.step == self.start_step:
+            return row.split == "train" or not self._validation_due
+        return row.step < self.start_step
 
     def _write(self, record: StepRecord | None) -> None:
         if self._tensorboard is None or record is None:

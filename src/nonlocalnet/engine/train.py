@@ -28,10 +28,14 @@ from typing_extensions import override
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.file_notes import FileNotes
+from nonlocalnet.engine.ranks import ending_together
 from nonlocalnet.engine.runlog import RunLog, read_records
 from nonlocalnet.engine.step_progress import StepProgress
 from nonlocalnet.engine.steps import StepRecord, StepTask
+from nonlocalnet.engine.stopping import EndAtStep
 from nonlocalnet.system.errors import FileProblem
+from nonlocalnet.system.processes import is_first_process
+from nonlocalnet.system.stops import stoppable
 
 _Record = TypeVar("_Record", bound=StepRecord)
 
@@ -103,30 +107,30 @@ def run_steps(
         NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
         OutputError: If the folder of the run cannot be written.
         FileProblem: If a file of the data cannot be used, or too many cannot.
+        ProcessError: If another process of the training ended.
+        Stopped: If a signal asked for it; a checkpoint of the last step is written where that takes seconds.
     """
     out, steps = checkpoints.last.parent, task.schedule.steps
     run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, record=record)
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
-    steps_left = steps - task.start_step
-    if steps_left > 0:
+    # A run whose steps are all made may have its last validation before it.
+    if task.start_step < steps or resume_from is not None:
         shown = [StepProgress(steps=steps)] if progress else []
         watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
         task.train()
-        with without_advice():
+        with stoppable() as stops, without_advice():
+            end_at_step = EndAtStep(stops, checkpoints, start_step=task.start_step)
+            stops.where, stops.speaks = end_at_step.where, is_first_process()
             lightning = lightning_trainer(
                 trainer,
                 task.optim,
                 out=out,
-                steps=steps_left,
+                steps=max(steps - task.start_step, 0),
                 validates=make_val_loader is not None,
-                callbacks=watching,
+                callbacks=[*watching, end_at_step],
             )
-            try:
+            with stops.postponed(), ending_together(lightning, stops), _problems_of_files():
                 lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
-            except FileProblem as error:
-                # From a loader's worker it comes with a traceback as its text; the last line says what is wrong.
-                text = str(error).strip().splitlines()[-1]
-                raise type(error)(text.partition(f"{type(error).__name__}: ")[2] or text) from error
     rows = read_records(run_log.path, record) if run_log.path.exists() else []
     validations = [row for row in rows if row.split == "val"]
     return TrainResult(
@@ -136,6 +140,16 @@ def run_steps(
         best_quality=max((row.quality for row in validations), default=None),
         validation=validations[-1] if validations else None,
     )
+
+
+@contextlib.contextmanager
+def _problems_of_files() -> Iterator[None]:
+    try:
+        yield
+    except FileProblem as error:
+        # From a loader's worker it comes with a traceback as its text; the last line says what is wrong.
+        text = str(error).strip().splitlines()[-1]
+        raise type(error)(text.partition(f"{type(error).__name__}: ")[2] or text) from error
 
 
 @contextlib.contextmanager
@@ -205,6 +219,7 @@ def lightning_trainer(
         precision=trainer.precision,
         max_steps=steps,
         max_epochs=-1,
+        limit_train_batches=1.0 if steps else 0,
         accumulate_grad_batches=optim.accumulate,
         gradient_clip_val=optim.grad_clip,
         reload_dataloaders_every_n_epochs=1,

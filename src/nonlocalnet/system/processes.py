@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, FIRST_EXCEPTION, Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from multiprocessing.queues import SimpleQueue
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from nonlocalnet.system.errors import ProcessError
+from nonlocalnet.system.stops import blocked, leave_stops_to_the_parent
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -40,6 +42,11 @@ def _watch(sentinel: int) -> None:
     wait([sentinel])
     # At once: no clean-up makes sense any more, and other threads may hang on pipes that nobody reads.
     os._exit(1)
+
+
+def is_first_process() -> bool:
+    """Whether this process writes the files: true unless a launcher numbered it otherwise."""
+    return all(int(os.environ.get(name, "0")) == 0 for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
 
 
 def choose_workers(workers: int | None) -> int:
@@ -96,6 +103,9 @@ def run_each(function: Callable[[Item], Result], items: Sequence[Item], *, worke
                         yield Done(running.pop(future), result)
             except BrokenProcessPool:
                 died_with = sorted(running.values())
+            except BaseException:
+                _terminate(pool)
+                raise
         # Which of them it was is not known, so each is tried in a process of its own.
         for position in died_with:
             with _make_pool(1, module) as pool:
@@ -148,9 +158,13 @@ def run_in_processes(
         except BrokenProcessPool as error:
             raise ProcessError(f"one of {processes} processes died, perhaps for want of memory; {advice}") from error
         except BaseException:
-            for process in list(pool._processes.values()):
-                process.terminate()
+            _terminate(pool)
             raise
+
+
+def _terminate(pool: ProcessPoolExecutor) -> None:
+    for process in list(pool._processes.values()):
+        process.terminate()
 
 
 def _make_pool(
@@ -168,6 +182,7 @@ def _make_pool(
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
+    leave_stops_to_the_parent()
     end_with_parent()
     if begin is not None:
         begin(*arguments)
@@ -182,6 +197,8 @@ def _context(module: str) -> BaseContext:
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([__name__, module])
+    with blocked():  # Ctrl-C is no business of the processes, not even while they import
+        forkserver.ensure_running()
     return context
 
 

@@ -248,6 +248,10 @@ def test_what_a_run_is_refused_for(root: Path, run: Path, tmp_path: Path) -> Non
         train_recipe(tiny_recipe(other), out=out, progress=False)
     with pytest.raises(ValueError, match=r"category 20 \(sheep\) is none of those"):
         evaluate_recipe(tiny_recipe(other), weights=run / "last.ckpt", out=out, progress=False)
+    # What a validation needs is asked for before the first step.
+    people = change(tiny_recipe(root, kind="keypoints"), "data", keypoint_sigmas=(0.05, 0.05))
+    with pytest.raises(ValueError, match=r"data\.keypoint_sigmas must be 3 numbers, one a keypoint, got 2"):
+        train_recipe(people, out=out, progress=False)
     assert not out.exists()
     torch.save({"state_dict": {}}, tmp_path / "foreign.pth")
     with pytest.raises(ValueError, match="is not a checkpoint of nonlocalnet"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -115,6 +115,14 @@ class EvaluationSet:
             )
             for iou_type in self.iou_types
         }
+
+    def require_settings(self) -> None:
+        """Refuse what an evaluation would refuse, before there is anything to evaluate.
+
+        Raises:
+            ValueError: As `nonlocalnet.runs.detection.coco_eval.evaluate`.
+        """
+        replace(self, positions=self.positions[:2]).figures({})
 
     @property
     def iou_types(self) -> tuple[IouType, ...]:

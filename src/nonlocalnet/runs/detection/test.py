@@ -17,7 +17,8 @@ from typing_extensions import override
 
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.engine.run_folder import is_first_process, prepare_output
+from nonlocalnet.engine.ranks import ending_together
+from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import MakeValLoader, choose_device, lightning_trainer, without_advice
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
@@ -27,7 +28,9 @@ from nonlocalnet.runs.detection.data import build_test_loader, load_images
 from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.report import DetectionSummary, write_detection_report
 from nonlocalnet.runs.detection.task import DetectionTask, EvaluationSet
+from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.progress import progress_bars
+from nonlocalnet.system.stops import stoppable
 
 
 @dataclass(frozen=True)
@@ -102,8 +105,6 @@ def test_recipe(
     images = load_images(recipe, "val")
     labels.require(images.categories, source=images.source)
     set_sizes(detector, (recipe.data.test_min_size or recipe.data.min_sizes[-1],), max_size=recipe.data.max_size)
-    if is_first_process():
-        prepare_output(out, resume=False)
     evaluation = EvaluationSet(
         images,
         positions=list(range(len(images.images))),
@@ -111,6 +112,9 @@ def test_recipe(
         evaluator=recipe.data.evaluator,
         keypoint_sigmas=recipe.data.keypoint_sigmas,
     )
+    evaluation.require_settings()
+    if is_first_process():
+        prepare_output(out, resume=False)
     figures, results = test_detector(
         detector,
         make_loader=partial(build_test_loader, recipe, evaluation),
@@ -166,7 +170,8 @@ def test_detector(
             callbacks=[_ImageProgress()] if progress else [],
         )
         loader = _Images(make_loader)
-        lightning.validate(task, datamodule=loader, verbose=False)
+        with stoppable() as stops, ending_together(lightning, stops):
+            lightning.validate(task, datamodule=loader, verbose=False)
     return task.figures, task.results
 
 

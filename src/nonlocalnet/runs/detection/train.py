@@ -83,6 +83,14 @@ def train_recipe(
     labels = Labels.of_categories(train_images.categories, num_classes=classes, source=train_images.source)
     labels.require(val_images.categories, source=val_images.source)
     dataset = TrainImages(train_images, labels, flip=recipe.data.flip, seed=recipe.trainer.seed)
+    evaluation = EvaluationSet(
+        val_images,
+        positions=spread_evenly(len(val_images.images), recipe.trainer.limit_val),
+        category_ids=labels.category_ids,
+        evaluator=recipe.data.evaluator,
+        keypoint_sigmas=recipe.data.keypoint_sigmas,
+    )
+    evaluation.require_settings()
     start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
     detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
     if start_step == 0 and init is not None:
@@ -93,13 +101,6 @@ def train_recipe(
             "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
         )
     begin_run(out, recipe, resume=resume)
-    evaluation = EvaluationSet(
-        val_images,
-        positions=spread_evenly(len(val_images.images), recipe.trainer.limit_val),
-        category_ids=labels.category_ids,
-        evaluator=recipe.data.evaluator,
-        keypoint_sigmas=recipe.data.keypoint_sigmas,
-    )
     log.info("training %s: %d images, %d to validate", recipe.name, len(dataset), len(evaluation.positions))
     card = make_card(recipe, labels, train_images)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
