@@ -3,7 +3,7 @@
     some/folder 120 1            120 images img_00001.jpg to img_00120.jpg in the folder
     some/folder 120 0 2 4        the same, multi-label
 
-The separator is spaces, a tab or a comma. Numbers are the last columns, so that folders may hold spaces.
+The separator is spaces, a tab, a comma or a semicolon. Numbers are the last columns, so that folders may hold spaces.
 """
 
 import re
@@ -11,7 +11,14 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, FrameFiles, ListFormat, ListRequest, Read
-from nonlocalnet.data.annotations.lines import LAST_INTEGERS, check_cell, class_index, filled_lines, integers_in
+from nonlocalnet.data.annotations.lines import (
+    LAST_INTEGERS,
+    check_cell,
+    class_index,
+    filled_lines,
+    integers_in,
+    unquoted,
+)
 
 
 def read(request: ListRequest, lines: Sequence[str]) -> Read:
@@ -33,7 +40,7 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
 def looks_like_frames(line: str) -> bool:
     """Whether a line is of a frame list: two integers or more after a name that has no video's suffix."""
     match = LAST_INTEGERS.fullmatch(line.strip())
-    if match is None or PurePath(match["path"]).suffix.lower() in VIDEO_SUFFIXES:
+    if match is None or PurePath(unquoted(match["path"])).suffix.lower() in VIDEO_SUFFIXES:
         return False
     return len(integers_in(match["numbers"])) >= 2
 
@@ -47,15 +54,15 @@ def _folder_line(request: ListRequest, number: int, line: str) -> tuple[str, int
         )
     path = match["path"]
     if not request.multi_label:  # integers before the last two belong to the folder's name
-        path, numbers = line[: _start_of_last(line, 2)].rstrip(" \t,"), numbers[-2:]
+        path, numbers = line[: _start_of_last(line, 2)].rstrip(" \t,;"), numbers[-2:]
     total = class_index(request.source, number, numbers[0]) if not numbers[0].startswith("-") else 0
     if total < 1:
         raise ValueError(f"{request.source}, line {number}: total_frames must be at least 1, got {numbers[0]}")
-    return path, total, numbers[1:]
+    return unquoted(path), total, numbers[1:]
 
 
 def _start_of_last(line: str, count: int) -> int:
-    return [match.start() for match in re.finditer(r"[^\s,]+", line)][-count]
+    return [match.start() for match in re.finditer(r"[^\s,;]+", line)][-count]
 
 
 FORMAT = ListFormat(

@@ -6,8 +6,18 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-# A path, then as many integers as there are, after spaces, tabs or commas.
-LAST_INTEGERS = re.compile(r"(?P<path>.*?[^\s,])(?P<numbers>(?:\s*[\s,]\s*-?\d+)+)", re.DOTALL | re.ASCII)
+# Marks of encodings at the start of a text.
+_OTHER_ENCODINGS = (
+    (b"\xff\xfe\0\0", "UTF-32"),
+    (b"\0\0\xfe\xff", "UTF-32"),
+    (b"\xff\xfe", "UTF-16"),
+    (b"\xfe\xff", "UTF-16"),
+)
+# What stands between the columns of a csv: Excel writes semicolons where the comma is for decimals.
+_SEPARATORS = (",", ";", "\t")
+
+# A path, then as many integers as there are, after spaces, tabs, commas or semicolons.
+LAST_INTEGERS = re.compile(r"(?P<path>.*?[^\s,;])(?P<numbers>(?:\s*[\s,;]\s*-?\d+)+)", re.DOTALL | re.ASCII)
 
 
 class CsvRow(NamedTuple):
@@ -31,25 +41,38 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text, with their line breaks.
 
     Raises:
-        ValueError: It is not UTF-8; the message gives the line.
+        ValueError: It is not UTF-8; the message gives the line. Or it begins with Excel's own `sep=;`.
     """
     data = path.read_bytes()
+    other = next((name for mark, name in _OTHER_ENCODINGS if data.startswith(mark)), None)
+    if other is not None:
+        raise ValueError(f"{path}: {other} text, expected UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the list as UTF-8") from error
+    if re.match(r"sep=.[\r\n]", text):
+        raise ValueError(f"{path}, line 1: Excel's {text[:5]!r} is neither a header nor a video; delete the line")
     # Not splitlines(): it also breaks at form feeds and the like, and then line numbers are not an editor's.
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
 
 
 def header_of(lines: Sequence[str]) -> list[str]:
     """The first line as column names in lower case; empty for an empty file or a line that is not csv."""
-    try:
-        cells = next(csv.reader([lines[0].strip()], skipinitialspace=True), []) if lines else []
-    except csv.Error:
-        return []
-    return [cell.strip().lower() for cell in cells]
+    return _header(lines)[0]
+
+
+def _header(lines: Sequence[str]) -> tuple[list[str], str]:
+    """Column names, and what separates them: that which gives the most."""
+    found: list[tuple[list[str], str]] = []
+    for separator in _SEPARATORS:
+        try:
+            cells = next(csv.reader([lines[0].strip("\r\n ")], skipinitialspace=True, delimiter=separator), [])
+        except (csv.Error, IndexError):
+            continue
+        found.append(([cell.strip().lower() for cell in cells], separator))
+    return max(found, key=lambda header: len(header[0]), default=([], ","))
 
 
 def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote: str) -> list[CsvRow]:
@@ -64,12 +87,12 @@ def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote
     Raises:
         ValueError: A row is malformed, the header lacks a column, or there is no row; with the line.
     """
-    header = header_of(lines)
+    header, separator = _header(lines)
     lacking = [name for name in required if name not in header]
     if lacking:
         raise ValueError(f"{path}, line 1: no column {lacking[0]!r} in the header ({','.join(header)})")
     rows = []
-    reader = csv.reader(lines, strict=True, skipinitialspace=True)
+    reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=separator)
     try:
         next(reader)
         end = reader.line_num
@@ -131,6 +154,12 @@ def class_index(path: Path, line: int, text: str) -> int:
             "class names need a csv with header path,label"
         )
     return int(text)
+
+
+def unquoted(text: str) -> str:
+    """A cell without the quotes around it, as csv writes them."""
+    quoted = len(text) > 1 and text[0] == text[-1] == '"'
+    return text[1:-1].replace('""', '"') if quoted else text
 
 
 def integers_in(text: str) -> list[str]:

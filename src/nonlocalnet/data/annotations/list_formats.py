@@ -22,7 +22,7 @@ LIST_FORMATS: tuple[ListFormat, ...] = (
     class_folders.FORMAT,  # a folder
     path_list.FORMAT,  # any file
     frame_list.FORMAT,  # a first line of a name without a video's suffix and two integers or more
-    path_csv.FORMAT,  # a csv header with `path` and `label`
+    path_csv.FORMAT,  # a csv header with `path` and `label`, or names that mean them
     kinetics.FORMAT,  # a csv header with `youtube_id`
     ucf101.FORMAT,  # `trainlist01.txt` or the like with `classInd.txt` beside it
     hmdb51.FORMAT,  # `FOLDER/train_split1` or `test_split1`, where FOLDER holds `*_test_split1.txt`

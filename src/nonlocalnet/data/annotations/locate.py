@@ -2,6 +2,7 @@
 
 import itertools
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,12 @@ _TRIED_FOR_PREFIX = 50  # videos looked for until one is found and shows which f
 def locate(videos: Sequence[Found], *, root: Path, source: Path) -> list[Found]:
     """Give every video the path of a file that exists, where one can be told.
 
+    - A list written on Windows has backslashes between folders.
     - A path that is missing may be there as .mp4: `nonlocalnet data prepare` writes those.
     - Where none is there, the list may come from another machine: the leading folders of its paths that the root does
       not have are dropped (the same number of every path).
     """
+    videos = [_with_slashes(video) for video in videos]
     here = [_as_mp4(video) for video in videos]
     if any(map(_exists, here[:_TRIED_FOR_PREFIX])):
         return here
@@ -54,6 +57,13 @@ def _exists(video: Found) -> bool:
         return video.path.is_dir() if video.frames is not None else video.path.is_file()
     except OSError:  # a name longer than the file system takes
         return False
+
+
+def _with_slashes(video: Found) -> Found:
+    written = str(video.path)
+    if "\\" not in written or os.sep == "\\" or _exists(video):
+        return video
+    return video._replace(path=Path(written.replace("\\", "/")))
 
 
 def _as_mp4(video: Found) -> Found:

@@ -4,7 +4,8 @@ r"""Text lists, a video file a line and no header.
     some/path/000.mp4 0 2 4      the same, multi-label
     some/path/000.mp4\tarchery   the same with class names, after the line's only tab
 
-The separator is spaces, a tab or a comma. Labels are the last columns, so that paths may hold spaces. The first line
+The separator is spaces, a tab, a comma or a semicolon. Labels are the last columns, so that paths may hold spaces; a
+path may stand in quotes. A first line `path label` is left out. The first line of a video
 decides whether labels are class names, which are numbered as in `path_csv`.
 """
 
@@ -21,9 +22,11 @@ from nonlocalnet.data.annotations.lines import (
     filled_lines,
     integers_in,
     is_integer,
+    unquoted,
 )
+from nonlocalnet.data.annotations.path_csv import columns_of
 
-_LAST_COLUMN = re.compile(r"(?P<path>.*[^\s,])\s*[\s,]\s*(?P<label>[^\s,]+)", re.DOTALL)
+_LAST_COLUMN = re.compile(r"(?P<path>.*[^\s,;])\s*[\s,;]\s*(?P<label>[^\s,;]+)", re.DOTALL)
 
 
 def read(request: ListRequest, lines: Sequence[str]) -> Read:
@@ -34,9 +37,16 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
     """
     source = request.source
     split = _many if request.multi_label else _single
-    rows = [(number, *split(source, number, line)) for number, line in filled_lines(source, lines, "path label")]
+    filled = list(filled_lines(source, lines, "path label"))
+    if columns_of(filled[0][1].lower().split()) is not None:
+        filled = filled[1:]
+    if not filled:
+        raise ValueError(f"{source}: no rows after the header; expected one `path label` a line")
+    rows = [(number, *split(source, number, line)) for number, line in filled]
+    rows = [(number, unquoted(path), [unquoted(label) for label in labels]) for number, path, labels in rows]
     for number, path, _ in rows:
         check_cell(source, number, "path", path)
+    _check_header(source, rows)
     names = None
     first, _, labels = rows[0]
     if not request.multi_label and lines[first - 1].strip().count("\t") == 1 and not is_integer(labels[0]):
@@ -51,6 +61,21 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
     return Read(videos, names)
 
 
+def _check_header(source: Path, rows: Sequence[tuple[int, str, list[str]]]) -> None:
+    """Raise ValueError where the first line alone names no video and no class index: then it is a header."""
+    number, path, labels = rows[0]
+    others = any(_has_suffix(path) for _, path, _ in rows)
+    if not PurePath(path).suffix and others and not all(map(is_integer, labels)):
+        raise ValueError(
+            f"{source}, line {number}: {' '.join((path, *labels))!r} is a header, not a video; "
+            "call its columns path and label, or leave the line out"
+        )
+
+
+def _has_suffix(path: str) -> bool:
+    return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
+
+
 def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
     if line.count("\t") == 1:
         path, label = (cell.strip() for cell in line.split("\t"))
@@ -59,7 +84,7 @@ def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
     if match is None:
         raise ValueError(f"{source}, line {number}: 1 column, expected 2, `path label`: {line!r}")
     # No video file is called "x.mp4 3": that is a list with more columns, for example one of several labels.
-    if re.search(r"[\s,]-?\d+$", match["path"]):
+    if re.search(r"[\s,;]-?\d+$", match["path"]):
         raise ValueError(
             f"{source}, line {number}: more than 2 columns, expected `path label` with one label (several labels "
             f"need multi_label): {line!r}"
@@ -71,7 +96,7 @@ def _many(source: Path, number: int, line: str) -> tuple[str, list[str]]:
     match = LAST_INTEGERS.fullmatch(line)
     if match is not None:
         return match["path"], integers_in(match["numbers"])
-    if PurePath(line).suffix.lower() in VIDEO_SUFFIXES:
+    if _has_suffix(unquoted(line)):
         return line, []  # a video in which none of the classes is seen
     raise ValueError(f"{source}, line {number}: expected `path label label ...` with class indices: {line!r}")
 
