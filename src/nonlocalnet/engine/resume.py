@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from nonlocalnet.engine.config import SECTIONS, Recipe
 from nonlocalnet.engine.run_folder import LAST, RECIPE
 from nonlocalnet.system.files import is_partial_of
+from nonlocalnet.system.folder_lock import hold_folder
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,10 @@ def start_step_of(
 
     Raises:
         ValueError: If the folder holds no run, or another field differs.
+        OutputError: If another process goes on with the run.
     """
+    if out.is_dir():
+        hold_folder(out)  # before its checkpoint is read
     last = out / LAST
     if not last.exists():
         found = list(out.iterdir()) if out.is_dir() else []

@@ -18,6 +18,7 @@ from pathlib import Path
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.folder_lock import hold_folder
 from nonlocalnet.system.processes import is_first_process
 
 RECIPE, LAST, BEST, METRICS, TENSORBOARD = "recipe.json", "last.ckpt", "best.ckpt", "metrics.csv", "tensorboard"
@@ -38,10 +39,12 @@ def prepare_output(out: Path, *, resume: bool) -> None:
     """Make the output folder, refusing one that holds anything unless a run is resumed in it.
 
     Raises:
-        OutputError: If the folder cannot be made or written, or exists with content and `resume` is off.
+        OutputError: If the folder cannot be made or written, another process writes into it, or it exists with content
+            and `resume` is off.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
+        hold_folder(out)
         # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
         occupied = next((path for path in out.iterdir() if path.name != RECIPE), None)
     except OSError as error:

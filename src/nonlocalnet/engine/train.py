@@ -34,6 +34,7 @@ from nonlocalnet.engine.step_progress import StepProgress
 from nonlocalnet.engine.steps import StepRecord, StepTask
 from nonlocalnet.engine.stopping import EndAtStep
 from nonlocalnet.system.errors import FileProblem
+from nonlocalnet.system.folder_lock import release_folder
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.stops import stoppable
 
@@ -129,8 +130,11 @@ def run_steps(
                 validates=make_val_loader is not None,
                 callbacks=[*watching, end_at_step],
             )
-            with stops.postponed(), ending_together(lightning, stops), _problems_of_files():
-                lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
+            try:
+                with stops.postponed(), ending_together(lightning, stops), _problems_of_files():
+                    lightning.fit(task, datamodule=loaders, ckpt_path=resume_from)
+            finally:
+                release_folder(out)
     rows = read_records(run_log.path, record) if run_log.path.exists() else []
     validations = [row for row in rows if row.split == "val"]
     return TrainResult(

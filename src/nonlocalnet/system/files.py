@@ -74,7 +74,7 @@ def _own_partial(path: Path) -> Iterator[Path]:
         partial = partial_path(path, number)
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            if _locked(handle) and _is_at(handle, partial):
+            if is_locked(handle) and _is_at(handle, partial):
                 os.ftruncate(handle, 0)
                 if fcntl is None:  # Windows moves no file that is open
                     os.close(handle)
@@ -86,7 +86,8 @@ def _own_partial(path: Path) -> Iterator[Path]:
                 os.close(handle)
 
 
-def _locked(handle: int) -> bool:
+def is_locked(handle: int) -> bool:
+    """Whether this process has the lock of an open file or folder now: it does unless another has it."""
     if fcntl is None:
         return True
     try:
@@ -156,6 +157,8 @@ def _move_into_place(staging: Path, target: Path) -> None:
     if not target.exists():
         staging.rename(target)
         return
+    if any(target.iterdir()):
+        raise ValueError(f"{target} was written by another process meanwhile; what it wrote is untouched")
     # An empty folder is kept, since it may be a mount point or somebody's working folder; the lists come last.
     for entry in sorted(staging.iterdir(), key=lambda entry: (entry.is_file(), entry.name)):
         entry.rename(target / entry.name)

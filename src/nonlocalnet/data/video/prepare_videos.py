@@ -19,6 +19,7 @@ from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
 from nonlocalnet.system.files import is_partial_of, whole_file
+from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.processes import choose_workers, run_each
 
 SETTINGS_FILE = "prepared.json"
@@ -104,10 +105,26 @@ def prepare_videos(
         FileNotFoundError: `source` is not a folder.
         ValueError: There is no video, or `out` holds something else.
         OSError: A copy cannot be written.
+        OutputError: Another process writes into `out`.
     """
     workers = choose_workers(workers)
     pairs = find_videos(source, out)
-    _claim(out, settings)
+    try:
+        _claim(out, settings)
+        return _prepare_all(source, out, pairs, settings=settings, workers=workers, on_video=on_video)
+    finally:
+        release_folder(out)
+
+
+def _prepare_all(
+    source: Path,
+    out: Path,
+    pairs: list[tuple[Path, Path]],
+    *,
+    settings: EncodeSettings,
+    workers: int,
+    on_video: Callable[[], None] | None,
+) -> PrepareReport:
     for path in _files(source):
         if path.suffix.lower() in _LIST_SUFFIXES:
             _copy(path, out / path.relative_to(source))
@@ -150,6 +167,7 @@ def _claim(out: Path, settings: EncodeSettings) -> None:
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} exists and is not a folder; give another folder")
     out.mkdir(parents=True, exist_ok=True)
+    hold_folder(out)
     asked = json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
     marker = out / SETTINGS_FILE
     if marker.is_file():

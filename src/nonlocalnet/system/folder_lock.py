@@ -1,0 +1,51 @@
+"""Output folders that one process writes into at a time."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import is_locked
+from nonlocalnet.system.processes import is_first_process
+
+_held: dict[Path, int] = {}
+
+
+def hold_folder(folder: Path) -> None:
+    """Keep other processes from writing into a folder, until `release_folder` or this process ends, however it ends.
+
+    The folder itself is locked, so nothing is left in it. A process may hold a folder again. Of several processes of a
+    run the first holds it. Where a file system locks no folders (NFS), nothing is held.
+
+    Args:
+        folder: An existing folder.
+
+    Raises:
+        OutputError: Another process holds it.
+    """
+    key = folder.resolve()
+    if key in _held or os.name != "posix" or not is_first_process():
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    if not is_locked(handle):
+        os.close(handle)
+        raise OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
+    _held[key] = handle
+
+
+def release_folder(folder: Path) -> None:
+    """Let others write into a folder again; nothing where it is not held."""
+    handle = _held.pop(folder.resolve(), None)
+    if handle is not None:
+        os.close(handle)
+
+
+def _forget() -> None:
+    # A worker that lives a moment longer than its parent must not keep the folder.
+    while _held:
+        os.close(_held.popitem()[1])
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)

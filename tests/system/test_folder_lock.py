@@ -1,0 +1,78 @@
+"""One process writes into a folder at a time."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nonlocalnet.data.video.prepare_videos import EncodeSettings, prepare_videos
+from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.resume import start_step_of
+from nonlocalnet.engine.run_folder import prepare_output
+from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import whole_folder
+from nonlocalnet.system.folder_lock import hold_folder, release_folder
+
+HOLDER = """
+import os, sys, time
+from pathlib import Path
+from nonlocalnet.system.folder_lock import hold_folder
+hold_folder(Path(sys.argv[1]))
+if os.fork() == 0:  # a worker that outlives the holder
+    time.sleep(20)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def prepare(out: Path) -> None:
+    videos = out.parent / "videos"
+    videos.mkdir(exist_ok=True)
+    (videos / "a.mp4").write_bytes(b"")
+    prepare_videos(videos, out, settings=EncodeSettings(), workers=1)
+
+
+def resume(out: Path) -> None:
+    start_step_of(Recipe("any"), out, read=None, free={})  # pyright: ignore[reportArgumentType]  it is not read
+
+
+@pytest.mark.parametrize("second", [lambda out: prepare_output(out, resume=False), prepare, resume])
+def test_the_second_comer_is_refused_until_the_first_is_killed(tmp_path: Path, second: Callable[[Path], None]) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(out)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(OutputError, match=f"another process is writing into {out}; wait for its end"):
+            second(out)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        second(out)
+        release_folder(out)
+
+
+def test_a_process_holds_again(tmp_path: Path) -> None:
+    hold_folder(tmp_path)
+    hold_folder(tmp_path)
+    release_folder(tmp_path)
+    release_folder(tmp_path)
+
+
+def test_two_that_fill_a_folder_leave_the_first_ones(tmp_path: Path) -> None:
+    target = tmp_path / "new"
+
+    def both() -> None:
+        with whole_folder(target) as second:
+            (second / "b").touch()
+            with whole_folder(target) as first:
+                (first / "a").touch()
+
+    with pytest.raises(ValueError, match="was written by another process meanwhile"):
+        both()
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
