@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import is_locked
 from nonlocalnet.system.processes import is_first_process
 
+_TRIES, _SECONDS_BETWEEN = 10, 0.1
 _held: dict[Path, int] = {}
 
 
@@ -28,7 +30,12 @@ def hold_folder(folder: Path) -> None:
     if key in _held or os.name != "posix" or not is_first_process():
         return
     handle = os.open(folder, os.O_RDONLY)
-    if not is_locked(handle):
+    # For a moment more than once: a worker that was being forked when its parent was killed lets go at once.
+    for _ in range(_TRIES):
+        if is_locked(handle):
+            break
+        time.sleep(_SECONDS_BETWEEN)
+    else:
         os.close(handle)
         raise OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
     _held[key] = handle
