@@ -13,12 +13,13 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from make_images import PERSON, person, rectangle, small_content, small_people, write_split
-from nonlocalnet.data.coco.annotation_file import CocoSet, load_coco
+from nonlocalnet.data.coco.annotation_file import load_coco
 from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
 from nonlocalnet.data.coco.datasets import TestImages, TrainImages, collate
+from nonlocalnet.data.coco.flipping import flip, flip_partners
 from nonlocalnet.data.coco.labels import Labels
-from nonlocalnet.data.coco.targets import decode_mask, flip, flip_partners
-from nonlocalnet.data.pixels.read_image import ImageError
+from nonlocalnet.data.coco.masks import decode_mask
+from nonlocalnet.data.coco.records import CocoSet
 
 
 def written(root: Path, content: dict[str, Any], kind: Any = "masks") -> CocoSet:
@@ -57,6 +58,7 @@ def test_crowds_boxes_without_area_and_images_without_objects_are_left_out(
         rectangle(13, 1, (50, 30, 30, 30)),  # reaches over the edge: clipped
     ]
     content["annotations"] = [a for a in content["annotations"] if a["image_id"] != 2]
+    runs = {"size": [64, 48], "counts": [0, 48 * 64]}
     content["annotations"].append({**rectangle(14, 2, (0, 0, 9, 9)), "iscrowd": 1, "segmentation": runs})
     images = written(tmp_path, content)
     data = train_images(images)
@@ -112,13 +114,6 @@ def test_masks_of_no_form(segmentation: Any, message: str) -> None:
         decode_mask(segmentation, height=20, width=30)
 
 
-def test_a_bad_mask_names_its_image(tmp_path: Path) -> None:
-    content = small_content()
-    content["annotations"][0]["segmentation"] = [[1, 2]]
-    with pytest.raises(ImageError, match=r"000000000001.png: a segmentation must be a list of polygons"):
-        train_images(written(tmp_path, content))[0, 0]
-
-
 def test_flipping_mirrors_everything_and_swaps_left_and_right() -> None:
     image = torch.arange(3 * 4 * 10).reshape(3, 4, 10)
     masks = torch.zeros(1, 4, 10, dtype=torch.uint8)
@@ -145,6 +140,75 @@ def test_flip_partners_of_coco() -> None:
     names = ["nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder"]
     assert flip_partners(names) == [0, 2, 1, 4, 3, 6, 5]
     assert flip_partners(["left", "top"]) == [0, 1]  # without a partner it is its own
+
+
+@pytest.mark.parametrize(
+    ("left", "right"),
+    [
+        ("L_Eye", "R_Eye"),
+        ("Left Eye", "Right Eye"),
+        ("LEFT-EYE", "RIGHT-EYE"),
+        ("l_eye", "r_eye"),
+        ("eye_l", "eye_r"),
+        ("Eye.L", "Eye.R"),
+        ("eye L", "eye R"),
+        ("LEye", "REye"),
+        ("eyeL", "eyeR"),
+        ("lefteye", "righteye"),
+        ("EyeLeft", "EyeRight"),
+        ("eye_l_1", "eye_r_1"),
+        ("L_eye", "r_eye"),
+        ("l", "R"),
+    ],
+)
+def test_sides_are_told_by_any_spelling(left: str, right: str) -> None:
+    assert flip_partners(["Nose", left, right, "tail"]) == [0, 2, 1, 3]
+
+
+def test_letters_inside_words_are_no_sides() -> None:
+    assert flip_partners(["lip", "rip", "elbow", "erbow", "lamp", "ramp"]) == [0, 1, 2, 3, 4, 5]
+
+
+def people_with(root: Path, names: list[str]) -> CocoSet:
+    content = small_people()
+    content["categories"] = [{**PERSON, "keypoints": names}]
+    return written(root, content, "keypoints")
+
+
+def test_a_flip_needs_a_pair(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    images = people_with(tmp_path, ["nose", "eye1", "eye2"])
+    labels = Labels.of_categories(images.categories, num_classes=2, source="a")
+    with pytest.raises(ValueError, match=r"no keypoint has another side by its name \(nose, eye1, eye2\).*data\.flip"):
+        TrainImages(images, labels, flip=0.5, seed=0)
+    assert len(TrainImages(images, labels, flip=0.0, seed=0)) == 4
+    assert TrainImages(images, labels, flip=0.5, seed=0, flip_pairs=[]).partners == [0, 1, 2]
+    data = TrainImages(images, labels, flip=1.0, seed=0, flip_pairs=[("eye2", "eye1")])
+    assert data.partners == [0, 2, 1]
+    assert data[0, 0]["target"]["keypoints"].tolist() == [[[43, 20, 2], [37, 15, 1], [49, 15, 2]]]
+    for pairs, message in (
+        ([("eye1", "eye3")], "data.flip_pairs names 'eye3', but the keypoints of .* are nose, eye1, eye2"),
+        ([("eye1", "eye2"), ("nose", "eye2")], "data.flip_pairs names 'eye2' 2 times"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            TrainImages(images, labels, flip=0.5, seed=0, flip_pairs=pairs)
+    assert caplog.text == ""
+    half = people_with(tmp_path, ["L_Eye", "R_Eye", "left_ear"])
+    assert TrainImages(half, labels, flip=0.5, seed=0).partners == [1, 0, 2]
+    assert "left_ear has a side by its name but no partner" in caplog.text
+
+
+def test_boxes_survive_clipping_scaling_and_mirroring_in_float32(tmp_path: Path) -> None:
+    """What is kept to train on has two edges after any resizing that a detector does, and its mirror image."""
+    content = small_content(images=1)
+    content["annotations"] += [rectangle(10 + i, 1, (64 - 2.0**-i, 10, 5, 20)) for i in range(8, 26)] + [
+        rectangle(40 + i, 1, (-500.3, 5, 500.3 + 2.0**-i, 20)) for i in range(8, 26)
+    ]
+    target = train_images(written(tmp_path, content), flip=1.0)[0, 0]["target"]
+    assert 10 < len(target["boxes"]) < 30
+    for side in (48, 533, 800, 1333, 4000):
+        scaled = target["boxes"] * (torch.tensor(side) / torch.tensor(64))
+        assert (scaled[:, 2:] > scaled[:, :2]).all()
+        assert (side - scaled[:, 0] > side - scaled[:, 2]).all()
 
 
 def test_items_are_a_function_of_seed_epoch_and_index(tmp_path: Path) -> None:

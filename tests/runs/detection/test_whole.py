@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from at_step import At
 from make_images import CATEGORIES, small_content, write_split
@@ -26,6 +27,7 @@ from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.coco_results import to_results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector, initialise_detector
+from nonlocalnet.runs.detection.report import show_test
 from nonlocalnet.runs.detection.task import DetectionRecord, EvaluationSet, as_input
 from nonlocalnet.runs.detection.test import test_recipe as evaluate_recipe
 from nonlocalnet.runs.detection.train import require_blocks_that_learn, train_recipe
@@ -176,6 +178,30 @@ def test_testing_writes_cocos_results(root: Path, run: Path, tmp_path: Path) -> 
     assert [line.split(",")[:2] for line in lines[1:]] == [["1", "cat"], ["18", "dog"]]
     with pytest.raises(OutputError, match="exists and is not empty"):
         evaluate_recipe(tiny_recipe(root), weights=run / "last.ckpt", out=tmp_path / "test")
+
+
+@pytest.mark.parametrize("lists", [{}, {"annotations": None, "categories": None}, {"annotations": []}])
+def test_images_without_annotations_have_results_and_no_figures(
+    root: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], lists: dict[str, Any]
+) -> None:
+    """COCO's image_info_test-dev2017.json: pictures and categories only."""
+    info = json.loads((root / "annotations" / "instances_val2017.json").read_text())
+    del info["annotations"]
+    path = root / "annotations" / "image_info_test-dev2017.json"
+    path.write_text(json.dumps({**info, **lists}))
+    recipe = change(tiny_recipe(root), "data", val_annotations=f"annotations/{path.name}")
+    out = tmp_path / "test"
+    summary = evaluate_recipe(recipe, weights=run / "last.ckpt", out=out, progress=False)
+    assert summary.figures == {}
+    assert math.isnan(summary.quality)
+    assert sorted(file.name for file in out.iterdir()) == ["bbox.json", "segm.json", "summary.json"]
+    assert {result["image_id"] for result in json.loads((out / "bbox.json").read_text())} >= {2, 3}
+    assert json.loads((out / "summary.json").read_text())["images"] == 5
+    show_test(Console(), recipe, summary, compared=False)
+    assert "the images have no annotations" in capsys.readouterr().out
+    with pytest.raises(ValueError, match=r"image_info_test-dev2017\.json holds no annotations, so a detector can nei"):
+        train_recipe(recipe, out=tmp_path / "train", progress=False)
+    assert not (tmp_path / "train").exists()
 
 
 def test_keypoints_train_and_have_their_ten_figures(root: Path, tmp_path: Path) -> None:

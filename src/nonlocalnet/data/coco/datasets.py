@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from torch.utils.data import Dataset
 
-from nonlocalnet.data.coco.annotation_file import CocoSet, Kind
+from nonlocalnet.data.coco.flipping import FlipPairs, flip, partners_for_flipping
 from nonlocalnet.data.coco.labels import Labels
-from nonlocalnet.data.coco.targets import flip, flip_partners, is_trainable, make_target
-from nonlocalnet.data.pixels.read_image import ImageError, read_image
+from nonlocalnet.data.coco.records import Annotation, CocoSet, Kind
+from nonlocalnet.data.coco.targets import is_trainable, make_target, trainable_annotations
+from nonlocalnet.data.pixels.read_image import read_image
 
 log = logging.getLogger(__name__)
 
@@ -28,14 +30,22 @@ class TrainImages(Dataset[dict[str, Any]]):
         labels: The detector's.
         flip: Probability of mirroring, in [0, 1].
         seed: At least 0.
+        flip_pairs: Keypoints that change places in the mirror, as `partners_for_flipping` takes them.
 
     Raises:
-        ValueError: If nothing can be trained on.
+        ValueError: If nothing can be trained on, or keypoints are to be mirrored without a known pair.
     """
 
-    def __init__(self, images: CocoSet, labels: Labels, *, flip: float, seed: int) -> None:
+    def __init__(
+        self, images: CocoSet, labels: Labels, *, flip: float, seed: int, flip_pairs: FlipPairs | None = None
+    ) -> None:
+        images.require_annotations()
+        trainable = trainable_annotations(images.images)
+        _warn_of_lost_boxes(images, trainable)
         self.kind: Kind = images.kind
-        self.images = tuple(image for image in images.images if is_trainable(image, images.kind))
+        self.images = tuple(
+            image for image, kept in zip(images.images, trainable, strict=True) if is_trainable(kept, images.kind)
+        )
         if not self.images:
             raise ValueError(f"{images.source}: none of its {len(images.images)} images has an object to train on")
         if len(self.images) < len(images.images):
@@ -44,7 +54,7 @@ class TrainImages(Dataset[dict[str, Any]]):
         self.labels = labels.by_category
         self.flip = flip
         self.seed = seed
-        self.partners = flip_partners(images.keypoint_names)
+        self.partners = partners_for_flipping(images, flip_pairs) if flip > 0 else []
 
     def __len__(self) -> int:
         return len(self.images)
@@ -58,10 +68,7 @@ class TrainImages(Dataset[dict[str, Any]]):
         epoch, index = key
         record = self.images[index]
         image = read_image(record.path, size=(record.height, record.width))
-        try:
-            target = make_target(record, kind=self.kind, labels=self.labels)
-        except ValueError as error:
-            raise ImageError(f"{record.path}: {error}") from error
+        target = make_target(record, kind=self.kind, labels=self.labels)
         if np.random.default_rng([self.seed, epoch, index]).random() < self.flip:
             image, target = flip(image, target, partners=self.partners)
         return {"image": image, "target": target, "image_id": record.id}
@@ -101,3 +108,24 @@ class TestImages(Dataset[dict[str, Any]]):
 def collate(items: list[dict[str, Any]]) -> dict[str, list[Any]]:
     """A batch of images of different sizes: lists, since they do not stack."""
     return {name: [item[name] for item in items] for name in items[0]}
+
+
+def _warn_of_lost_boxes(images: CocoSet, trainable: Sequence[Sequence[Annotation]]) -> None:
+    lost = [
+        (image, annotation)
+        for image, kept in zip(images.images, trainable, strict=True)
+        for annotation in image.annotations
+        if not annotation["iscrowd"] and annotation not in kept
+    ]
+    if lost:
+        image, annotation = lost[0]
+        log.warning(
+            "%s: %d boxes have no area inside their image, in float32, and are not trained on; the first is bbox %s of "
+            "annotation %d in image %d (%s)",
+            images.source,
+            len(lost),
+            annotation["bbox"],
+            annotation["id"],
+            image.id,
+            image.path,
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ class Labels:
     names: dict[int, str]
 
     @classmethod
-    def of_categories(cls, categories: Sequence[dict[str, Any]], *, num_classes: int, source: Path | str) -> Labels:
+    def of_categories(cls, categories: Sequence[Mapping[str, Any]], *, num_classes: int, source: Path | str) -> Labels:
         """Number a file's categories.
 
         The labels are the original ids where these lie in [1, num_classes), as torchvision's COCO weights have them
@@ -65,7 +65,7 @@ class Labels:
         """Labels by category id."""
         return {i: label for label, i in self.category_ids.items()}
 
-    def require(self, categories: Sequence[dict[str, Any]], *, source: Path | str) -> None:
+    def require(self, categories: Sequence[Mapping[str, Any]], *, source: Path | str) -> None:
         """Check that another file's categories are among these, under the same ids and names.
 
         Raises:

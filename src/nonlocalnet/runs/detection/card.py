@@ -8,8 +8,8 @@ from pathlib import Path
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from nonlocalnet import formats
-from nonlocalnet.data.coco.annotation_file import CocoSet
 from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.data.coco.records import CocoSet
 from nonlocalnet.engine.resume import SavedRun
 from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.config import DetectionRecipe, recipe_from_plain

@@ -9,6 +9,9 @@ import numpy as np
 from pycocotools import mask as coco_mask
 from torch import Tensor
 
+from nonlocalnet.data.coco.masks import compressed, plain_mask, read_segmentation
+from nonlocalnet.data.coco.values import Entry, as_number, as_numbers
+
 IouType = Literal["bbox", "segm", "keypoints"]
 Results = dict[IouType, list[dict[str, Any]]]
 
@@ -50,8 +53,47 @@ def to_results(image_id: int, detections: Mapping[str, Tensor], *, category_ids:
 
 def encode_mask(mask: np.ndarray) -> dict[str, Any]:
     """A bitmap (H, W) as COCO's compressed run lengths, with text that JSON can hold."""
-    encoded: Any = coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": [int(side) for side in encoded["size"]], "counts": encoded["counts"].decode("ascii")}
+    return {**plain_mask(coco_mask.encode(np.asfortranarray(mask, dtype=np.uint8)))}
+
+
+def read_result(
+    result: Mapping[str, Any], iou_type: IouType, *, sizes: Mapping[int, tuple[int, int]], keypoints: int, place: int
+) -> dict[str, Any]:
+    """One entry of a results file, checked, with its field of `iou_type` alone.
+
+    Args:
+        result: "image_id", "category_id", "score", and "bbox", "segmentation" or "keypoints".
+        iou_type: Which of these.
+        sizes: Height and width of the images that are evaluated, by id.
+        keypoints: Of an object.
+        place: Of the entry among the results, for errors.
+
+    Raises:
+        ValueError: A field is absent or not what it must be, a mask does not fill its image, or the image is none of
+            those evaluated.
+    """
+    entry = Entry({**result, "id": None}, "results", place, iou_type)
+    image_id, category_id = entry.whole("image_id"), entry.whole("category_id")
+    if image_id not in sizes:
+        raise ValueError(f"{entry.where} names image {image_id}, which is none of those that are evaluated")
+    score = as_number(entry.get("score"))
+    if score is None:
+        raise entry.refusal("score", "a number", entry.get("score"))
+    read: dict[str, Any] = {"image_id": image_id, "category_id": category_id, "score": float(score)}
+    if iou_type == "segm":
+        height, width = sizes[image_id]
+        try:
+            mask = read_segmentation(entry.get("segmentation"), height=height, width=width)
+        except ValueError as error:
+            raise ValueError(f"{entry.where}: {error}") from error
+        return {**read, "segmentation": compressed(mask, height=height, width=width)}
+    value = entry.get(iou_type)
+    numbers = as_numbers(value)
+    count = 4 if iou_type == "bbox" else 3 * keypoints
+    if numbers is None or len(numbers) != count or (iou_type == "bbox" and min(numbers[2:]) < 0):
+        expected = "[x, y, width, height], the last two at least 0" if iou_type == "bbox" else f"{count} numbers"
+        raise entry.refusal(iou_type, expected, value)
+    return {**read, iou_type: numbers}
 
 
 def _xywh(box: list[float]) -> list[float]:

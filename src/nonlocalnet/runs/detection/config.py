@@ -108,6 +108,8 @@ class DetectionDataConfig:
         max_size: Largest long side in pixels.
         test_min_size: Short side in pixels of the evaluation; null for the last of min_sizes.
         flip: Probability of mirroring a training image, in [0, 1].
+        flip_pairs: Pairs of names of keypoints that change places in the mirror, such as [["eye1", "eye2"]]; null to go
+            by the names: left and right, or l and r as a word.
         keypoint_sigmas: One for every keypoint, for the object keypoint similarity; null for COCO's 17.
         evaluator: pycocotools, or faster-coco-eval (extra fast-eval): the same figures, faster.
         workers: Loader processes per training process; 0 for none. Results do not depend on it.
@@ -123,6 +125,7 @@ class DetectionDataConfig:
     max_size: int = 1333
     test_min_size: int | None = None
     flip: float = 0.5
+    flip_pairs: tuple[tuple[str, str], ...] | None = None
     keypoint_sigmas: tuple[float, ...] | None = None
     evaluator: Literal["pycocotools", "faster-coco-eval"] = "pycocotools"
     workers: int = 2
@@ -133,6 +136,9 @@ class DetectionDataConfig:
             object.__setattr__(self, "keypoint_sigmas", tuple(self.keypoint_sigmas))
             positive = all(math.isfinite(s) and s > 0 for s in self.keypoint_sigmas)
             require(positive, "data.keypoint_sigmas", self.keypoint_sigmas, "positive numbers")
+        if self.flip_pairs is not None:
+            object.__setattr__(self, "flip_pairs", tuple(tuple(pair) for pair in self.flip_pairs))
+            require(all(len(p) == 2 for p in self.flip_pairs), "data.flip_pairs", self.flip_pairs, "pairs of names")
         sizes = [*self.min_sizes, *([] if self.test_min_size is None else [self.test_min_size])]
         fits = bool(self.min_sizes) and all(1 <= size <= self.max_size for size in sizes)
         require(fits, "data.min_sizes and test_min_size", sizes, f"from 1 to data.max_size = {self.max_size}")

@@ -9,8 +9,9 @@ from typing import Literal
 
 from torch.utils.data import DataLoader
 
-from nonlocalnet.data.coco.annotation_file import ANNOTATION_FILES, CocoSet, Kind, load_coco
+from nonlocalnet.data.coco.annotation_file import ANNOTATION_FILES, load_coco
 from nonlocalnet.data.coco.datasets import TestImages, collate
+from nonlocalnet.data.coco.records import CocoSet, Kind
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.task import EvaluationSet
@@ -35,7 +36,7 @@ def load_images(recipe: DetectionRecipe, split: Literal["train", "val"]) -> Coco
     log.info("reading %s", source)
     images = load_coco(source, images=folder, kind=kind)
     keypoints = len(images.keypoint_names)
-    if kind == "keypoints" and keypoints != recipe.model.num_keypoints:
+    if kind == "keypoints" and images.content.annotated and keypoints != recipe.model.num_keypoints:
         raise ValueError(
             f"{source} has {keypoints} keypoints, but the detector {recipe.model.num_keypoints}: "
             "set model.num_keypoints"

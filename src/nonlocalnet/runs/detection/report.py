@@ -2,7 +2,7 @@
 
 out/
     bbox.json, segm.json or keypoints.json   detections in COCO's results format, as its test server takes them
-    per_class.csv                            AP of every class
+    per_class.csv                            AP of every class; absent where nothing is annotated
     summary.json                             all figures; written last
 """
 
@@ -32,7 +32,7 @@ class DetectionSummary(NamedTuple):
     """What a test comes to.
 
     Attributes:
-        figures: COCO's figures of every kind of result.
+        figures: COCO's figures of every kind of result; none where nothing is annotated.
         labels: The classes that the detector knows.
     """
 
@@ -41,7 +41,9 @@ class DetectionSummary(NamedTuple):
 
     @property
     def quality(self) -> float:
-        """AP in percent of the keypoints, or of the masks."""
+        """AP in percent of the keypoints, or of the masks; NaN where nothing is annotated."""
+        if not self.figures:
+            return math.nan
         return self.figures["keypoints" if "keypoints" in self.figures else "segm"].figures["AP"]
 
 
@@ -62,7 +64,8 @@ def write_detection_report(
     """
     for iou_type, found in results.items():
         write_atomically(out / f"{iou_type}.json", json.dumps(found))
-    write_atomically(out / "per_class.csv", _per_class_csv(figures, labels))
+    if figures:
+        write_atomically(out / "per_class.csv", _per_class_csv(figures, labels))
     content = {kind: {name: _plain(value) for name, value in f.figures.items()} for kind, f in figures.items()}
     write_atomically(out / "summary.json", json.dumps({**content, **about}, indent=2) + "\n")
 
@@ -116,6 +119,9 @@ def show_test(console: Console, recipe: DetectionRecipe, summary: DetectionSumma
         compared: Whether the recipe's published results are a comparison: only for weights that were trained by it.
     """
     figures, labels = summary
+    if not figures:
+        console.print("the images have no annotations: the detections are written, and there are no figures")
+        return
     for iou_type, found in figures.items():
         kind = _SHOWN[iou_type]
         published = {name: recipe.published.get(f"{kind}_{name.lower()}") for name in FIGURES[iou_type]}

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from typing_extensions import override
 
-from nonlocalnet.data.coco.annotation_file import CocoSet
+from nonlocalnet.data.coco.records import CocoSet
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.runs.detection.coco_eval import CocoFigures, Evaluator, evaluate
@@ -103,7 +103,9 @@ class EvaluationSet:
         return [self.images.images[position].id for position in self.positions]
 
     def figures(self, results: Results) -> dict[IouType, CocoFigures]:
-        """All figures of every kind of result that the detector gives."""
+        """All figures of every kind of result that the detector gives; none without annotations."""
+        if not self.images.content.annotated:
+            return {}
         return {
             iou_type: evaluate(
                 self.images.content,

@@ -82,7 +82,14 @@ def train_recipe(
     classes = recipe.model.num_classes
     labels = Labels.of_categories(train_images.categories, num_classes=classes, source=train_images.source)
     labels.require(val_images.categories, source=val_images.source)
-    dataset = TrainImages(train_images, labels, flip=recipe.data.flip, seed=recipe.trainer.seed)
+    val_images.require_annotations()
+    dataset = TrainImages(
+        train_images,
+        labels,
+        flip=recipe.data.flip,
+        flip_pairs=recipe.data.flip_pairs,
+        seed=recipe.trainer.seed,
+    )
     evaluation = EvaluationSet(
         val_images,
         positions=spread_evenly(len(val_images.images), recipe.trainer.limit_val),
