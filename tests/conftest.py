@@ -13,11 +13,13 @@ def _seed() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests by examples get a longer time limit than others.
+    """Tests by examples, and those marked slow, get a longer time limit than others.
 
-    The limit is an alarm that may ring anywhere. Within an example Hypothesis takes it for a failure of the example,
-    tries that again, finds that it runs on, and reports FlakyStrategyDefinition, which says nothing of the time.
+    Compiling the training step of a tiny network took more than five minutes where other work shared the cores. The
+    limit is an alarm that may ring anywhere: within an example Hypothesis takes it for a failure of the example, tries
+    that again, finds that it runs on, and reports FlakyStrategyDefinition, which says nothing of the time.
     """
     for item in items:
-        if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        by_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
+        if by_examples or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(1800))

@@ -19,6 +19,7 @@ SURFACE = {
         "Pairwise",
         "PairwiseFunction",
         "affinity",
+        "algorithm",
         "concatenation",
         "dot_product",
         "embedded_gaussian",

@@ -1,11 +1,7 @@
 """The Triton kernels by Triton's interpreter, on a CPU: run by test_kernels.py in a process of its own.
 
-TRITON_INTERPRET=1 must stand before Triton is imported, and every form then takes the kernels for CPU operands too.
+That process has TRITON_INTERPRET=1 from its start, since every form then takes the kernels for CPU operands too.
 """
-
-import os
-
-os.environ["TRITON_INTERPRET"] = "1"
 
 import itertools
 import sys

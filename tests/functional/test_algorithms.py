@@ -4,6 +4,8 @@ import pytest
 import torch
 
 from functional.operands import make
+from nonlocalnet import functional
+from nonlocalnet.functional import product_form, relu_form, softmax_form
 from nonlocalnet.functional.algorithms import PRODUCT, RELU, SOFTMAX, Case, case_of, choose
 
 # res3 and res4 of a 32x2 clip, in bfloat16 on a Hopper GPU.
@@ -62,3 +64,27 @@ def test_the_case_of_operands() -> None:
     case = case_of(made.theta, made.g, dtype=torch.float16, masked=True)
     assert case == Case("cpu", True, (0, 0), False, 5, 7, 3, 4, True, False)
     assert case_of(make(0, 5).theta, make(0, 5).g, dtype=torch.float64, masked=False).rows == 0
+
+
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+@pytest.mark.parametrize(("positions", "keys", "channels", "width"), [(5, 7, 3, 4), (40, 30, 2, 2), (0, 7, 3, 4)])
+def test_what_is_said_is_what_is_done(pairwise, positions, keys, channels, width, monkeypatch) -> None:
+    done = []
+
+    def spy(table, case):
+        done.append(choose(table, case))
+        return done[-1]
+
+    for module in (softmax_form, product_form, relu_form):
+        monkeypatch.setattr(module, "choose", spy)
+    made = make(2, positions, keys, channels, width, dtype=torch.float32)
+    getattr(functional, pairwise)(*made.arguments(pairwise))
+    sizes = {"positions": positions, "keys": keys, "channels": channels, "width": width}
+    assert done == [functional.algorithm(pairwise, **sizes)]
+
+
+def test_a_question_out_of_range_is_refused() -> None:
+    with pytest.raises(ValueError, match="keys must be at least 0, got -1"):
+        functional.algorithm("gaussian", positions=1, keys=-1, channels=1)
+    with pytest.raises(ValueError, match="pairwise must be one of"):
+        functional.algorithm("cosine", positions=1, keys=1, channels=1)

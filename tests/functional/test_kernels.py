@@ -18,7 +18,7 @@ needs_triton = pytest.mark.skipif(
 def test_forms_with_kernels_equal_the_textbook(pairwise: str) -> None:
     script = Path(__file__).with_name("interpreted.py")
     paths = os.pathsep.join([str(script.parents[1]), os.environ.get("PYTHONPATH", "")])
-    environment = {**os.environ, "PYTHONPATH": paths}
+    environment = {**os.environ, "PYTHONPATH": paths, "TRITON_INTERPRET": "1"}
     done = subprocess.run([sys.executable, str(script), pairwise], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.strip() == "checked"

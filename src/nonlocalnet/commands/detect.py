@@ -18,8 +18,9 @@ from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
+from nonlocalnet.runs.detection.draw import draw
 from nonlocalnet.runs.detection.network import set_sizes
-from nonlocalnet.runs.detection.predict import Detected, detect, draw
+from nonlocalnet.runs.detection.predict import Detected, detect
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 

@@ -52,21 +52,6 @@ class Case(NamedTuple):
     masked: bool
     exporting: bool
 
-    @property
-    def matrix_is_small(self) -> bool:
-        """Whether the N x M matrix has no more elements than the operands and the result beside it."""
-        return self.rows * self.keys <= (self.rows + self.keys) * (self.channels + self.width)
-
-    @property
-    def fused_head(self) -> bool:
-        """Whether PyTorch's fused attention has a kernel for the head size, forward."""
-        return self.channels == self.width and self.channels % 8 == 0 and self.channels <= LARGEST_FUSED_HEAD
-
-    @property
-    def is_half_on_gpu(self) -> bool:
-        """Whether the tensor cores take the operands as they are."""
-        return self.device == "cuda" and self.half
-
 
 class Algorithm(NamedTuple):
     """One form.
@@ -86,24 +71,24 @@ SOFTMAX: tuple[Algorithm, ...] = (
     Algorithm("matrix", lambda c: c.exporting, "operators that every runtime has"),
     Algorithm(
         "cudnn",
-        lambda c: c.is_half_on_gpu and c.fused_head and not c.masked and c.rows > 0 and c.capability >= (9, 0),
+        lambda c: _is_half_on_gpu(c) and _has_fused_head(c) and not c.masked and c.rows > 0 and c.capability >= (9, 0),
         "cuDNN's fused attention: no weight leaves the chip; res3 0.18 against the textbook's 0.35, flash 0.20",
     ),
     Algorithm(
         "flash",
-        lambda c: c.is_half_on_gpu and c.fused_head and not c.masked and c.rows > 0 and c.capability >= (8, 0),
+        lambda c: _is_half_on_gpu(c) and _has_fused_head(c) and not c.masked and c.rows > 0 and c.capability >= (8, 0),
         "flash attention, where cuDNN's kernel is not the faster one",
     ),
     Algorithm(
         "chunks",
-        lambda c: c.is_half_on_gpu and c.rows > 0,
+        lambda c: _is_half_on_gpu(c) and c.rows > 0,
         "half-precision products around a float32 softmax, in chunks that stay in the L2 cache: head sizes above 256, "
         "C != D, masks. Where one chunk holds all of it this is the textbook: at res4 its matrix is smaller than the "
         "operands, and the memory-efficient kernel's backward pass ran at 10 TFLOP/s",
     ),
     Algorithm(
         "matrix",
-        lambda c: c.device not in ("cpu", "meta") and c.matrix_is_small,
+        lambda c: c.device not in ("cpu", "meta") and _matrix_is_small(c),
         "the textbook: the matrix is no larger than the operands beside it, and a compiler fuses what is around it; on "
         "a CPU, and where memory is only counted, the blocks take no longer and give the same bits as ever",
     ),
@@ -117,12 +102,12 @@ SOFTMAX: tuple[Algorithm, ...] = (
 PRODUCT: tuple[Algorithm, ...] = (
     Algorithm(
         "half, matrix",
-        lambda c: c.is_half_on_gpu and not c.exporting and c.rows > 0 and _matrix_order_is_cheaper(c),
+        lambda c: _is_half_on_gpu(c) and not c.exporting and c.rows > 0 and _matrix_order_is_cheaper(c),
         "the cheaper order of the products, on the tensor cores",
     ),
     Algorithm(
         "half, factored",
-        lambda c: c.is_half_on_gpu and not c.exporting and c.rows > 0,
+        lambda c: _is_half_on_gpu(c) and not c.exporting and c.rows > 0,
         "theta (phi^T g / M) on the tensor cores: res3 0.09 against 0.36 in float32 and the textbook's 0.26",
     ),
     Algorithm(
@@ -138,7 +123,7 @@ RELU: tuple[Algorithm, ...] = (
     Algorithm(
         "fused",
         lambda c: (
-            c.is_half_on_gpu and c.triton and c.rows > 0 and c.rows * c.keys <= FUSED_RELU_UP_TO * (c.rows + c.keys)
+            _is_half_on_gpu(c) and c.triton and c.rows > 0 and c.rows * c.keys <= FUSED_RELU_UP_TO * (c.rows + c.keys)
         ),
         "weights made in registers, tile by tile: res3 0.12 against the textbook's 0.48 and the sorted form's 1.19",
     ),
@@ -151,6 +136,22 @@ RELU: tuple[Algorithm, ...] = (
 )
 
 
+# Functions and not properties of Case: PyTorch up to 2.7 does not trace a property of a named tuple.
+def _matrix_is_small(c: Case) -> bool:
+    """Whether the N x M matrix has no more elements than the operands and the result beside it."""
+    return c.rows * c.keys <= (c.rows + c.keys) * (c.channels + c.width)
+
+
+def _has_fused_head(c: Case) -> bool:
+    """Whether PyTorch's fused attention has a kernel for the head size, forward."""
+    return c.channels == c.width and c.channels % 8 == 0 and c.channels <= LARGEST_FUSED_HEAD
+
+
+def _is_half_on_gpu(c: Case) -> bool:
+    """Whether the tensor cores take the operands as they are."""
+    return c.device == "cuda" and c.half
+
+
 def _matrix_order_is_cheaper(c: Case) -> bool:
     n, m = c.rows, c.keys
     return n * m * (c.channels + c.width) < (n + m) * c.channels * c.width
@@ -158,16 +159,24 @@ def _matrix_order_is_cheaper(c: Case) -> bool:
 
 def case_of(queries_BNC: Tensor, g_BMD: Tensor, *, dtype: torch.dtype, masked: bool) -> Case:
     """The case of operands that will be computed in `dtype`."""
-    device = g_BMD.device
+    rows = queries_BNC.shape[1] * (queries_BNC.shape[0] > 0)
+    sizes = rows, g_BMD.shape[1], queries_BNC.shape[2], g_BMD.shape[2]
+    return case_of_sizes(g_BMD.device, dtype, *sizes, masked=masked)
+
+
+def case_of_sizes(
+    device: torch.device, dtype: torch.dtype, rows: int, keys: int, channels: int, width: int, *, masked: bool
+) -> Case:
+    """The case of operands of these sizes on a device, computed in `dtype`."""
     return Case(
         device=device.type,
         half=dtype in HALF,
         capability=kernels.capability(device.type, device.index),
         triton=kernels.run_on(device.type, device.index),
-        rows=queries_BNC.shape[1] * (queries_BNC.shape[0] > 0),
-        keys=g_BMD.shape[1],
-        channels=queries_BNC.shape[2],
-        width=g_BMD.shape[2],
+        rows=rows,
+        keys=keys,
+        channels=channels,
+        width=width,
         masked=masked,
         exporting=is_exporting(),
     )

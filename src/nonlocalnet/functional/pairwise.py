@@ -10,8 +10,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+import torch
 from torch import Tensor
 
+from nonlocalnet.functional.algorithms import PRODUCT, RELU, SOFTMAX, Algorithm, case_of_sizes, choose
 from nonlocalnet.functional.checks import check_scale, check_w_f
 from nonlocalnet.functional.product_form import dot_product, product_rows
 from nonlocalnet.functional.relu_form import concatenation, relu_rows
@@ -35,6 +37,7 @@ class PairwiseFunction:
         compute: The sum of equation 1, (theta, phi, g, [w_f], *, [scale], key_mask); see `sum`.
         weights: f / C(x) of asked positions, (theta, phi, [w_f], *, [scale], key_mask), in the operands' dtype, of
             operands that were checked; see `nonlocalnet.functional.affinity`.
+        algorithms: The forms that `compute` chooses among; see `algorithm`.
     """
 
     name: Pairwise
@@ -43,6 +46,7 @@ class PairwiseFunction:
     has_w_f: bool
     compute: Callable[..., Tensor]
     weights: Callable[..., Tensor]
+    algorithms: tuple[Algorithm, ...]
 
     def sum(
         self,
@@ -108,17 +112,20 @@ class PairwiseFunction:
 
 PAIRWISE_FUNCTIONS: tuple[PairwiseFunction, ...] = (
     PairwiseFunction(
-        "gaussian", embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows
+        "gaussian", embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows,
+        algorithms=SOFTMAX,
     ),
     PairwiseFunction(
         "embedded_gaussian", embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
-        weights=softmax_rows,
+        weights=softmax_rows, algorithms=SOFTMAX,
     ),
     PairwiseFunction(
-        "dot_product", embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows
+        "dot_product", embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows,
+        algorithms=PRODUCT,
     ),
     PairwiseFunction(
-        "concatenation", embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows
+        "concatenation", embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows,
+        algorithms=RELU,
     ),
 )  # fmt: skip
 
@@ -135,3 +142,43 @@ def row_of(pairwise: str) -> PairwiseFunction:
     if row is not None:
         return row
     raise ValueError(f"pairwise must be one of {', '.join(PAIRWISE)}; got {pairwise!r}")
+
+
+def algorithm(
+    pairwise: str,
+    *,
+    positions: int,
+    keys: int,
+    channels: int,
+    width: int | None = None,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype = torch.float32,
+    masked: bool = False,
+) -> Algorithm:
+    """Which form a sum takes, and why: what `nonlocalnet.functional` would do with operands of these sizes.
+
+    Args:
+        pairwise: One of `PAIRWISE`.
+        positions: N, the output positions.
+        keys: M, the positions that are summed over.
+        channels: C of theta and phi (of x with "gaussian").
+        width: D of g; None for `channels`.
+        device: Where the operands are; a CUDA device must be present.
+        dtype: The operands'.
+        masked: Whether a `key_mask` is given.
+
+    Returns:
+        Its name in `form`, and in `why` what it is for, with its figure.
+
+    Raises:
+        ValueError: If there is no such pairwise function, or a size is negative.
+
+    >>> algorithm("dot_product", positions=6272, keys=1568, channels=256).form
+    'factored'
+    """
+    sizes = {"positions": positions, "keys": keys, "channels": channels, "width": channels if width is None else width}
+    for name, size in sizes.items():
+        if size < 0:
+            raise ValueError(f"{name} must be at least 0, got {size}")
+    case = case_of_sizes(torch.device(device), dtype, positions, keys, sizes["channels"], sizes["width"], masked=masked)
+    return choose(row_of(pairwise).algorithms, case)

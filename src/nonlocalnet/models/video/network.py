@@ -64,10 +64,14 @@ class VideoResNet(
         force_download: bool,
         local_files_only: bool,
         token: str | bool | None,
+        proxies: dict[str, str] | None = None,
+        resume_download: bool | None = None,
         **model_kwargs: Any,
     ) -> VideoResNet:
         if model_kwargs:
             raise ValueError(f"from_pretrained takes no arguments of the network, got {', '.join(model_kwargs)}")
+        # Below 1.0 the hub's library hands proxies on; from 1.0 it has no such argument.
+        older: dict[str, Any] = {"proxies": proxies} if proxies else {}
         path = Path(model_id) / WEIGHTS_FILE
         if not Path(model_id).is_dir():
             path = hf_hub_download(
@@ -78,6 +82,7 @@ class VideoResNet(
                 force_download=force_download,
                 local_files_only=local_files_only,
                 token=token,
+                **older,
             )
         tensors, plain = read_safetensors(path)
         return from_card(tensors, VideoCard.from_plain(plain, path=path), path=path)

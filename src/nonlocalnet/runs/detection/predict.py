@@ -1,4 +1,4 @@
-"""Finding objects in pictures, and drawing what was found."""
+"""Finding objects in pictures."""
 
 from __future__ import annotations
 
@@ -9,24 +9,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from matplotlib import colormaps, font_manager
 from torch import Tensor, nn
-from torchvision.utils import draw_bounding_boxes, draw_keypoints, draw_segmentation_masks
 
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.data.pixels.read_image import ImageError, read_image
 from nonlocalnet.runs.detection.coco_results import MASK_THRESHOLD, encode_mask
 from nonlocalnet.runs.detection.task import as_input
-
-_Rgb = tuple[int, int, int]
-
-
-def _palette() -> list[_Rgb]:
-    shades = (colormaps["tab20"](i, bytes=True) for i in range(20))
-    return [(int(red), int(green), int(blue)) for red, green, blue, _ in shades]
-
-
-_COLOURS = _palette()
 
 
 @dataclass(frozen=True)
@@ -74,48 +62,6 @@ def detect(
         with torch.inference_mode():
             (found,) = model(as_input([image.to(device)]))
         yield _detected(str(path), image, {name: value.cpu() for name, value in found.items()}, labels, min_score)
-
-
-def draw(detected: Detected, *, skeleton: Sequence[tuple[int, int]] | None = None) -> Tensor:
-    """Draw boxes with class and score, masks and keypoints.
-
-    Args:
-        detected: What was found in a picture that could be read.
-        skeleton: Pairs of keypoints to join, counted from 0.
-
-    Returns:
-        uint8 (3, H, W).
-    """
-    assert detected.image is not None
-    picture, objects = detected.image, detected.objects
-    if not objects:
-        return picture
-    # One colour a class; where there is one class only, one an object.
-    by_class = len({o["class"] for o in objects}) > 1
-    numbers = [o["category_id"] if by_class else i for i, o in enumerate(objects)]
-    colours: list[str | _Rgb] = [_COLOURS[number % len(_COLOURS)] for number in numbers]
-    if detected.masks is not None:
-        picture = draw_segmentation_masks(picture, detected.masks, alpha=0.5, colors=colours)
-    if "keypoints" in objects[0]:
-        for o, colour in zip(objects, colours, strict=True):
-            places = torch.tensor([[point[:2] for point in o["keypoints"]]])
-            joined = list(skeleton) if skeleton else None
-            # The scores are logits: at 0 a place is as likely as not.
-            visible = torch.tensor([[point[2] > 0 for point in o["keypoints"]]])
-            picture = draw_keypoints(
-                picture, places, connectivity=joined, colors=colour, radius=3, width=2, visibility=visible
-            )
-    side = max(picture.shape[-2:])
-    return draw_bounding_boxes(
-        picture,
-        torch.tensor([o["box"] for o in objects]),
-        labels=[f"{o['class']} {o['score']:.2f}" for o in objects],
-        colors=colours,
-        width=max(1, side // 300),
-        font=font_manager.findfont("DejaVu Sans"),
-        font_size=max(10, side // 50),
-        fill_labels=True,
-    )
 
 
 def _detected(path: str, image: Tensor, found: dict[str, Tensor], labels: Labels, min_score: float) -> Detected:
