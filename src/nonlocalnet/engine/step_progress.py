@@ -1,4 +1,4 @@
-"""A progress bar over the steps of a whole run, those before a resume included."""
+"""Progress over the steps of a whole run, those before a resume included."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ class StepProgress(pl.Callback):
 
     Args:
         steps: Optimiser steps of the whole run.
+        every: Steps between two lines, where there is no terminal to draw a bar in.
     """
 
-    def __init__(self, *, steps: int) -> None:
+    def __init__(self, *, steps: int, every: int) -> None:
         self.steps = steps
+        self.every = every
         self._bar: Progress | None = None
 
     @override
@@ -28,7 +30,7 @@ class StepProgress(pl.Callback):
         """Draw the bar."""
         assert isinstance(pl_module, StepTask)
         if trainer.is_global_zero:
-            self._bar = progress_bars()
+            self._bar = progress_bars(seconds=0)
             self._task = self._bar.add_task("train", total=self.steps, completed=pl_module.start_step)
             self._bar.start()
 
@@ -36,8 +38,11 @@ class StepProgress(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Move it."""
-        self._update(pl_module)
+        """Move it, or write a line where a row of the logs is due."""
+        assert isinstance(pl_module, StepTask)
+        step_ends = (batch_idx + 1) % pl_module.optim.accumulate == 0
+        if not self._lines or (step_ends and pl_module.steps_done % self.every == 0):
+            self._update(pl_module)
 
     @override
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -51,12 +56,19 @@ class StepProgress(pl.Callback):
             self._bar.stop()
             self._bar = None
 
+    @property
+    def _lines(self) -> bool:
+        """Whether lines are written in place of a bar."""
+        return self._bar is not None and self._bar.disable
+
     def _update(self, pl_module: pl.LightningModule) -> None:
         assert isinstance(pl_module, StepTask)
         if self._bar is None:
             return
         record, validated = pl_module.train_record, pl_module.val_record
         note = f"loss {record.loss:.3f}  lr {record.lr:.2g}" if record else ""
+        if record and self._lines and record.headline:
+            note += f"  {record.headline}"
         if validated:
             note += f"  val {validated.headline}"
         self._bar.update(self._task, completed=pl_module.steps_done, note=note)

@@ -116,7 +116,7 @@ def run_steps(
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
     # A run whose steps are all made may have its last validation before it.
     if task.start_step < steps or resume_from is not None:
-        shown = [StepProgress(steps=steps)] if progress else []
+        shown = [StepProgress(steps=steps, every=trainer.log_every)] if progress else []
         watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
         task.train()
         with stoppable() as stops, without_advice():

@@ -1,9 +1,12 @@
-"""Progress bars on standard error, so that standard output holds results alone."""
+"""Progress on standard error, so that standard output holds results alone: bars in a terminal, else whole lines."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -12,20 +15,29 @@ from rich.progress import (
     Progress,
     ProgressColumn,
     Task,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
+from typing_extensions import override
+
+_SECONDS_BETWEEN_LINES = 30.0
 
 
-def progress_bars(*, transient: bool = False) -> Progress:
+def progress_bars(*, transient: bool = False, shown: bool = True, seconds: float = _SECONDS_BETWEEN_LINES) -> Progress:
     """A display of bars, one a task: its label, count and times, and what its field `note` says.
 
     Args:
         transient: Whether the bars go when the display stops.
+        shown: Whether anything is shown at all.
+        seconds: Between two lines of a task, where standard error is no terminal; 0 for a line at every update.
     """
+    console = Console(stderr=True)
+    if shown and not console.is_terminal:
+        return _Lines(console, seconds=seconds)
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -34,7 +46,7 @@ def progress_bars(*, transient: bool = False) -> Progress:
         TimeRemainingColumn(table_column=Column(min_width=7)),
         _NoteColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True), transient=transient)
+    return Progress(*columns, console=console, transient=transient, disable=not shown)
 
 
 @contextmanager
@@ -53,6 +65,45 @@ def counted(what: str, total: int) -> Iterator[Callable[[], None]]:
     finally:
         if progress.live.is_started:
             progress.stop()
+
+
+class _Lines(Progress):
+    """Prints a line for a task now and then, and at its end."""
+
+    def __init__(self, console: Console, *, seconds: float) -> None:
+        super().__init__(console=console, disable=True)
+        self._seconds = seconds
+        self._first: dict[TaskID, tuple[float, float]] = {}
+        self._said: dict[TaskID, float] = {}
+
+    @override
+    def add_task(self, *args: Any, **fields: Any) -> TaskID:
+        task = super().add_task(*args, **fields)
+        self._first[task] = (time.monotonic(), self._tasks[task].completed)
+        self._said[task] = time.monotonic()
+        return task
+
+    @override
+    def advance(self, task_id: TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        self._say(self._tasks[task_id])
+
+    @override
+    def update(self, task_id: TaskID, **changes: Any) -> None:
+        super().update(task_id, **changes)
+        self._say(self._tasks[task_id])
+
+    def _say(self, task: Task) -> None:
+        now = time.monotonic()
+        if now - self._said[task.id] < self._seconds and not task.finished:
+            return
+        self._said[task.id] = now
+        begun, first = self._first[task.id]
+        done, total = task.completed - first, task.total or 0
+        left = timedelta(seconds=round((now - begun) * (total - task.completed) / done)) if done else None
+        text = f"{task.description} {task.completed:.0f}/{total:.0f}  {task.fields.get('note', '')}".rstrip()
+        text += "" if left is None or task.finished else f"  {left} left"
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
 
 
 class _NoteColumn(ProgressColumn):

@@ -152,8 +152,8 @@ def score_videos(
         network.eval()
     at_once = batch_views or views_at_once(device)
     results = []
-    bar = progress_bars()
-    with bar if progress else _Silent(), torch.inference_mode():
+    bar = progress_bars(shown=progress)
+    with bar, torch.inference_mode():
         task = bar.add_task(describe, total=total)
         for item in loader:
             index, error, label = int(item["index"]), str(item["error"]), _label(item["label"])
@@ -172,12 +172,6 @@ def score_videos(
             bar.advance(task)
             on_video()
     return results
-
-
-class _Silent:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: int) -> None:

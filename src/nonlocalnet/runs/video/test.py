@@ -229,8 +229,7 @@ class _Share:
 
 def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:
     processes = share.recipe.trainer.devices
-    bar = progress_bars()
-    bar.disable = not progress
+    bar = progress_bars(shown=progress)
     with bar:
         task = bar.add_task("test", total=len(share.videos.entries))
         on_item = partial(bar.advance, task)
