@@ -84,7 +84,7 @@ def test_inspect_takes_a_recipe_and_its_overridden_fields(capsys):
 
 
 def test_inspect_takes_its_target_in_any_position(capsys):
-    assert main(["inspect", "--input", "4x32x40", "--keys", "longrange_nl_c2d"]) == 0
+    assert main(["inspect", "--input", "4x32x40", "longrange_nl_c2d", "--model.width", "8"]) == 0
     assert "4x32x40" in capsys.readouterr().out
 
 

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import pytest
 import torch
@@ -54,6 +55,29 @@ def test_a_finished_run_resumes_to_itself_and_a_changed_one_is_refused(videos, r
     capsys.readouterr()
     assert main([*again, "--optim.lr", "0.3"]) == 2
     assert "optim.lr was 0.0125 and is 0.3 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "message"),
+    [
+        (
+            "inspect FILE --pairwise dot_product",
+            "pairwise='embedded_gaussian', it cannot be loaded with pairwise='dot_product'",
+        ),
+        ("inspect FILE --scale 3", "it cannot be loaded with scale=3.0"),
+        ("inspect FILE --clip 32x2", "--clip has no effect on FILE, whose card says its own clip; --input says"),
+        ("test longrange_nl_c2d --weights FILE --clip 32x2", "--clip has no effect on FILE, .*--data.clip_frames"),
+        ("predict x.mp4 --weights FILE --pairwise gaussian", "it cannot be loaded with pairwise='gaussian'"),
+        ("convert FILE OUT --to slowfast --clip 32x2", "--clip has no effect on FILE"),
+        ("inspect c2d_resnet50 --scale 3", "--scale has no effect on c2d_resnet50: it is for files of weights"),
+        ("inspect c2d_resnet50 --keys", "--keys has no effect on c2d_resnet50: it is for files of weights"),
+    ],
+)
+def test_an_option_that_cannot_apply_is_refused_by_name(run, tmp_path, capsys, command, message):
+    file = str(run / "best.ckpt")
+    words = [word.replace("FILE", file).replace("OUT", str(tmp_path / "out.pyth")) for word in command.split()]
+    assert main(words) == 2
+    assert re.search(message.replace("FILE", re.escape(file)), capsys.readouterr().err)
 
 
 def test_test_uses_the_runs_own_settings_and_writes_every_video(videos, run, tmp_path, capsys):

@@ -9,7 +9,7 @@ from pathlib import Path
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.results import Result, read_result
 from nonlocalnet.formats import FORMATS, VideoCard, card_of, encode, load, plan_file
-from nonlocalnet.runs.video.options import add_asked, asked_of
+from nonlocalnet.runs.video.options import add_asked, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
 
@@ -34,7 +34,9 @@ def main(argv: Sequence[str]) -> int:
         raise OutputError(f"{target} exists; it is not overwritten: name another file")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
-    model, _ = load(plan_file(parsed.source, asked_of(parsed)), strict=True)
+    plan = plan_file(parsed.source, asked_of(parsed))
+    require_clip_used(plan, asked_of(parsed))
+    model, _ = load(plan, strict=True)
     if parsed.results is not None:
         model.card = with_measured(card_of(model), read_result(parsed.results))
     write_atomically(target, encode(model, to=parsed.to))

@@ -16,6 +16,8 @@ from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
 
+_ASKED = ("clip", "pairwise", "scale")
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet inspect TARGET`."""
@@ -28,11 +30,24 @@ def main(argv: Sequence[str]) -> int:
     console = Console()
     if recipe is None:
         opened = open_file(parsed.target)
-        kind_of_file(opened).show.show_file(console, opened, parsed)
+        kind = kind_of_file(opened)
+        if kind is not KINDS[0]:
+            _require_unset(
+                parsed, _ASKED, f"{parsed.target}: it is for networks that classify videos, and this is a detector"
+            )
+        kind.show.show_file(console, opened, parsed)
     else:
+        _require_unset(parsed, (*_ASKED, "list_keys"), f"{parsed.target}: it is for files of weights")
         model = section_of(recipe.model, parsed.model)
         kind_of(recipe).show.show_recipe(console, recipe, model=model, size=parsed.input)
     return 0
+
+
+def _require_unset(parsed: Any, names: Sequence[str], target: str) -> None:
+    for name in names:
+        if getattr(parsed, name):
+            option = "--keys" if name == "list_keys" else f"--{name}"
+            raise ValueError(f"{option} has no effect on {target}")
 
 
 def _make_parser() -> ArgumentParser:

@@ -27,11 +27,12 @@ def recognises(opened: OpenedFile) -> bool:
     return opened.container == "safetensors" or (isinstance(content, dict) and isinstance(content.get(CARD_KEY), dict))
 
 
-def read(opened: OpenedFile, hints: Hints) -> LoadPlan:  # noqa: ARG001  the card leaves nothing open
+def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     """Plan the network that the file's card describes.
 
     Raises:
-        ValueError: If this version does not read the card, or it is not of a network that classifies videos.
+        ValueError: If this version does not read the card, it is not of a network that classifies videos, or its blocks
+            are not those that are asked for.
     """
     plain = opened.content[CARD_KEY]
     if kind_of(checked_plain(plain, path=opened.path)) == "detection":
@@ -39,6 +40,10 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:  # noqa: ARG001  the car
             f"{opened.path} holds a detector, not a network that classifies videos: use `nonlocalnet detect`"
         )
     card = VideoCard.from_plain(plain, path=opened.path)
+    for name, asked in (("pairwise", hints.pairwise), ("scale", hints.scale)):
+        if asked is not None and asked != card.arguments.get(name):
+            said = f"says {name}={card.arguments[name]!r}" if name in card.arguments else "describes the whole network"
+            raise ValueError(f"{opened.path}: its card {said}, it cannot be loaded with {name}={asked!r}")
     return LoadPlan(
         path=opened.path,
         format="nonlocalnet",

@@ -124,7 +124,9 @@ def test_recipe(
         progress=progress,
     )
     if is_first_process():
-        about = {"images": len(evaluation.positions), "weights": opened.path, "recipe": dataclasses.asdict(recipe)}
+        # Without the settings of the trainer: they are not those of the training.
+        said = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "trainer"}
+        about = {"images": len(evaluation.positions), "weights": opened.path, "recipe": said}
         write_detection_report(out, figures, results, labels=labels, about=about)
     return DetectionSummary(figures, labels)
 

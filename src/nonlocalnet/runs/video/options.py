@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any, get_args
 
 from nonlocalnet.data.clips.views import Crops
-from nonlocalnet.formats import Hints
+from nonlocalnet.formats import Hints, LoadPlan
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -81,6 +81,16 @@ def asked_of(parsed: Namespace) -> Hints:
     if not 0 < scale < float("inf"):
         raise ValueError(f"--scale must be a number above 0 or rsqrt, got {parsed.scale!r}")
     return Hints(clip=parsed.clip, pairwise=parsed.pairwise, scale=scale)
+
+
+def require_clip_used(plan: LoadPlan, asked: Hints, *, instead: str = "") -> None:
+    """Refuse `--clip` where the file says its own and nothing else comes of it.
+
+    Raises:
+        ValueError: Names the file, and what does what was meant.
+    """
+    if asked.clip is not None and plan.format == "nonlocalnet":
+        raise ValueError(f"--clip has no effect on {plan.path}, whose card says its own clip{instead}")
 
 
 def add_inference(parser: ArgumentParser) -> None:

@@ -19,7 +19,7 @@ from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry
 from nonlocalnet.runs.video.network import build_model
-from nonlocalnet.runs.video.options import asked_of
+from nonlocalnet.runs.video.options import asked_of, require_clip_used
 
 
 def show_recipe(console: Console, recipe: VideoRecipe, *, model: ModelConfig, size: str | None) -> None:
@@ -50,7 +50,9 @@ def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
     Raises:
         ValueError: It is not understood, or leaves something open.
     """
-    plan = plan_file(opened, asked_of(parsed))
+    asked = asked_of(parsed)
+    plan = plan_file(opened, asked)
+    require_clip_used(plan, asked, instead="; --input says the input's size")
     if plan.arguments.get("num_classes") is None:
         plan = plan.with_classes(1)
     model, report = load(plan, strict=False)

@@ -24,6 +24,7 @@ from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
 from nonlocalnet.runs.video.data import build_test_videos, clip_geometry, load_videos
 from nonlocalnet.runs.video.inference import Inference, warn_of_slow_bf16
+from nonlocalnet.runs.video.options import require_clip_used
 from nonlocalnet.runs.video.report import write_report
 from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_share
 from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
@@ -73,6 +74,8 @@ def open_weights(path: str | Path, *, asked: formats.Hints | None = None) -> Vid
         ValueError: It is not understood, or leaves something open.
     """
     plan = formats.plan_file(path, asked)
+    if asked is not None:
+        require_clip_used(plan, asked, instead="; a test takes --data.clip_frames and --data.frame_stride")
     saved = plan.card.recipe
     if saved is None:
         return VideoWeights(str(path), plan, None)
@@ -135,7 +138,8 @@ def test_recipe(
     names = card.class_names or videos.class_names or [str(i) for i in range(model.num_classes)]
     about = {
         "weights": opened.path,
-        "recipe": dataclasses.asdict(recipe),
+        # Without the settings of the trainer: they are not those of the training, and a test has none of its own.
+        "recipe": {name: value for name, value in dataclasses.asdict(recipe).items() if name != "trainer"},
         "clip": f"{share.clip.frames}x{share.clip.stride}",
         "inference": dataclasses.asdict(inference),
     }
