@@ -1,12 +1,17 @@
 """Networks written in every format and read back."""
 
+import dataclasses
+import io
+
 import pytest
 import torch
+import yaml
 
 from formats.originals import caffe2, mmaction2, slowfast
 from models.video.helpers import randomise_norms
 from nonlocalnet import formats, from_checkpoint, models, nonlocal_blocks
 from nonlocalnet.formats.read_pickle import read_pickle
+from nonlocalnet.models.video.network import fresh_card
 
 SUFFIX = {"nonlocalnet": "safetensors", "slowfast": "pyth", "mmaction2": "pth", "caffe2": "pkl"}
 
@@ -80,6 +85,48 @@ def test_a_network_comes_back_with_the_same_outputs(tmp_path, to, factory, argum
     other = through_a_file(network, tmp_path, to)
     frames = 16 if arguments.get("clip") in ("32x4", "16x4", "128x1") or network.geometry.pool1.stride[0] == 2 else 8
     assert_same(network, other, frames=32 if arguments.get("clip") == "128x1" else frames)
+
+
+@pytest.mark.parametrize(
+    ("factory", "arguments", "arch"),
+    [
+        ("c2d_resnet50", {"variant": "slowfast"}, "c2d"),
+        ("c2d_resnet101", {"variant": "slowfast-nopool"}, "2d"),
+        ("i3d_resnet101", {"variant": "slowfast"}, "i3d"),
+        ("i3d_resnet50", {"variant": "slowfast-nopool"}, "slow_i3d"),
+        ("i3d_resnet101", {"variant": "slowfast-nopool", "inflated": "late"}, "slow"),
+    ],
+)
+def test_pyslowfast_builds_the_shapes_that_are_written_for_it(factory, arguments, arch):
+    """By its own rule, which truncates the kernels that span time by a setting whose default is a ResNet-50's."""
+    network = trained(getattr(models, factory), clip="8x8", nonlocal_blocks=5, **arguments)
+    content = torch.load(io.BytesIO(formats.encode(network, to="slowfast")), weights_only=True)
+    cfg = yaml.safe_load(content["cfg"])
+    assert cfg["MODEL"]["ARCH"] == arch
+    assert cfg["RESNET"]["NUM_BLOCK_TEMP_KERNEL"] == [[3], [4], [23 if "101" in factory else 6], [3]]
+    assert {name: tuple(t.shape) for name, t in content["model_state"].items()} == slowfast.shapes(cfg)
+
+
+@pytest.mark.parametrize("to", ["slowfast", "mmaction2", "nonlocalnet"])
+@pytest.mark.parametrize("several", [False, True])
+def test_whether_a_video_may_have_several_classes_comes_back(tmp_path, to, several):
+    variant = "mmaction2" if to == "mmaction2" else "slowfast"
+    network = trained(models.i3d_resnet50, variant=variant, clip="8x8")
+    network.card = dataclasses.replace(fresh_card(network), multi_label=several)
+    other = through_a_file(network, tmp_path, to)
+    assert other.card.multi_label is several
+    assert_same(network, other, frames=16 if to == "mmaction2" else 8)
+
+
+def test_scores_are_those_of_the_card():
+    network = trained(models.c2d_resnet50, clip="8x8")
+    x = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        logits = network(x)
+        torch.testing.assert_close(network.scores(x), logits.softmax(1))
+        network.card = dataclasses.replace(fresh_card(network), multi_label=True)
+        torch.testing.assert_close(network.scores(x), logits.sigmoid())
+        torch.testing.assert_close(network.scores(x, multi_label=False), logits.softmax(1))
 
 
 def test_the_originals_files_come_back_name_by_name(tmp_path):

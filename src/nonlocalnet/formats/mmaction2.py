@@ -135,6 +135,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         arguments=arguments,
         preprocessing=settings.preprocessing(clip),
         class_names=_class_names(meta, num_classes=arguments["num_classes"]),
+        multi_label=settings.multi_label,
     )
     return LoadPlan(
         path=path,

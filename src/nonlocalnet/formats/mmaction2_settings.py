@@ -20,6 +20,8 @@ from nonlocalnet.models.video.network import fresh_card
 # configs/recognition/i3d: the test pipeline of the published networks.
 _USUAL_MEAN, _USUAL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 _USUAL_CLIP, _USUAL_SIDE = (32, 2), 256
+# The loss of a head whose videos have several classes.
+_SEVERAL = "BCELossWithLogits"
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,14 @@ class Settings:
             return None if row_of(pairwise).embeds else 1.0
         used = self.backbone.get("non_local_cfg", {}).get("use_scale", True)  # mmcv's default
         return "rsqrt" if used and pairwise == "embedded_gaussian" else 1.0
+
+    @property
+    def multi_label(self) -> bool:
+        """Whether a video may have several classes: its head or its loss says so."""
+        head = self.model.get("cls_head")
+        loss = head.get("loss_cls") if isinstance(head, Mapping) else None
+        several = isinstance(loss, Mapping) and loss.get("type") == _SEVERAL
+        return several or (isinstance(head, Mapping) and bool(head.get("multi_class")))
 
     def clip(self, hints: Hints) -> tuple[str, str]:
         """The clip and where it comes from."""
@@ -154,13 +164,15 @@ def _value(node: ast.expr) -> Any:
 def settings_of(network: VideoResNet, *, variant: Variant, blocks: dict[str, Facts]) -> str:
     """The configuration's text."""
     preprocessing = (network.card or fresh_card(network)).preprocessing
+    several = network.card is not None and network.card.multi_label
     head = {
         "type": "I3DHead",
         "num_classes": network.num_classes,
         "in_channels": network.num_features,
         "spatial_type": "avg",
         "dropout_ratio": network.head.dropout.p,
-        "average_clips": "prob",
+        **({"multi_class": True, "loss_cls": {"type": _SEVERAL}} if several else {}),
+        "average_clips": "score" if several else "prob",  # "prob" is a softmax
     }
     preprocessor = {
         "type": "ActionDataPreprocessor",

@@ -53,15 +53,27 @@ def _names(*, block_norm: str) -> tuple[Row, ...]:
 NAMES = NameTable(source="PySlowFast", rows=_names(block_norm="bn"))
 FIRST_NAMES = NameTable(source="PySlowFast", rows=_names(block_norm="norm"))
 
-# MODEL.ARCH: the variant it builds; the others are no single-pathway ResNets.
+# MODEL.ARCH: the variant it builds; the others are no single-pathway ResNets. Its versions name the networks without
+# the temporal pool differently: c2d_nopool and i3d_nopool, later slow_c2d and slow_i3d; all of them have 2d.
 _VARIANTS: dict[str, Variant] = {
     "c2d": "slowfast",
     "i3d": "slowfast",
     "2d": "slowfast-nopool",
     "slow": "slowfast-nopool",
+    "slow_c2d": "slowfast-nopool",
+    "slow_i3d": "slowfast-nopool",
     "c2d_nopool": "slowfast-nopool",
     "i3d_nopool": "slowfast-nopool",
 }
+# The one that is written: (whether it is an I3D, the variant), for all but "slow".
+_WRITTEN_ARCH: dict[tuple[bool, Variant], str] = {
+    (False, "slowfast"): "c2d",
+    (True, "slowfast"): "i3d",
+    (False, "slowfast-nopool"): "2d",
+    (True, "slowfast-nopool"): "slow_i3d",
+}
+# MODEL.HEAD_ACT: whether a video may have several classes.
+_HEAD_ACTS = {"softmax": False, "sigmoid": True}
 # Settings of other graphs: the only value of each that this library builds.
 _REQUIRED: dict[str, Any] = {
     "RESNET.STRIDE_1X1": False,
@@ -118,7 +130,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         architecture=structure.architecture,
         arguments=arguments,
         preprocessing=_preprocessing(config, clip),
-        multi_label=config["MODEL.HEAD_ACT"] == "sigmoid",
+        multi_label=_multi_label(config, path=path),
     )
     return LoadPlan(
         path=path,
@@ -136,6 +148,13 @@ def _refuse_other_graphs(config: Settings, *, path: str) -> None:
     for name, value in _REQUIRED.items():
         if config.get(name, value) != value:
             raise ValueError(f"{path}: {name} is {config.get(name, value)!r}; this library builds {value!r} only")
+
+
+def _multi_label(config: Settings, *, path: str) -> bool:
+    act = config["MODEL.HEAD_ACT"]
+    if act not in _HEAD_ACTS:
+        raise ValueError(f"{path}: MODEL.HEAD_ACT is {act!r}; known are {', '.join(_HEAD_ACTS)}")
+    return _HEAD_ACTS[act]
 
 
 def _of_settings(config: Settings, variant: Variant, clip: str, *, path: str) -> dict[str, Any]:
@@ -218,9 +237,7 @@ def write(network: VideoResNet) -> bytes:
     """The content of a `.pyth`; ValueError where the program would build another graph."""
     variant, found = nearest(network, [("slowfast", ""), ("slowfast-nopool", "")])
     i3d = network.inflate is not None
-    pools = "" if variant == "slowfast" else "_nopool"
-    archs = {(False, "slowfast"): "c2d", (False, "slowfast-nopool"): "c2d_nopool"}
-    arch = archs.get((i3d, variant), f"i3d{pools}")
+    arch = _WRITTEN_ARCH[i3d, variant]
     if i3d and network.inflated == "late" and variant == "slowfast-nopool":
         arch = "slow"
     expected: Facts = {"norm of the trunk": "batch", "kernel that spans time": "3x1x1" if i3d else None}

@@ -11,10 +11,16 @@ from nonlocalnet.formats.graph import Facts
 from nonlocalnet.formats.writing import per_channel
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet
-from nonlocalnet.models.video.geometry import STAGES
+from nonlocalnet.models.video.geometry import STAGE_BLOCKS, STAGES
 from nonlocalnet.models.video.network import fresh_card
 
 INSTANTIATIONS: dict[str, Pairwise] = {"softmax": "embedded_gaussian", "dot_product": "dot_product"}
+
+# By whether a video may have several classes.
+_OF_HEAD = {
+    False: {"HEAD_ACT": "softmax", "LOSS_FUNC": "cross_entropy"},
+    True: {"HEAD_ACT": "sigmoid", "LOSS_FUNC": "bce_logit"},
+}
 
 _DEFAULTS: dict[str, Any] = {
     "DATA.NUM_FRAMES": 8,
@@ -107,6 +113,7 @@ def settings_of(network: VideoResNet, *, arch: str, blocks: dict[str, Facts]) ->
             "MODEL_NAME": "ResNet",
             "NUM_CLASSES": network.num_classes,
             "DROPOUT_RATE": network.head.dropout.p,
+            **_OF_HEAD[network.card is not None and network.card.multi_label],
         },
         "MULTIGRID": {"SHORT_CYCLE": network.crop is None},
         "NONLOCAL": {
@@ -115,5 +122,12 @@ def settings_of(network: VideoResNet, *, arch: str, blocks: dict[str, Facts]) ->
             "POOL": pools,
             "INSTANTIATION": instantiation[pairwise],
         },
-        "RESNET": {"DEPTH": network.depth, "WIDTH_PER_GROUP": network.width, "NUM_GROUPS": 1, "STRIDE_1X1": False},
+        "RESNET": {
+            "DEPTH": network.depth,
+            "WIDTH_PER_GROUP": network.width,
+            "NUM_GROUPS": 1,
+            "STRIDE_1X1": False,
+            # The blocks of a stage that may span time: all. Unset, these are a ResNet-50's, whatever the depth.
+            "NUM_BLOCK_TEMP_KERNEL": [[count] for count in STAGE_BLOCKS[network.depth]],
+        },
     }

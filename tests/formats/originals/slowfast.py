@@ -2,8 +2,8 @@
 
 Where each fact stands there:
 - slowfast/models/video_model_builder.py: `_TEMPORAL_KERNEL_BASIS` and `_POOL1` by MODEL.ARCH (c2d and i3d pool two
-  frames after res2, the `_nopool` ones, slow and 2d none); the stem's stride (1, 2, 2); the head's pool
-  [NUM_FRAMES // pool, TRAIN_CROP_SIZE // 32, the same], or a global one with MULTIGRID.SHORT_CYCLE.
+  frames after res2, slow, 2d, and slow_c2d and slow_i3d, once called `_nopool`, none); the stem's stride (1, 2, 2);
+  the head's pool [NUM_FRAMES // pool, TRAIN_CROP_SIZE // 32, the same], or a global one with MULTIGRID.SHORT_CYCLE.
 - stem_helper.py: the stem's pool (1, 3, 3), stride (1, 2, 2), padding (0, 1, 1).
 - resnet_helper.py: 3x1x1, 1x3x3, 1x1x1; the stride in space on `b`, or on `a` with RESNET.STRIDE_1X1; ReLU after the
   sum; `pathway0_nonlocal{i}` after residual block i, outside its ReLU; NONLOCAL.GROUP is the *number* of contiguous
@@ -36,11 +36,13 @@ TEMPORAL_KERNELS = {
     "2d": _C2D,
     "c2d": _C2D,
     "c2d_nopool": _C2D,
+    "slow_c2d": _C2D,
     "i3d": _I3D,
     "i3d_nopool": _I3D,
+    "slow_i3d": _I3D,
     "slow": ((1,), (1,), (1,), (3,), (3,)),
 }
-POOL1 = {"2d": 1, "c2d": 2, "c2d_nopool": 1, "i3d": 2, "i3d_nopool": 1, "slow": 1}
+POOL1 = {"2d": 1, "c2d": 2, "c2d_nopool": 1, "slow_c2d": 1, "i3d": 2, "i3d_nopool": 1, "slow_i3d": 1, "slow": 1}
 FIVE_BLOCKS = ((), (1, 3), (1, 3, 5), ())
 
 

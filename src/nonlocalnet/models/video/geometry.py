@@ -153,7 +153,7 @@ GEOMETRIES: dict[tuple[Variant, Clip], Geometry] = {
 }
 
 # PySlowFast: one geometry for every clip, time is halved after res2 only; "slowfast-nopool" is its 2d, slow,
-# c2d_nopool and i3d_nopool. The crop is TRAIN_CROP_SIZE, and 224 // 32 = 7.
+# slow_c2d and slow_i3d (c2d_nopool and i3d_nopool in older versions). The crop is TRAIN_CROP_SIZE, and 224 // 32 = 7.
 _SLOWFAST = Geometry(
     conv1_stride=(1, 2, 2),
     pool1=Pool(kernel=(1, 3, 3), stride=(1, 2, 2), padding=(0, 1, 1)),

@@ -48,6 +48,13 @@ class VideoResNet(
         return name_of(depth=self.depth, inflated=self.inflate is not None)
 
     @override
+    def scores(self, x: Tensor, *, multi_label: bool | None = None) -> Tensor:
+        """As `VideoTrunk.scores`; `multi_label` None is what the card says, False where there is none."""
+        if multi_label is None:
+            multi_label = self.card is not None and self.card.multi_label
+        return super().scores(x, multi_label=multi_label)
+
+    @override
     def _save_pretrained(self, save_directory: Path) -> None:
         card = self.card or fresh_card(self)
         (save_directory / WEIGHTS_FILE).write_bytes(to_bytes(self.state_dict(), card))
