@@ -77,6 +77,8 @@ _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
 _SLOWFAST_NAME = re.compile(r"(?:C2D|I3D|SLOW|SLOWONLY)(_NOPOOL)?(?:_NLN)?_[0-9]+x[0-9]+_R(?:50|101)")
 _BLOCK_BIAS = re.compile(r"nonlocal_conv\d_\d+_(?:theta|phi|g|out)_b")
 _GROUP_FRAMES = 4
+# What is no weight; `gpu_0/`, the scope of the first GPU in a workspace, is left off when the file is opened.
+_NO_WEIGHT = re.compile(r"_momentum$|_grad$|^gpu_\d+/")
 
 
 def recognises(opened: OpenedFile) -> bool:
@@ -96,11 +98,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     """
     path = opened.path
     tensors = {name: torch.from_numpy(blob) for name, blob in opened.content.items() if _is_weight(name, blob)}
-    dropped = {
-        name: "optimiser state" if name.endswith("_momentum") else "a training counter, no tensor"
-        for name in opened.content
-        if name not in tensors
-    }
+    dropped = {name: _why_dropped(name) for name in opened.content if name not in tensors}
     _refuse_image_network(path, tensors)
     structure = read_structure(same_names(tensors, NAMES), table=NAMES, path=path)
     clip, whence = _clip(path, hints)
@@ -186,7 +184,13 @@ def _zero_biases(tensors: dict[str, Tensor], blocks: list[str]) -> frozenset[str
 
 
 def _is_weight(name: str, blob: object) -> bool:
-    return isinstance(blob, np.ndarray) and blob.ndim > 0 and not name.endswith("_momentum")
+    return isinstance(blob, np.ndarray) and blob.ndim > 0 and not _NO_WEIGHT.search(name)
+
+
+def _why_dropped(name: str) -> str:
+    if name.endswith("_momentum"):
+        return "optimiser state"
+    return "another GPU's copy, or a gradient" if _NO_WEIGHT.search(name) else "a training counter, no tensor"
 
 
 def _clip(path: str, hints: Hints) -> tuple[str, str]:

@@ -42,10 +42,7 @@ def state_of(content: Any) -> dict[str, Tensor]:
             break
     if not isinstance(content, dict) or not all(isinstance(name, str) for name in content):
         return {}
-    tensors = {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
-    if tensors and all(name.startswith("module.") for name in tensors):  # saved by DistributedDataParallel
-        return {name.removeprefix("module."): tensor for name, tensor in tensors.items()}
-    return tensors
+    return {name: value for name, value in content.items() if isinstance(value, torch.Tensor)}
 
 
 def describe(content: object) -> str:

@@ -5,20 +5,28 @@ A further one is a file like `slowfast.py` and an entry in FORMATS.
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
-from nonlocalnet.formats import caffe2, mmaction2, native, slowfast
+from nonlocalnet.formats import caffe2, image_resnet, mmaction2, native, slowfast
 from nonlocalnet.formats.container import container_of, describe, state_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.read_pickle import read_pickle
 from nonlocalnet.formats.read_torch import read_torch
+from nonlocalnet.formats.wrappers import without_wrappers
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
+
+log = logging.getLogger(__name__)
+
+_OF_DETECTORS = ("backbone.body.", "backbone.fpn.", "rpn.head.", "roi_heads.")
+_CLASSIFIER = ("fc.weight", "fc.bias")  # of a 2-D ResNet
 
 # The first that recognises a file reads it.
 FORMATS: tuple[Format, ...] = (native.FORMAT, slowfast.FORMAT, mmaction2.FORMAT, caffe2.FORMAT)
@@ -46,13 +54,32 @@ def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
     container = container_of(path)
     if container == "safetensors":
         tensors, card = read_safetensors(path)
-        return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
+        if card is not None:
+            return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
+        tensors = _unwrapped(path, tensors)
+        return OpenedFile(str(path), container, dict(tensors), tensors)
     if container == "pickle":
         content = read_pickle(path)
         blobs = content.get("blobs")
-        return OpenedFile(str(path), container, blobs if isinstance(blobs, dict) else content, {})
+        return OpenedFile(str(path), container, _unwrapped(path, blobs if isinstance(blobs, dict) else content), {})
     content = read_torch(path)
-    return OpenedFile(str(path), container, content, state_of(content))
+    return OpenedFile(str(path), container, content, _unwrapped(path, state_of(content)))
+
+
+def _unwrapped(path: Path, tensors: dict[str, Any]) -> dict[str, Any]:
+    """Without what a training program put before the names, which is said."""
+    kept, wrappers = without_wrappers(tensors, is_known=_is_known)
+    if wrappers:
+        log.info("%s: its names begin with %r, which is left off", path, "".join(wrappers))
+    return kept
+
+
+def _is_known(name: str) -> bool:
+    """Whether a network of some program has a tensor of that name, ours and torchvision's detectors among them."""
+    if name.startswith(_OF_DETECTORS) or slowfast.NAMES.to_theirs(name) is not None:
+        return True
+    tables = (image_resnet.NAMES, *(table for known in FORMATS if known is not native.FORMAT for table in known.names))
+    return name in _CLASSIFIER or any(table.to_ours(name) is not None for table in tables)
 
 
 def plan_file(file: str | os.PathLike[str] | OpenedFile, hints: Hints | None = None) -> LoadPlan:

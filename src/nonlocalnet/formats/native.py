@@ -24,7 +24,9 @@ _PREFIX = "model."
 def recognises(opened: OpenedFile) -> bool:
     """Whether the file has a card."""
     content = opened.content
-    return opened.container == "safetensors" or (isinstance(content, dict) and isinstance(content.get(CARD_KEY), dict))
+    if not isinstance(content, dict):
+        return False
+    return isinstance(content.get(CARD_KEY), dict) or (opened.container == "safetensors" and CARD_KEY in content)
 
 
 def read(opened: OpenedFile, hints: Hints) -> LoadPlan:

@@ -24,11 +24,11 @@ def to_bytes(tensors: dict[str, Tensor], card: Card) -> bytes:
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
-    """Read a file of weights and its card, as it stands there.
+    """Read a file of weights and its card, as it stands there; None where it has none of this library.
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no safetensors file, is truncated, or has no card of this library.
+        ValueError: If it is no safetensors file, or is truncated.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"{path}: there is no such file")
@@ -39,7 +39,7 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], A
     except SafetensorError as error:
         raise ValueError(f"{path} is no whole safetensors file: {error}") from error
     if CARD_KEY not in metadata:
-        raise ValueError(f"{path} is a safetensors file without the card of nonlocalnet; it holds no architecture")
+        return tensors, None
     try:
         return tensors, json.loads(metadata[CARD_KEY])
     except json.JSONDecodeError as error:

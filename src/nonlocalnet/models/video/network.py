@@ -92,6 +92,8 @@ class VideoResNet(
                 **older,
             )
         tensors, plain = read_safetensors(path)
+        if plain is None:
+            raise ValueError(f"{path} is a safetensors file without the card of nonlocalnet; it holds no architecture")
         return from_card(tensors, VideoCard.from_plain(plain, path=path), path=path)
 
 
