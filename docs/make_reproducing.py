@@ -75,6 +75,26 @@ prints the resolved configuration, the network, and memory and time of a step, a
 `--trainer.precision bf16-mixed`, `--trainer.channels_last true`, `--trainer.compile true` make a step faster on recent
 GPUs and change its rounding, compilation also what dropout leaves out; `--trainer.recompute true` takes less memory and changes nothing.
 
+## Where the release and these recipes part
+
+The paper leaves open how frames become clips. Its rows here do what is usual today; the recipes `release_*` (`data.as_release`) and
+`--data.test_positions wrapped` do what the released code does, read from its sources (customized_video_io.cc, customized_video_input_op.h,
+model_builder_video.py):
+
+| | elsewhere | as the release |
+|---|---|---|
+| a training clip starts | in 0 .. N - ((L - 1) S + 1) | in 0 .. N - L S |
+| frames become smaller | bilinear, antialiased | bilinear, the four pixels around each place (OpenCV's; here within one grey level of it) |
+| the longer side | is rounded to the nearest pixel | is rounded down, from a float32 product |
+| a training crop | is cut first, to the nearest source pixel, and resized after | is cut from the resized frame |
+| three crops along W pixels | start at 0, (W - 256) // 2, W - 256 | at 0, 1 and 2 times (W - 256) // 2: the last column of an odd rest is not seen |
+| the full frame | is tested whole | is cut to 1.6 times its shorter side |
+| validation while training | the centre crop of the centre clip | a random clip, crop and flip; the release draws new ones every time, here they stay, so that a curve can be read |
+| the classifier of the long-clip runs | is taken over | starts fresh (`fresh_classifier`; modify_caffe2_ftvideo.py deletes it) |
+
+Not done: the release replaces the BatchNorm statistics of networks with trained BatchNorm by averages over 200 iterations before each
+checkpoint; and for some sizes of video its float32 product leaves the shorter side a pixel short of its own crop, which it then reads beyond.
+
 ## The rows
 
 Memory is estimated (`nonlocalnet.engine.estimate`): weights, gradients, momentum, and the features kept for the backward

@@ -32,11 +32,12 @@ def released(network: Network, clip: Literal["8x8", "32x2"]) -> VideoRecipe:
 def released_long(network: Literal["i3d", "nl_i3d"], clip: Literal["32x4", "128x1"]) -> VideoRecipe:
     """A network with frozen BatchNorm: from the I3D baseline of the short clip, 400k iterations of 16 clips.
 
-    32x4 starts from `release_i3d_8x8`, 128x1 from `release_i3d_32x2`. The non-local blocks start fresh, have no
-    BatchNorm, and those of res3 work in groups of 4 frames.
+    32x4 starts from `release_i3d_8x8`, 128x1 from `release_i3d_32x2`, without its classifier (modify_caffe2_ftvideo.py
+    deletes it). The non-local blocks start fresh, have no BatchNorm, and those of res3 work in groups of 4 frames.
     """
     recipe = _recipe(network, clip, optim=OptimConfig(lr=0.0025, batch_size=16, freeze_bn=True))
-    return replace(recipe, starts_from={"32x4": "release_i3d_8x8", "128x1": "release_i3d_32x2"}[clip])
+    baseline = {"32x4": "release_i3d_8x8", "128x1": "release_i3d_32x2"}[clip]
+    return replace(recipe, starts_from=baseline, fresh_classifier=True)
 
 
 def released_i3d_300k() -> VideoRecipe:
@@ -73,7 +74,7 @@ def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, 
             nonlocal_blocks=5 if network.startswith("nl_") else 0,
             clip=clip,
         ),
-        data=DataConfig(test_crops="three", test_positions="wrapped"),
+        data=DataConfig(test_crops="three", test_positions="wrapped", as_release=True),
         optim=optim,
         schedule=_400K,
     )

@@ -10,6 +10,7 @@ from nonlocalnet.data.annotations import UNLABELLED, Action, VideoEntry, VideoLi
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips import datasets
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
+from nonlocalnet.data.clips.random_views import RandomViews
 from nonlocalnet.data.clips.windows import ClipGeometry, random_clip
 from nonlocalnet.data.pixels.crops import random_crop
 from nonlocalnet.data.video.reader import VideoError, VideoReader, read_frames
@@ -62,6 +63,26 @@ def test_a_training_clip_is_the_right_frames(folder):
         assert indices == [indices[0] + 2 * i for i in range(4)]
         starts.add(indices[0])
     assert starts == set(range(20 - 7 + 1))
+
+
+def test_a_training_clip_as_the_release_cuts_it(folder):
+    write_video(folder / "square.mp4", num_frames=20, height=64, width=64)
+    whole = train_videos(folder, "square.mp4", short_side=(64, 64), crop=64, flip=0.0, as_release=True)
+    assert {read_indices(whole[epoch, 0]["frames"])[0] for epoch in range(60)} == set(range(20 - 8 + 1))
+    frames = train_videos(folder, "0.mp4", as_release=True)[0, 0]["frames"]
+    ours = train_videos(folder, "0.mp4")[0, 0]["frames"]
+    assert frames.shape == ours.shape
+    assert not torch.equal(frames, ours)
+
+
+def test_a_random_view_is_its_video_s_or_blank(folder):
+    videos = train_videos(folder, "0.mp4", "broken.mp4", "3.mp4", as_release=True)
+    views = RandomViews(videos)
+    assert torch.equal(views[2]["views"][0], videos[0, 2]["frames"])
+    assert torch.equal(views[2]["views"], views[2]["views"])
+    assert not views[1]["views"].any()
+    assert "broken.mp4" in views[1]["error"]
+    assert (views[1]["label"], views[1]["index"], len(views)) == (1, 1, 3)
 
 
 @pytest.mark.parametrize("rotation", [0, 90])

@@ -22,7 +22,7 @@ from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.runs.video import test as testing
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import read_metrics
-from nonlocalnet.runs.video.data import build_train_loaders, load_videos
+from nonlocalnet.runs.video.data import build_train_loaders, build_val_loader, load_videos
 from nonlocalnet.runs.video.predict import predict
 from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import OutputError
@@ -158,6 +158,24 @@ def test_init_starts_from_another_run(run: Path, videos: Path, tmp_path: Path) -
         if not name.startswith(("head.", "res4.4_nonlocal.")):
             assert torch.equal(tensor, end[name]), name
     assert not torch.equal(end["head.projection.weight"], start["head.projection.weight"])
+
+
+def test_a_run_as_the_release_trains(run: Path, videos: Path, tmp_path: Path) -> None:
+    """It learns from the release's clips, validates on random ones, and its classifier starts fresh."""
+    recipe = dataclasses.replace(change(tiny_recipe(videos), "data", as_release=True), fresh_classifier=True)
+    recipe = change(recipe, "optim", trainable="blocks_and_head")
+    train_recipe(recipe, out=tmp_path / "out", init=run / "last.ckpt", progress=False)
+    start = formats.from_checkpoint(run / "last.ckpt").state_dict()
+    end = formats.from_checkpoint(tmp_path / "out" / "last.ckpt").state_dict()
+    assert torch.equal(end["res2.0.conv1.weight"], start["res2.0.conv1.weight"])
+    assert not torch.equal(end["head.projection.weight"], start["head.projection.weight"])
+    (loader, centre) = (
+        build_val_loader(change(recipe, "data", as_release=asked), load_videos(recipe, "val"))
+        for asked in (True, False)
+    )
+    seen, other = (torch.cat([batch["frames"] for batch in one]) for one in (loader, centre))
+    assert seen.shape == other.shape
+    assert not torch.equal(seen, other)
 
 
 def test_testing_writes_the_report(run: Path, videos: Path, tmp_path: Path) -> None:

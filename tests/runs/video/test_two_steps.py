@@ -65,8 +65,8 @@ def test_two_steps_of_every_recipe(recipe: VideoRecipe, videos: Path, tmp_path: 
     train_recipe(small, out=tmp_path, progress=False)
     losses = [row.loss for row in read_metrics(tmp_path / "metrics.csv") if row.split == "train"]
     assert len(losses) == 2
-    # A fresh classifier says nothing: the first loss is that of a blind guess, nearly.
-    assert losses[0] == pytest.approx(math.log(2) if recipe.model.multi_label else math.log(CLASSES), abs=0.1)
+    # A fresh classifier says nothing: the first loss is that of a blind guess, nearly (with frozen BatchNorm less so).
+    assert losses[0] == pytest.approx(math.log(2) if recipe.model.multi_label else math.log(CLASSES), abs=0.2)
     assert math.isfinite(losses[1])
     after = read_tensors(tmp_path / "last.ckpt")
     assert after.keys() == before.keys()

@@ -10,8 +10,11 @@ from torch.utils.data import Dataset
 from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, multi_hot
 from nonlocalnet.data.clips.views import Crops, check_test_sizes, cut_views
 from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_testing, random_clip
-from nonlocalnet.data.pixels.crops import CropBox, check_training_sizes, draw_crop
+from nonlocalnet.data.pixels.crops import check_training_sizes, draw_crop
+from nonlocalnet.data.pixels.resize import Scaling
+from nonlocalnet.data.pixels.scaled_crop import draw_scaled_crop
 from nonlocalnet.data.video.errors import VideoError
+from nonlocalnet.data.video.finish import Crop
 from nonlocalnet.data.video.sources import VideoSource, open_source
 
 # A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.
@@ -69,6 +72,7 @@ class TrainVideos(Dataset[TrainClip]):
         crop: Side of the crop in pixels.
         flip: Probability of mirroring.
         seed: Seeds every random choice; at least 0.
+        as_release: Cut clips as [C2] does: `windows.random_clip` and `pixels.scaled_crop` say how that differs.
 
     Raises:
         ValueError: A size is out of range, or a video has no label.
@@ -83,6 +87,7 @@ class TrainVideos(Dataset[TrainClip]):
         crop: int = 224,
         flip: float = 0.5,
         seed: int,
+        as_release: bool = False,
     ) -> None:
         check_training_sizes(short_side=short_side, crop=crop, flip=flip)
         if seed < 0:
@@ -95,6 +100,7 @@ class TrainVideos(Dataset[TrainClip]):
         self.crop = crop
         self.flip = flip
         self.seed = seed
+        self.as_release = as_release
 
     def __len__(self) -> int:
         return len(self.video_list.entries)
@@ -119,12 +125,22 @@ class TrainVideos(Dataset[TrainClip]):
             f"the first: {first_error}"
         )
 
+    def frames_of(self, index: int, *, epoch: int) -> torch.Tensor:
+        """The clip of one video, uint8 (T, crop, crop, 3), with no other one in its place.
+
+        Raises:
+            VideoError: It cannot be read.
+            FileNotFoundError: There is no such file.
+        """
+        return self._clip(index, _generator(self.seed, epoch, index, 0))[0]
+
     def _clip(self, index: int, generator: torch.Generator) -> tuple[torch.Tensor, int | torch.Tensor, str]:
         """The clip, its label, and what is to be said of the file."""
         entry = self.video_list.entries[index]
 
-        def draw(height: int, width: int) -> CropBox:
-            return draw_crop(
+        def draw(height: int, width: int) -> Crop:
+            draw_one = draw_scaled_crop if self.as_release else draw_crop
+            return draw_one(
                 height, width, short_side=self.short_side, crop=self.crop, flip=self.flip, generator=generator
             )
 
@@ -132,7 +148,9 @@ class TrainVideos(Dataset[TrainClip]):
             still = source.num_frames == 1 and self.geometry.frames > 1
             repeats = f"its clips repeat it {self.geometry.frames} times"
             note = f"{entry.path}: the video has 1 frame; {repeats}" if still else ""
-            frame_indices = random_clip(source.num_frames, self.geometry, generator=generator)
+            frame_indices = random_clip(
+                source.num_frames, self.geometry, generator=generator, as_release=self.as_release
+            )
             return source.read(frame_indices, crop=draw), clip_label(entry, source, frame_indices), note
 
 
@@ -150,6 +168,7 @@ class TestVideos(Dataset[VideoViews]):
             load them with batch size 1.
         short_side: Pixels of the short side after resizing.
         crop: Side of the crops in pixels.
+        scaling: How frames become smaller, and where the crops lie (see `views.cut_views`).
 
     Attributes:
         views_per_video: num_clips times the crops of a clip.
@@ -170,6 +189,7 @@ class TestVideos(Dataset[VideoViews]):
         crops: Crops = "three",
         short_side: int = 256,
         crop: int = 256,
+        scaling: Scaling = "antialiased",
     ) -> None:
         check_test_sizes(crops=crops, short_side=short_side, crop=crop)
         if num_clips < 1:
@@ -181,6 +201,7 @@ class TestVideos(Dataset[VideoViews]):
         self.crops: Crops = crops
         self.short_side = short_side
         self.crop = crop
+        self.scaling: Scaling = scaling
         self.views_per_video = num_clips * (3 if crops == "three" else 1)
 
     def __len__(self) -> int:
@@ -195,10 +216,12 @@ class TestVideos(Dataset[VideoViews]):
                     source.num_frames, self.geometry, num_clips=self.num_clips, positions=self.positions
                 )
                 needed = sorted({frame for clip in clips for frame in clip})
-                frames = source.read(needed, short_side=self.short_side)
+                frames = source.read(needed, short_side=self.short_side, scaling=self.scaling)
             row_of = {frame: row for row, frame in enumerate(needed)}
             rows = [[row_of[frame] for frame in clip] for clip in clips]
-            views = cut_views(frames, rows, crops=self.crops, short_side=self.short_side, crop=self.crop)
+            views = cut_views(
+                frames, rows, crops=self.crops, short_side=self.short_side, crop=self.crop, scaling=self.scaling
+            )
         except (VideoError, FileNotFoundError) as error:
             error_text = str(error)
             side = self.short_side if self.crops == "full" else self.crop

@@ -64,7 +64,9 @@ def clip_from(start: int, num_frames: int, geometry: ClipGeometry) -> list[int]:
     return [(start + i * geometry.stride) % num_frames for i in range(geometry.frames)]
 
 
-def random_clip(num_frames: int, geometry: ClipGeometry, *, generator: torch.Generator) -> list[int]:
+def random_clip(
+    num_frames: int, geometry: ClipGeometry, *, generator: torch.Generator, as_release: bool = False
+) -> list[int]:
     """A clip at a random place, for training.
 
     The start is uniform over all places where the window fits, [0, N - span]. A video shorter than the span is looped
@@ -77,11 +79,13 @@ def random_clip(num_frames: int, geometry: ClipGeometry, *, generator: torch.Gen
         num_frames: Frames N of the video, at least 1.
         geometry: The clip's frames and stride.
         generator: Source of the one random draw.
+        as_release: Start in [0, N - L S] as [C2] (DecodeClipFromVideoFileFlex): the last S - 1 places are left out.
 
     Returns:
         `geometry.frames` indices in [0, N).
     """
-    last_start = max(num_frames - geometry.span, 0)
+    needed = geometry.frames * geometry.stride if as_release else geometry.span
+    last_start = max(num_frames - needed, 0)
     start = int(torch.randint(last_start + 1, (), generator=generator))
     return clip_from(start, num_frames, geometry)
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import torch
 from typing_extensions import Self
 
+from nonlocalnet.data.pixels.resize import Scaling
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.exact_frames import decoded
 from nonlocalnet.data.video.finish import CropChoice, Finish
@@ -78,11 +79,16 @@ class VideoReader:
         return self._stream.codec_context.codec.canonical_name
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
+        self,
+        frame_indices: Sequence[int],
+        *,
+        short_side: int | None = None,
+        crop: CropChoice | None = None,
+        scaling: Scaling = "antialiased",
     ) -> torch.Tensor:
         """Read frames; see `read_frames`."""
         wanted = distinct(frame_indices, self.index.num_frames, of=self.path)
-        finish = Finish(short_side=short_side, crop=crop)
+        finish = Finish(short_side=short_side, crop=crop, scaling=scaling)
         to_rgb = ToRgb(self.path, finish)
         frames = decoded(self.path, self._container, self._stream, self.index, wanted)
         return gather(((number, to_rgb(frame)) for number, frame in frames), frame_indices, finish)
@@ -128,6 +134,7 @@ def read_frames(
     *,
     short_side: int | None = None,
     crop: CropChoice | None = None,
+    scaling: Scaling = "antialiased",
 ) -> torch.Tensor:
     """Read the given frames of a video.
 
@@ -137,10 +144,11 @@ def read_frames(
     Args:
         path: The video file. Of several video streams the one that FFmpeg ranks best is read.
         frame_indices: Indices in [0, number of frames), at least one.
-        short_side: Resize each frame (antialiased bilinear) so that its shorter side has this many pixels, before the
-            next is decoded: a 720p video at 256 takes an eighth of the memory. None keeps the size.
-        crop: Called once with the (height, width) of the first frame that is decoded; the box that it returns is cut
-            from every frame. Only the box's pixels are converted to RGB where that gives the same bytes.
+        short_side: Resize each frame so that its shorter side has this many pixels, before the next is decoded: a 720p
+            video at 256 takes an eighth of the memory. None keeps the size.
+        crop: Called once with the (height, width) of the first frame that is decoded; what it returns is cut from
+            every frame. Only a box's pixels are converted to RGB where that gives the same bytes.
+        scaling: How `short_side` comes about: see `pixels.resize`.
 
     Returns:
         uint8 RGB (N, H, W, 3), in the order of `frame_indices`.
@@ -153,4 +161,4 @@ def read_frames(
         ValueError: An index is out of range, or none is given; or both `short_side` and `crop` are.
     """
     with VideoReader(path) as reader:
-        return reader.read(frame_indices, short_side=short_side, crop=crop)
+        return reader.read(frame_indices, short_side=short_side, crop=crop, scaling=scaling)

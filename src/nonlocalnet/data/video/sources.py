@@ -20,6 +20,7 @@ from PIL import UnidentifiedImageError
 
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry
 from nonlocalnet.data.pixels.read_image import ImageError, read_rgb
+from nonlocalnet.data.pixels.resize import Scaling
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.finish import CropChoice, Finish
 from nonlocalnet.data.video.gather import distinct, gather
@@ -44,7 +45,12 @@ class VideoSource(Protocol):
         ...
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
+        self,
+        frame_indices: Sequence[int],
+        *,
+        short_side: int | None = None,
+        crop: CropChoice | None = None,
+        scaling: Scaling = "antialiased",
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         ...
@@ -102,12 +108,17 @@ class VideoFile:
         return float(self._seconds[frame]) if self._fps is None else frame / self._fps
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
+        self,
+        frame_indices: Sequence[int],
+        *,
+        short_side: int | None = None,
+        crop: CropChoice | None = None,
+        scaling: Scaling = "antialiased",
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         distinct(frame_indices, self.num_frames, of=self.path)
         shown = frame_indices if self._shown is None else [self._shown[frame] for frame in frame_indices]
-        return self._reader.read(shown, short_side=short_side, crop=crop)
+        return self._reader.read(shown, short_side=short_side, crop=crop, scaling=scaling)
 
     def close(self) -> None:
         """Close the file."""
@@ -134,11 +145,16 @@ class FrameFolder:
         return frame / (self._fps or 1.0)
 
     def read(
-        self, frame_indices: Sequence[int], *, short_side: int | None = None, crop: CropChoice | None = None
+        self,
+        frame_indices: Sequence[int],
+        *,
+        short_side: int | None = None,
+        crop: CropChoice | None = None,
+        scaling: Scaling = "antialiased",
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
         wanted = distinct(frame_indices, self.num_frames, of=self.path)
-        finish = Finish(short_side=short_side, crop=crop)
+        finish = Finish(short_side=short_side, crop=crop, scaling=scaling)
         images = ((frame, finish.region(_read_frame(self.path / self._files.name(frame))[None])) for frame in wanted)
         return gather(images, frame_indices, finish)
 

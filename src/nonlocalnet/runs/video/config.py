@@ -117,13 +117,16 @@ class DataConfig:
             stops when it is clearly above.
         test_clips: Clips of each tested video (paper: 10).
         test_positions: Where they begin: "even" spreads them from the first frame to the last whole clip (paper: evenly
-            spaced), "wrapped" begins clip j of K at frame int(N / K * j) of N and goes on at the first frame ([C2]).
+            spaced), "wrapped" begins clip j of K at frame int(N / K * j) of N and goes on at the first frame ([C2]),
+            and resizes and cuts the views as [C2] does.
         test_crops: "three" crops along the longer side ([C2]), the "centre" one, or the "full" frame (paper).
         test_short_side: Short side in pixels when testing (paper: 256).
         test_crop: Side in pixels of the testing crops ([C2]: 256).
         test_pooling: How a video's score comes from those of its views: their "mean" (paper) or "max".
         test_batch_views: Views that go through the network at once when testing; null for as many as suit the device.
             It changes speed and memory only.
+        as_release: Cut training and validation clips as [C2] does where the paper says nothing: bilinear resizing
+            without antialiasing, starts that leave out the last places, and validation on a random clip and crop.
     """
 
     root: str | None = None
@@ -146,6 +149,7 @@ class DataConfig:
     test_crop: int = 256
     test_pooling: Literal["mean", "max"] = "mean"
     test_batch_views: int | None = None
+    as_release: bool = False
 
     def __post_init__(self) -> None:
         sizes = (
@@ -181,11 +185,13 @@ class VideoRecipe(Recipe):
     Args:
         starts_from: Weights to give as --init: "ImageNet" for a 2-D ResNet of this depth, or the recipe whose network
             it is; empty for none.
+        fresh_classifier: Leave the classifier of those weights out ([C2] deletes it before it trains long clips).
         model: The network.
         data: The videos.
     """
 
     starts_from: str = ""
+    fresh_classifier: bool = False
     model: ModelConfig = field(default_factory=ModelConfig)
     data: DataConfig = field(default_factory=DataConfig)
 

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video_list
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
+from nonlocalnet.data.clips.random_views import RandomViews
 from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.engine.loaders import TrainLoaders, make_loader, spread_evenly
 from nonlocalnet.engine.train import choose_device
@@ -60,38 +61,24 @@ def load_videos(
 
 def build_train_loaders(recipe: VideoRecipe, videos: VideoList) -> TrainLoaders:
     """The training clips, as the engine loads them."""
-    data = recipe.data
-    dataset = TrainVideos(
-        videos,
-        clip_geometry(recipe),
-        short_side=(data.short_side_min, data.short_side_max),
-        crop=data.crop or recipe.model.crop,
-        flip=data.flip,
-        seed=recipe.trainer.seed,
-    )
+    dataset = _random_clips(recipe, videos)
     return TrainLoaders(
         dataset,
         partial(StepBatchSampler, len(dataset)),
         recipe.optim,
         seed=recipe.trainer.seed,
-        workers=data.workers,
+        workers=recipe.data.workers,
         options={"pin_memory": pins_memory(recipe)},
     )
 
 
 def build_val_loader(recipe: VideoRecipe, videos: VideoList, *, rank: int = 0, world_size: int = 1) -> DataLoader:
-    """Loader over one process's share of the validation: the centre clip's centre crop of each video."""
-    crop = recipe.data.crop or recipe.model.crop
-    dataset = TestVideos(
-        videos,
-        clip_geometry(recipe),
-        num_clips=1,
-        crops="centre",
-        short_side=max(recipe.data.test_short_side, crop),
-        crop=crop,
-    )
+    """Loader over one process's share of the validation: the centre clip's centre crop of each video.
+
+    With `data.as_release` a random clip and crop, as [C2] has it.
+    """
     share = ValidationShare(
-        dataset,
+        RandomViews(_random_clips(recipe, videos)) if recipe.data.as_release else _centre_clips(recipe, videos),
         positions=spread_evenly(len(videos.entries), recipe.trainer.limit_val),
         rank=rank,
         world_size=world_size,
@@ -99,6 +86,25 @@ def build_val_loader(recipe: VideoRecipe, videos: VideoList, *, rank: int = 0, w
     processes = recipe.trainer.devices * recipe.trainer.num_nodes
     size = recipe.optim.batch_size // (processes * recipe.optim.accumulate)
     return make_loader(share, workers=recipe.data.workers, batch_size=size, pin_memory=pins_memory(recipe))
+
+
+def _random_clips(recipe: VideoRecipe, videos: VideoList) -> TrainVideos:
+    data = recipe.data
+    return TrainVideos(
+        videos,
+        clip_geometry(recipe),
+        short_side=(data.short_side_min, data.short_side_max),
+        crop=data.crop or recipe.model.crop,
+        flip=data.flip,
+        seed=recipe.trainer.seed,
+        as_release=data.as_release,
+    )
+
+
+def _centre_clips(recipe: VideoRecipe, videos: VideoList) -> TestVideos:
+    crop = recipe.data.crop or recipe.model.crop
+    short_side = max(recipe.data.test_short_side, crop)
+    return TestVideos(videos, clip_geometry(recipe), num_clips=1, crops="centre", short_side=short_side, crop=crop)
 
 
 def build_test_videos(recipe: VideoRecipe, videos: VideoList, *, clip: ClipGeometry | None = None) -> TestVideos:
@@ -112,6 +118,7 @@ def build_test_videos(recipe: VideoRecipe, videos: VideoList, *, clip: ClipGeome
         crops=data.test_crops,
         short_side=data.test_short_side,
         crop=data.test_crop,
+        scaling="release" if data.test_positions == "wrapped" else "antialiased",
     )
 
 

@@ -96,7 +96,10 @@ def train_recipe(
     model = build_model(recipe)
     start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
     if start_step == 0 and init is not None:
-        initialise(model, formats.read_tensors(init), source=str(init), inflation=init_inflation)
+        tensors = formats.read_tensors(init)
+        if recipe.fresh_classifier:
+            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
+        initialise(model, tensors, source=str(init), inflation=init_inflation)
     begin_run(out, recipe, resume=resume)
     if start_step == 0 and init is None and recipe.starts_from:
         log.info("%s is meant to start from %s, given with --init; it starts fresh", recipe.name, recipe.starts_from)
