@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.utils.tensorboard
+
+import nonlocalnet.engine.event_file  # noqa: F401  before the fork: its imports take a second
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 

@@ -20,7 +20,7 @@ from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device, training_device
 from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
-from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.files import whole_file, whole_folder, write_atomically
 
 
 def spoil_weights(model: Toy) -> None:
@@ -81,7 +81,7 @@ def small_disk() -> Iterator[None]:
 
 def test_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path, small_disk: None) -> None:
     write_atomically(tmp_path / "last.ckpt", b"good")
-    with pytest.raises(OutputError, match=r"cannot write .*last\.ckpt: File too large; what stood there is untouched"):
+    with pytest.raises(OutputError, match=r"cannot write .*last\.ckpt: File too large; free some on its disk"):
         write_atomically(tmp_path / "last.ckpt", b"x" * 10_000)
     assert (tmp_path / "last.ckpt").read_bytes() == b"good"
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
@@ -105,6 +105,27 @@ def test_full_disk_after_good_checkpoints(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(OutputError, match="No space left on device"):
         toy_train(tmp_path)
     assert last_checkpoint(tmp_path)["global_step"] == 2
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no file here that takes nothing")
+def test_full_disk_at_a_row_of_the_logs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Path.open
+
+    def open_full(path: Path, *args: Any, **further: Any) -> Any:
+        return plain(Path("/dev/full"), "wb") if "tfevents" in path.name else plain(path, *args, **further)
+
+    monkeypatch.setattr(Path, "open", open_full)
+    message = r"cannot write .*tensorboard/.*: No space left on device; free some on its disk or write to another"
+    with pytest.raises(OutputError, match=message):
+        toy_train(tmp_path)
+
+
+@pytest.mark.parametrize("block", [whole_file, whole_folder])
+def test_full_disk_is_named_where_the_system_does_not(block: Any, tmp_path: Path) -> None:
+    message = rf"cannot write {tmp_path}/new: No space left on device; free some"
+    with pytest.raises(OutputError, match=message), block(tmp_path / "new"):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from nonlocalnet.demos.arms import Arm
 from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.predict import Detected, detect
+from nonlocalnet.system.files import whole_file
 
 NAMES = {"baseline": "baseline", "control": "local control", "nonlocal": "non-local"}
 _IMAGES = 4
@@ -59,7 +60,8 @@ def draw_detections(arms: Sequence[Arm[DetectionRecipe]], path: Path, *, cue: tu
             _show(axes, detected[row], title=NAMES[name] if row == 0 else "")
             for o in _surest(detected[row].objects):
                 _draw_answer(axes, o, truth)
-    figure.savefig(path, dpi=130)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=130)
 
 
 def _detect(arm: Arm[DetectionRecipe], paths: Sequence[Path]) -> list[Detected]:

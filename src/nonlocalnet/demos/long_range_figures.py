@@ -20,6 +20,7 @@ from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.system.files import whole_file
 
 NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}
 _COLOURS = {"c2d": "#6b7280", "nl_c2d": "#d1495b"}
@@ -53,7 +54,8 @@ def draw_curves(arms: Sequence[Arm[VideoRecipe]], path: Path, *, coin_toss: floa
     loss_axes.set(xlabel="step", ylabel="training loss of one batch", ylim=(0, None))
     top1_axes.set(xlabel="step", ylabel="validation top-1 (%)", ylim=(0, 103))
     loss_axes.legend(frameon=False)
-    figure.savefig(path, dpi=130)
+    with whole_file(path) as partial:
+        figure.savefig(partial, dpi=130)
 
 
 def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path) -> None:

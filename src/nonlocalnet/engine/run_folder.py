@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.errors import OutputError, reason_of
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.folder_lock import hold_folder
 from nonlocalnet.system.processes import is_first_process
@@ -48,7 +48,7 @@ def prepare_output(out: Path, *, resume: bool) -> None:
         # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
         occupied = next((path for path in out.iterdir() if path.name != RECIPE), None)
     except OSError as error:
-        raise OutputError(f"cannot use output folder {out}: {error.strerror or error}") from error
+        raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
     if occupied is not None and not resume:
         raise OutputError(
             f"output folder {out} exists and is not empty (it holds {occupied.name}); "

@@ -8,15 +8,18 @@ import math
 from collections.abc import Callable
 from dataclasses import fields
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import lightning.pytorch as pl
 from typing_extensions import override
 
 from nonlocalnet.engine.checkpoint import VALIDATION_DUE
 from nonlocalnet.engine.steps import StepRecord, StepTask
-from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.errors import OutputError, reason_of
 from nonlocalnet.system.files import write_atomically
+
+if TYPE_CHECKING:
+    from nonlocalnet.engine.event_file import EventFile
 
 _Record = TypeVar("_Record", bound=StepRecord)
 
@@ -52,7 +55,7 @@ class RunLog(pl.Callback):
         self.start_step = start_step
         self.record = record
         self._folder = out / "tensorboard"
-        self._tensorboard: Any = None
+        self._tensorboard: EventFile | None = None
         self._validation_due = False
 
     @override
@@ -79,10 +82,10 @@ class RunLog(pl.Callback):
         written = read_records(self.path, self.record) if self.path.exists() else []
         kept = [_cells(row) for row in written if self._keeps(row)]
         write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *kept]))
-        # Here, not above: TensorBoard takes most of a second to import, and only training needs it.
-        from torch.utils.tensorboard import SummaryWriter
+        # Here, not above: only a training that has begun needs it.
+        from nonlocalnet.engine.event_file import EventFile
 
-        self._tensorboard = SummaryWriter(str(self._folder), purge_step=self.start_step + 1)
+        self._tensorboard = EventFile(self._folder, purge_step=self.start_step + 1)
 
     @override
     def on_train_batch_end(
@@ -100,13 +103,6 @@ class RunLog(pl.Callback):
         assert isinstance(pl_module, StepTask)
         self._write(pl_module.val_record)
 
-    @override
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Close the files, also when the run failed."""
-        if self._tensorboard is not None:
-            self._tensorboard.close()
-            self._tensorboard = None
-
     def _keeps(self, row: StepRecord) -> bool:
         if row.step == self.start_step:
             return row.split == "train" or not self._validation_due
@@ -119,13 +115,10 @@ class RunLog(pl.Callback):
             with self.path.open("a") as file:
                 file.write(_line(_cells(record)))
         except OSError as error:
-            raise OutputError(f"cannot write {self.path}: {error.strerror or error}") from error
-        for name in columns(self.record):
-            value = getattr(record, name)
-            if name not in ("step", "split", "lr") and not math.isnan(value):
-                self._tensorboard.add_scalar(f"{name}/{record.split}", value, record.step)
-        if record.split == "train":
-            self._tensorboard.add_scalar("lr", record.lr, record.step)
+            raise OutputError(f"cannot write {self.path}: {reason_of(error)}") from error
+        values = {name: getattr(record, name) for name in columns(self.record)[2:] if name != "lr"}
+        numbers = {f"{name}/{record.split}": value for name, value in values.items() if not math.isnan(value)}
+        self._tensorboard.add(record.step, numbers | ({"lr": record.lr} if record.split == "train" else {}))
 
 
 def _cells(record: StepRecord) -> tuple[Any, ...]:

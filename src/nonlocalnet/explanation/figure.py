@@ -12,6 +12,7 @@ from matplotlib.patches import ConnectionPatch, Rectangle
 from torch import Tensor
 
 from nonlocalnet.explanation.look import Look
+from nonlocalnet.system.files import whole_file
 
 ARROW = "#ffd23f"
 ASKED = "#ff2d2d"
@@ -60,7 +61,8 @@ def draw_look(
     axes[1, 0].set_ylabel("weights", fontsize=8)
     _draw_asked(look, axes, shown, num_frames, (height, width))
     _draw_arrows(look, figure, list(axes[0]), shown, num_frames, (height, width), arrows)
-    figure.savefig(path, dpi=130)
+    with whole_file(Path(path)) as partial:
+        figure.savefig(partial, dpi=130)
 
 
 def _shown_frames(look: Look, num_frames: int, columns: int) -> list[int]:

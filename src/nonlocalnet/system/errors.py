@@ -1,5 +1,26 @@
 """Why a run stops: each is one line for the user."""
 
+from __future__ import annotations
+
+import errno
+
+_FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk, or what a user may fill of it, is full."""
+    return error.errno in _FULL
+
+
+def reason_of(error: OSError) -> str:
+    """The system's reason why a file or folder could not be used, and what to do where a disk is full.
+
+    >>> reason_of(OSError(errno.ENOSPC, "No space left on device"))
+    'No space left on device; free some on its disk or write to another one, then run it again'
+    """
+    advice = "; free some on its disk or write to another one, then run it again" if is_full(error) else ""
+    return f"{error.strerror or error}{advice}"
+
 
 class NonFiniteError(RuntimeError):
     """A loss, weight or score is not a finite number."""

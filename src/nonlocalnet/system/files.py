@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.errors import OutputError, is_full, reason_of
 
 try:
     import fcntl
@@ -50,9 +50,10 @@ def whole_file(path: Path) -> Iterator[Path]:
         path: The file; its folder must exist.
 
     Raises:
+        OutputError: The disk is full.
         OSError: The file cannot be brought to the disk or to its place.
     """
-    with _own_partial(path) as partial:
+    with _full_disk_named(path), _own_partial(path) as partial:
         moved = False
         try:
             yield partial
@@ -65,6 +66,21 @@ def whole_file(path: Path) -> Iterator[Path]:
                 with contextlib.suppress(OSError):
                     partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _full_disk_named(path: Path) -> Iterator[None]:
+    """The system says of a file that is open already only that the disk is full, not which file it was."""
+    try:
+        yield
+    except OSError as error:
+        if is_full(error):
+            raise _cannot_write(path, error) from error
+        raise
+
+
+def _cannot_write(path: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot write {path}: {reason_of(error)}; what stood there is untouched")
 
 
 @contextlib.contextmanager
@@ -123,7 +139,7 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         with whole_file(path) as partial:
             partial.write_bytes(content)
     except OSError as error:
-        raise OutputError(f"cannot write {path}: {error.strerror or error}; what stood there is untouched") from error
+        raise _cannot_write(path, error) from error
 
 
 @contextlib.contextmanager
@@ -135,6 +151,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
     Raises:
         ValueError: `target` is a file, or holds anything.
+        OutputError: The disk is full.
         OSError: It cannot be made.
     """
     if target.exists() and not target.is_dir():
@@ -142,15 +159,16 @@ def whole_folder(target: Path) -> Iterator[Path]:
     if target.is_dir() and any(target.iterdir()):
         raise ValueError(f"{target} exists and is not empty; give a new or empty folder, or remove it first")
     resolved = target.resolve()
-    resolved.parent.mkdir(parents=True, exist_ok=True)
-    # Beside the target, hence on the same file system: the move at the end copies nothing.
-    staging = Path(tempfile.mkdtemp(prefix=f".{resolved.name}.partial-", dir=resolved.parent))
-    try:
-        yield staging
-        staging.chmod(0o755)  # mkdtemp makes private folders
-        _move_into_place(staging, resolved)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    with _full_disk_named(target):
+        resolved.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, hence on the same file system: the move at the end copies nothing.
+        staging = Path(tempfile.mkdtemp(prefix=f".{resolved.name}.partial-", dir=resolved.parent))
+        try:
+            yield staging
+            staging.chmod(0o755)  # mkdtemp makes private folders
+            _move_into_place(staging, resolved)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
 
 
 def _move_into_place(staging: Path, target: Path) -> None:

@@ -19,6 +19,7 @@ from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
 from nonlocalnet.models.video.trunk import VideoTrunk
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
+from nonlocalnet.system.files import write_atomically
 
 
 class VideoResNet(
@@ -57,8 +58,8 @@ class VideoResNet(
     @override
     def _save_pretrained(self, save_directory: Path) -> None:
         card = self.card or fresh_card(self)
-        (save_directory / WEIGHTS_FILE).write_bytes(to_bytes(self.state_dict(), card))
-        (save_directory / CONFIG_FILE).write_text(json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
+        write_atomically(save_directory / WEIGHTS_FILE, to_bytes(self.state_dict(), card))
+        write_atomically(save_directory / CONFIG_FILE, json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
 
     @classmethod
     @override
