@@ -65,6 +65,7 @@ SURFACE = {
         "OpenedFile",
         "Preprocessing",
         "ReleasedFile",
+        "Start",
         "VideoCard",
         "block_from_state_dict",
         "card_of",
@@ -78,6 +79,7 @@ SURFACE = {
         "plan_file",
         "read_checkpoint",
         "read_tensors",
+        "start_network",
     ],
     "nonlocalnet.explanation": ["Look", "draw_look", "look"],
 }

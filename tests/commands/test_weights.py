@@ -180,3 +180,19 @@ def test_a_file_with_another_hash_is_not_kept(server, tmp_path, monkeypatch):
 def test_a_released_name_that_is_not_there_says_how_to_fetch_it(capsys):
     assert main(["predict", "x.mp4", "--weights", CATALOGUE[0].name]) == 2
     assert f"`nonlocalnet weights {CATALOGUE[0].name}` fetches it" in capsys.readouterr().err
+
+
+def test_a_caffe2_file_that_did_not_pool_opens_by_an_option(released, tmp_path, capsys):
+    assert main(["inspect", str(released), "--input", "8x64x64", "--subsample", "none"]) == 0
+    out = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "1x2x2 before" not in out
+    assert "no pooling in the blocks (asked for)" in out
+    assert main(["convert", str(released), str(tmp_path / "x.pkl"), "--to", "caffe2", "--subsample", "none"]) == 2
+    assert "subsampling is None here and (1, 2, 2) there" in capsys.readouterr().err
+    assert main(["inspect", str(released), "--subsample", "2"]) == 2
+    assert "--subsample must be frames x rows x columns, such as 1x2x2, or none, got '2'" in capsys.readouterr().err
+
+
+def test_init_anyway_alone_has_no_effect(capsys):
+    assert main(["train", "c2d_r50", "--init-anyway"]) == 2
+    assert "--init-anyway has no effect without --init FILE" in capsys.readouterr().err

@@ -16,7 +16,7 @@ from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
 
-_ASKED = ("clip", "pairwise", "scale")
+_ASKED = ("clip", "pairwise", "scale", "subsample")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -36,9 +36,13 @@ def main(argv: Sequence[str]) -> int:
         kind.plan.show_plan(console, recipe)
         console.print("dry run: nothing was read or written", highlight=False)
         return 0
+    if parsed.init_anyway and parsed.init is None:
+        raise ValueError("--init-anyway has no effect without --init FILE")
     out = Path(parsed.out or f"runs/{recipe.name}")
     further = kind.options.train_arguments(parsed)
-    result = kind.train.train_recipe(recipe, out=out, resume=parsed.resume, init=parsed.init, **further)
+    result = kind.train.train_recipe(
+        recipe, out=out, resume=parsed.resume, init=parsed.init, init_anyway=parsed.init_anyway, **further
+    )
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
     if result.best is not None:
         quality = kind.report.quality_name(recipe)
@@ -85,6 +89,11 @@ def _make_parser(kind: Kind) -> ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="continue the run in --out from its last checkpoint")
     parser.add_argument(
         "--init", help="weights of any program whose matching tensors start the network; a 2-D ResNet starts its trunk"
+    )
+    parser.add_argument(
+        "--init-anyway",
+        action="store_true",
+        help="start from --init although its numbers mean something else in this network, such as another pairwise",
     )
     kind.options.add_train_options(parser)
     parser.add_argument("--batch-size", type=int, help="short for --optim.batch_size")

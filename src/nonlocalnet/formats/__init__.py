@@ -22,7 +22,8 @@ from nonlocalnet.formats.inflate import InflationReport, inflate
 from nonlocalnet.formats.initialise import InitReport, initialise
 from nonlocalnet.formats.known import FORMATS, encode, open_file, plan_file, read_tensors
 from nonlocalnet.formats.load import load
-from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale
+from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale, Subsample
+from nonlocalnet.formats.start import Start, start_network
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of
@@ -42,6 +43,7 @@ __all__ = [
     "OpenedFile",
     "Preprocessing",
     "ReleasedFile",
+    "Start",
     "VideoCard",
     "block_from_state_dict",
     "card_of",
@@ -55,6 +57,7 @@ __all__ = [
     "plan_file",
     "read_checkpoint",
     "read_tensors",
+    "start_network",
 ]
 
 
@@ -64,6 +67,7 @@ def from_checkpoint(
     clip: str | None = None,
     pairwise: Pairwise | None = None,
     scale: Scale | None = None,
+    subsample: Subsample = "file",
     num_classes: int | None = None,
     strict: bool = True,
 ) -> VideoResNet:
@@ -79,6 +83,8 @@ def from_checkpoint(
         pairwise: The pairwise function of the blocks, where names and settings leave it open.
         scale: Factor on the logits of their softmax, a number or "rsqrt"; None for what the settings or the program
             have.
+        subsample: What the blocks pool, where the file leaves it open, as a Caffe2 file does: (1, 2, 2), None for no
+            pooling, or "file" for what the file or its program has.
         num_classes: Replace the classifier by a fresh one for so many classes, unless it has as many.
         strict: Refuse missing, unused and mismatched tensors; False loads what fits and warns of the rest.
 
@@ -89,7 +95,7 @@ def from_checkpoint(
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, is none of these, leaves something open, or strictly, does not fit.
     """
-    plan = plan_file(path, Hints(clip=clip, pairwise=pairwise, scale=scale))
+    plan = plan_file(path, Hints(clip=clip, pairwise=pairwise, scale=scale, subsample=subsample))
     own = plan.arguments.get("num_classes")
     if num_classes is not None and num_classes != own:
         plan = plan.with_classes(num_classes)

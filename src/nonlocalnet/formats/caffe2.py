@@ -23,7 +23,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.formats import image_resnet
-from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of, subsample_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -77,6 +77,7 @@ _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
 _SLOWFAST_NAME = re.compile(r"(?:C2D|I3D|SLOW|SLOWONLY)(_NOPOOL)?(?:_NLN)?_[0-9]+x[0-9]+_R(?:50|101)")
 _BLOCK_BIAS = re.compile(r"nonlocal_conv\d_\d+_(?:theta|phi|g|out)_b")
 _GROUP_FRAMES = 4
+_POOLING = (1, 2, 2)
 # What is no weight; `gpu_0/`, the scope of the first GPU in a workspace, is left off when the file is opened.
 _NO_WEIGHT = re.compile(r"_momentum$|_grad$|^gpu_\d+/")
 
@@ -112,8 +113,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     if zero_filled:
         statements.append("no block has a bias (NONLOCAL.NO_BIAS): zeros stand for them")
     if arguments["nonlocal_blocks"]:
-        about = f"pairwise {arguments['pairwise']}, scale {arguments['scale']}"
-        statements.append(f"{about}: the release's unless asked for")
+        statements.append(_assumed(arguments, hints))
     card = foreign_card(
         path,
         program=NAMES.source,
@@ -163,8 +163,25 @@ def _arguments(structure: Structure, hints: Hints, *, clip: str, path: str) -> d
         "crop": 224,
         "pairwise": pairwise,
         "scale": scale_of(pairwise, hints, family="rsqrt", path=path),
+        "subsample": subsample_of(hints, usual=_POOLING, path=path),
         "temporal_group_frames": {"res3": _GROUP_FRAMES} if affine else None,
     }
+
+
+def _assumed(arguments: dict[str, Any], hints: Hints) -> str:
+    """What the blobs do not say of the blocks, and who says it."""
+    pools = arguments["subsample"]
+    parts = {
+        "pairwise": f"pairwise {arguments['pairwise']}",
+        "scale": f"scale {arguments['scale']}",
+        "subsample": "no pooling in the blocks" if pools is None else f"pooling {pools} before phi and g",
+    }
+    asked = {"pairwise": hints.pairwise is not None, "scale": hints.scale is not None}
+    asked["subsample"] = hints.subsample != "file"
+    said = [f"{text}{' (asked for)' if asked[name] else ''}" for name, text in parts.items()]
+    if arguments["temporal_group_frames"]:
+        said.append(f"res3's blocks in groups of {_GROUP_FRAMES} frames")
+    return f"{', '.join(said)}: the release's unless asked for, since the blobs do not say it"
 
 
 def _of_trunk(arguments: dict[str, Any]) -> list[str]:

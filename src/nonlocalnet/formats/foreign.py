@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nonlocalnet.formats.catalogue import released_file
-from nonlocalnet.formats.load_plan import Hints, Scale
+from nonlocalnet.formats.load_plan import Hints, Scale, Subsample
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
@@ -61,6 +61,32 @@ def scale_of(pairwise: Pairwise, hints: Hints, *, family: Scale, said: Scale | N
     if said is not None and hints.scale not in (None, said):
         raise ValueError(f"{path}: its settings say scale={said!r}, it cannot be loaded with scale={hints.scale!r}")
     return said or hints.scale or family
+
+
+def subsample_of(hints: Hints, *, said: Subsample = "file", usual: Subsample = "file", path: object) -> Any:
+    """What the blocks pool, as (T, H, W): the file's word or the caller's, else the program's.
+
+    Args:
+        hints: What the caller says.
+        said: What settings or names of the file say; "file" where they do not.
+        usual: What the program's blocks pool where nobody says it.
+        path: The file, for the errors.
+
+    Raises:
+        ValueError: If the file and the caller contradict each other.
+    """
+    asked, own = _three(hints.subsample), _three(said)
+    if own != "file" and asked not in ("file", own):
+        raise ValueError(f"{path}: it says that its blocks pool {own}, it cannot be loaded with subsample={asked}")
+    return own if own != "file" else asked if asked != "file" else _three(usual)
+
+
+def _three(size: Any) -> Any:
+    """A pooling by three numbers; None where it pools nothing."""
+    if size is None or size == "file":
+        return size
+    sizes = (1, size, size) if isinstance(size, int) else tuple(size)
+    return None if max(sizes) == 1 else sizes
 
 
 def foreign_card(

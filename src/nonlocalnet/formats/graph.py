@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from torch import nn
+
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.insert import nonlocal_blocks
@@ -33,7 +35,7 @@ def geometry_facts(geometry: Geometry, *, crop: int | None) -> Facts:
     return {**facts, "rows that the head averages": "all" if window is None else window, "eps": geometry.norm_eps}
 
 
-def block_facts(network: VideoTrunk) -> dict[str, Facts]:
+def block_facts(network: nn.Module) -> dict[str, Facts]:
     """What decides each block beside its tensors, by its path without the suffix, such as "res4.1"."""
     return {path.removesuffix("_nonlocal"): _facts(block) for path, block in nonlocal_blocks(network).items()}
 

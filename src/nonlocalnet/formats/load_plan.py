@@ -12,6 +12,8 @@ from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.video.card import VideoCard
 
 Scale = float | Literal["rsqrt"]
+# Of a block: kernel and stride of its pooling (a number pools space only), none, or what the file or its program has.
+Subsample = int | tuple[int, int, int] | Literal["file"] | None
 
 
 @dataclass(frozen=True)
@@ -22,11 +24,13 @@ class Hints:
         clip: Frames x frame stride, such as "32x2".
         pairwise: The pairwise function of the blocks.
         scale: Factor on the logits of their softmax.
+        subsample: What they pool; None is no pooling, so "file" leaves it to the file.
     """
 
     clip: str | None = None
     pairwise: Pairwise | None = None
     scale: Scale | None = None
+    subsample: Subsample = "file"
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of, subsample_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -84,6 +84,7 @@ _REQUIRED: dict[str, Any] = {
     "dilations": (1, 1, 1, 1),
     "num_stages": 4,
 }
+_NORM_EPS = 1e-5
 _PAIRWISE_IN_NAME = re.compile(r"nl[-_](embedded[-_]gaussian|dot[-_]product|gaussian|concatenation)")
 _PREPROCESSOR = re.compile(r"data_preprocessor\.(?:mean|std)")
 
@@ -119,7 +120,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         "clip": clip,
         "variant": _variant(structure, settings, flat=flat, path=path),
         "crop": 224,
-        "subsample": (1, 2, 2) if subsampled else None,
+        "subsample": _pooling(structure, hints, subsampled=subsampled, path=path),
         "temporal_group_frames": None,
     }
     arguments |= _pairwise_and_scale(structure, settings, hints, variant=arguments["variant"], path=path)
@@ -160,6 +161,12 @@ def _pairwise_and_scale(
     return {"pairwise": pairwise, "scale": scale_of(pairwise, hints, family=family, said=own, path=path)}
 
 
+def _pooling(structure: Structure, hints: Hints, *, subsampled: bool, path: str) -> Any:
+    """What the blocks pool: their names say it."""
+    own = (1, 2, 2) if subsampled else None
+    return subsample_of(hints, said=own, path=path) if structure.arguments["nonlocal_blocks"] else own
+
+
 def _over_time(tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], bool]:
     """C2D's 4-D kernels as kernels of one frame, and whether they were."""
     kernels = [tensor for name, tensor in tensors.items() if re.search(r"\.conv[123]\.conv\.weight$", name)]
@@ -181,6 +188,11 @@ def _variant(structure: Structure, settings: Settings, *, flat: bool, path: obje
         found = backbone.get(name, value)
         if (tuple(found) if isinstance(found, list) else found) != value:
             raise ValueError(f"{path}: its backbone has {name}={found!r}; this library builds {value!r} only")
+    for where, norm in (("backbone", backbone), ("non_local_cfg", backbone.get("non_local_cfg"))):
+        found = norm.get("norm_cfg") if isinstance(norm, Mapping) else None
+        eps = found.get("eps", _NORM_EPS) if isinstance(found, Mapping) else _NORM_EPS
+        if eps != _NORM_EPS:
+            raise ValueError(f"{path}: the norm_cfg of its {where} has eps={eps!r}; this library builds {_NORM_EPS}")
     slow = backbone.get("type") == "ResNet3dSlowOnly"
     # The default was 2 while that of conv1_kernel was (5, 7, 7) (0.x), and is 1 since it is (3, 7, 7) (1.x).
     old = not slow and "conv1_kernel" not in backbone

@@ -46,6 +46,8 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         if asked is not None and asked != card.arguments.get(name):
             said = f"says {name}={card.arguments[name]!r}" if name in card.arguments else "describes the whole network"
             raise ValueError(f"{opened.path}: its card {said}, it cannot be loaded with {name}={asked!r}")
+    if hints.subsample != "file":
+        raise ValueError(f"{opened.path}: its card says what its blocks pool: leave out subsample={hints.subsample!r}")
     return LoadPlan(
         path=opened.path,
         format="nonlocalnet",

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 import yaml
 
-from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of
+from nonlocalnet.formats.foreign import foreign_card, pairwise_of, scale_of, subsample_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.graph import AnyOf, Facts, block_facts, differences, trunk_facts
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, same_names
@@ -76,6 +76,7 @@ _WRITTEN_ARCH: dict[tuple[bool, Variant], str] = {
 _HEAD_ACTS = {"softmax": False, "sigmoid": True}
 # Settings of other graphs: the only value of each that this library builds.
 _REQUIRED: dict[str, Any] = {
+    "MODEL.MODEL_NAME": "ResNet",
     "RESNET.STRIDE_1X1": False,
     "RESNET.NUM_GROUPS": 1,
     "RESNET.TRANS_FUNC": "bottleneck_transform",
@@ -115,6 +116,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     arguments = {
         **structure.arguments,
         **_of_settings(config, variant, clip, path=path),
+        "subsample": _pools(config, structure, hints, has_settings=settings is not None, path=path),
         "pairwise": pairwise,
         "scale": scale_of(pairwise, hints, family="rsqrt", path=path),
     }
@@ -164,7 +166,6 @@ def _of_settings(config: Settings, variant: Variant, clip: str, *, path: str) ->
         "variant": variant,
         "crop": None if config["MULTIGRID.SHORT_CYCLE"] else int(config["DATA.TRAIN_CROP_SIZE"]),
         "dropout": float(config["MODEL.DROPOUT_RATE"]),
-        "subsample": {stage: _pool(config["NONLOCAL.POOL"][i][0]) for i, stage in enumerate(STAGES)},
         "temporal_group_frames": _group_frames(config, variant, clip, path=path),
     }
 
@@ -194,6 +195,16 @@ def _clip(config: Settings, hints: Hints, *, has_settings: bool) -> tuple[str, s
     if not has_settings:
         return own, "the program's defaults"
     return own, "its settings" + ("" if hints.clip in (None, own) else f", not the {hints.clip} asked for")
+
+
+def _pools(config: Settings, structure: Structure, hints: Hints, *, has_settings: bool, path: str) -> Any:
+    """What the blocks of each stage pool."""
+    own: dict[str, Any] = {stage: _pool(config["NONLOCAL.POOL"][i][0]) for i, stage in enumerate(STAGES)}
+    if not has_settings:
+        return dict.fromkeys(STAGES, subsample_of(hints, usual=own["res2"], path=path))
+    for stage in {path[:4] for path in structure.arguments["nonlocal_blocks"]}:
+        subsample_of(hints, said=own[stage], path=path)
+    return own
 
 
 def _pool(size: Any) -> tuple[int, ...] | None:

@@ -7,6 +7,7 @@ It stands in a file as a JSON object under "nonlocalnet":
     model           {"architecture": the name of its factory, "arguments": the factory's keyword arguments}
     recipe          the whole training recipe as nested dictionaries, or null
     source          {"format", "file"}: where the weights come from, or null
+    start           {"file", "differences"}: what its training started from, and what the numbers meant there, or null
     results         {"measured": {...}, "published": {...}}, or null
     licence         of the weights, or null
 
@@ -37,6 +38,8 @@ class Card:
         arguments: The factory's keyword arguments, all of them JSON values.
         recipe: The training recipe as nested dictionaries; None for weights that were not trained here.
         source: "format" and "file" that the weights come from; None for weights that were trained here.
+        start: What its training started from with --init: "file", and "differences", what the file's numbers meant
+            otherwise there (--init-anyway); None where it started fresh.
         results: "measured" and "published" figures; None where there are none.
         licence: The weights'.
     """
@@ -47,6 +50,7 @@ class Card:
     arguments: dict[str, Any] = field(default_factory=dict)
     recipe: dict[str, Any] | None = None
     source: dict[str, str] | None = None
+    start: dict[str, Any] | None = None
     results: dict[str, Any] | None = None
     licence: str | None = None
 

@@ -64,7 +64,7 @@ class TrainFile(Protocol):
     """What a kind's train.py has."""
 
     def train_recipe(self, recipe: Any, *, out: str | Path, **further: Any) -> TrainResult[Any]:
-        """Train; every kind takes `resume`, `init`, `progress` and `callbacks`."""
+        """Train; every kind takes `resume`, `init`, `init_anyway`, `progress` and `callbacks`."""
         ...
 
 

@@ -28,6 +28,7 @@ from nonlocalnet.runs.detection.coco_results import to_results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector, initialise_detector
 from nonlocalnet.runs.detection.report import show_test
+from nonlocalnet.runs.detection.start import start_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, EvaluationSet, as_input
 from nonlocalnet.runs.detection.test import test_recipe as evaluate_recipe
 from nonlocalnet.runs.detection.train import require_blocks_that_learn, train_recipe
@@ -237,6 +238,19 @@ def test_init_takes_a_detector_or_a_trunk(run: Path, root: Path, tmp_path: Path)
     assert set(report.loaded) == {f"backbone.body.{name}" for name in trunk}
     report = initialise_detector(fresh, run / "last.ckpt")
     assert report.fresh == ()
+
+
+def test_init_from_another_function_is_refused_by_name(run: Path, root: Path) -> None:
+    recipe = tiny_recipe(root)
+    assert start_detector(build_detector(recipe, pretrained=False), run / "last.ckpt", anyway=False).differences == ()
+    for model, named in (
+        ({"pairwise": "dot_product"}, "pairwise is 'dot_product' here and 'embedded_gaussian' there in the blocks"),
+        ({"bn_eps": 1e-3}, "eps of the trunk's norms is 0.001 here and"),
+    ):
+        other = build_detector(change(recipe, "model", **model), pretrained=False)
+        with pytest.raises(ValueError, match=named):
+            start_detector(other, run / "last.ckpt", anyway=False)
+        assert named in start_detector(other, run / "last.ckpt", anyway=True).differences[0]
 
 
 def state_of(run: Path) -> dict[str, torch.Tensor]:

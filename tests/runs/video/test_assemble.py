@@ -178,6 +178,20 @@ def test_a_run_as_the_release_trains(run: Path, videos: Path, tmp_path: Path) ->
     assert not torch.equal(seen, other)
 
 
+def test_init_from_another_function_is_refused_or_said_in_the_card(run: Path, videos: Path, tmp_path: Path) -> None:
+    recipe = change(change(tiny_recipe(videos), "model", pairwise="dot_product"), "schedule", steps=2, milestones=())
+    named = "pairwise is 'dot_product' here and 'embedded_gaussian' there in the blocks"
+    with pytest.raises(ValueError, match=f"{named}.*--init-anyway"):
+        train_recipe(recipe, out=tmp_path / "out", init=run / "last.ckpt", progress=False)
+    assert not (tmp_path / "out").exists()
+    started = {"file": "last.ckpt", "differences": [named]}
+    train_recipe(recipe, out=tmp_path / "out", init=run / "last.ckpt", init_anyway=True, progress=False)
+    assert formats.from_checkpoint(tmp_path / "out" / "last.ckpt").card.start == started
+    longer = change(recipe, "schedule", steps=3, milestones=())
+    train_recipe(longer, out=tmp_path / "out", resume=True, progress=False)
+    assert formats.from_checkpoint(tmp_path / "out" / "last.ckpt").card.start == started
+
+
 def test_testing_writes_the_report(run: Path, videos: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(videos)
     summary = testing.test_recipe(recipe, weights=run / "best.ckpt", out=tmp_path / "test", progress=False)

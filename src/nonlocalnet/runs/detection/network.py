@@ -54,22 +54,23 @@ def parts_of(model: nn.Module) -> Parts:
     return Parts(blocks=[module for module in model.modules() if isinstance(module, (NonLocalBlock, LocalBlock))])
 
 
-def initialise_detector(detector: GeneralizedRCNN, path: str | Path) -> InitReport:
+def initialise_detector(detector: GeneralizedRCNN, path: str | Path | formats.OpenedFile) -> InitReport:
     """Copy the tensors of a file that match by name and shape into the detector.
 
     Args:
         detector: Changed in place.
         path: A checkpoint of a detection run, a detector's state dict in torchvision's names, or a 2-D ResNet's, which
-            goes into the trunk.
+            goes into the trunk; or one of these that was opened.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If no tensor fits.
     """
-    tensors = formats.read_tensors(path)
+    opened = formats.open_file(path)
+    tensors = formats.read_tensors(opened)
     if "conv1.weight" in tensors:
         tensors = {_TRUNK + name: tensor for name, tensor in tensors.items() if not name.startswith("fc.")}
-    return initialise(detector, tensors, source=str(path))
+    return initialise(detector, tensors, source=opened.path)
 
 
 def set_sizes(detector: GeneralizedRCNN, min_sizes: tuple[int, ...], *, max_size: int) -> None:

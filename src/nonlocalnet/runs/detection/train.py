@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -24,7 +25,8 @@ from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.detection.card import make_card, read_run
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.data import build_test_loader, load_images
-from nonlocalnet.runs.detection.network import build_detector, initialise_detector
+from nonlocalnet.runs.detection.network import build_detector
+from nonlocalnet.runs.detection.start import start_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, DetectionTask, EvaluationSet
 
 log = logging.getLogger(__name__)
@@ -53,6 +55,7 @@ def train_recipe(
     out: str | Path,
     resume: bool = False,
     init: str | Path | None = None,
+    init_anyway: bool = False,
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainResult[DetectionRecord]:
@@ -63,6 +66,7 @@ def train_recipe(
         out: Folder for its files (`nonlocalnet.engine.run_folder` lists them); new or empty, unless resumed.
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the detector: a detector's, or a 2-D ResNet's for its trunk.
+        init_anyway: Start from `init` although its blocks or norms compute something else than this detector's.
         progress: Show a progress bar on standard error.
         callbacks: Further Lightning callbacks.
 
@@ -99,9 +103,10 @@ def train_recipe(
     )
     evaluation.require_settings()
     start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
+    start = formats.read_checkpoint(out / LAST)[formats.CARD_KEY].get("start") if start_step else None
     detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
     if start_step == 0 and init is not None:
-        initialise_detector(detector, init)
+        start = start_detector(detector, init, anyway=init_anyway).plain()
     elif start_step == 0 and recipe.model.frozen_bn and not (recipe.model.weights or recipe.model.weights_backbone):
         log.warning(
             "the trunk's weights are random and its BatchNorms fixed, so its features grow from block to block and the "
@@ -109,7 +114,7 @@ def train_recipe(
         )
     begin_run(out, recipe, resume=resume)
     log.info("training %s: %d images, %d to validate", recipe.name, len(dataset), len(evaluation.positions))
-    card = make_card(recipe, labels, train_images)
+    card = dataclasses.replace(make_card(recipe, labels, train_images), start=start)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
     task = DetectionTask(
         detector,

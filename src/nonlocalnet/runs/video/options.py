@@ -9,6 +9,7 @@ from typing import Any, get_args
 from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.formats import Hints, LoadPlan
 from nonlocalnet.formats.inflate import How
+from nonlocalnet.formats.load_plan import Scale
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
@@ -60,27 +61,49 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
 
 
 def add_asked(parser: ArgumentParser) -> None:
-    """Add `--clip`, `--pairwise` and `--scale`."""
+    """Add `--clip`, `--pairwise`, `--scale` and `--subsample`."""
     parser.add_argument("--clip", help="frames x stride such as 32x2; a Caffe2 file without it in its name needs it")
     parser.add_argument("--pairwise", choices=PAIRWISE, help="of the blocks, where the file leaves it open")
     parser.add_argument("--scale", help="factor on the blocks' logits, a number or rsqrt; default: what the file says")
+    parser.add_argument(
+        "--subsample", help="what the blocks pool, 1x2x2 or none, where the file leaves it open (Caffe2)"
+    )
 
 
 def asked_of(parsed: Namespace) -> Hints:
-    """What the three options say.
+    """What these options say.
 
     Raises:
-        ValueError: If --scale is neither a number above 0 nor "rsqrt".
+        ValueError: If --scale is neither a number above 0 nor "rsqrt", or --subsample no pooling.
     """
-    if parsed.scale in (None, "rsqrt"):
-        return Hints(clip=parsed.clip, pairwise=parsed.pairwise, scale=parsed.scale)
+    return Hints(
+        clip=parsed.clip,
+        pairwise=parsed.pairwise,
+        scale=_scale(parsed.scale),
+        subsample="file" if parsed.subsample is None else _subsample(parsed.subsample),
+    )
+
+
+def _subsample(text: str) -> tuple[int, int, int] | None:
+    if text == "none":
+        return None
+    sizes = text.split("x")
+    if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
+        raise ValueError(f"--subsample must be frames x rows x columns, such as 1x2x2, or none, got {text!r}")
+    frames, rows, columns = map(int, sizes)
+    return frames, rows, columns
+
+
+def _scale(text: str | None) -> Scale | None:
+    if text is None or text == "rsqrt":
+        return text
     try:
-        scale = float(parsed.scale)
+        scale = float(text)
     except ValueError:
         scale = 0.0
     if not 0 < scale < float("inf"):
-        raise ValueError(f"--scale must be a number above 0 or rsqrt, got {parsed.scale!r}")
-    return Hints(clip=parsed.clip, pairwise=parsed.pairwise, scale=scale)
+        raise ValueError(f"--scale must be a number above 0 or rsqrt, got {text!r}")
+    return scale
 
 
 def require_clip_used(plan: LoadPlan, asked: Hints, *, instead: str = "") -> None:

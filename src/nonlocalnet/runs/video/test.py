@@ -19,11 +19,15 @@ from nonlocalnet.data.clips.windows import ClipGeometry
 from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.engine.train import choose_device
+from nonlocalnet.formats.graph import block_facts
+from nonlocalnet.formats.start import BLOCK_MEANING, block_differences
+from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
 from nonlocalnet.runs.video.data import build_test_videos, clip_geometry, load_videos
 from nonlocalnet.runs.video.inference import Inference, warn_of_slow_bf16
+from nonlocalnet.runs.video.network import build_model
 from nonlocalnet.runs.video.options import require_clip_used
 from nonlocalnet.runs.video.report import write_report
 from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_share
@@ -119,6 +123,8 @@ def test_recipe(
     opened = weights if isinstance(weights, VideoWeights) else open_weights(weights)
     model, _ = formats.load(opened.plan, strict=True)
     card = formats.card_of(model)
+    if opened.recipe is None:
+        _say_other_network(recipe, model, path=opened.path)
     recipe = _for_weights(recipe, opened, num_classes=model.num_classes)
     videos = load_videos(recipe, "test", class_names=card.class_names)
     prepare_output(out, resume=False)
@@ -148,6 +154,20 @@ def test_recipe(
     summary = summarise_scores(results, num_classes=model.num_classes, pooling=recipe.data.test_pooling)
     write_report(out, scored, summary)
     return summary
+
+
+def _say_other_network(recipe: VideoRecipe, model: VideoResNet, *, path: str) -> None:
+    """The network is that of the file; where the recipe names another, the test is not one of the recipe."""
+    with torch.device("meta"):
+        own = build_model(recipe)
+    found = [] if own.architecture == model.architecture else [f"{model.architecture}, not {own.architecture}"]
+    blocks = [", ".join(nonlocal_blocks(network)).replace("_nonlocal", "") or "none" for network in (model, own)]
+    found += [] if blocks[0] == blocks[1] else [f"its blocks stand after {blocks[0]}, not {blocks[1]}"]
+    found += block_differences(block_facts(own), block_facts(model), names=BLOCK_MEANING)
+    if found:
+        log.warning(
+            "%s is tested by the protocol of %s, and is another network: %s", path, recipe.name, "; ".join(found)
+        )
 
 
 def _for_weights(recipe: VideoRecipe, opened: VideoWeights, *, num_classes: int) -> VideoRecipe:

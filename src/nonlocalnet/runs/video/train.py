@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Sequence
 from functools import partial
@@ -17,7 +18,6 @@ from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.run_folder import LAST, begin_run
 from nonlocalnet.engine.train import TrainResult, run_steps, training_device
 from nonlocalnet.formats.inflate import How
-from nonlocalnet.formats.initialise import initialise
 from nonlocalnet.runs.video.card import make_card, read_run
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.counts import Record
@@ -65,6 +65,7 @@ def train_recipe(
     resume: bool = False,
     init: str | Path | None = None,
     init_inflation: How = "average",
+    init_anyway: bool = False,
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
 ) -> TrainResult[Record]:
@@ -76,6 +77,7 @@ def train_recipe(
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the network.
         init_inflation: How the kernels of a 2-D ResNet in `init` become kernels over time.
+        init_anyway: Start from `init` although its numbers mean something else in this network.
         progress: Show a progress bar on standard error.
         callbacks: Further Lightning callbacks.
 
@@ -95,15 +97,21 @@ def train_recipe(
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)
     start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
+    card = make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)
+    start = formats.read_checkpoint(out / LAST)[formats.CARD_KEY].get("start") if start_step else None
     if start_step == 0 and init is not None:
-        tensors = formats.read_tensors(init)
-        if recipe.fresh_classifier:
-            tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
-        initialise(model, tensors, source=str(init), inflation=init_inflation)
+        start = formats.start_network(
+            model,
+            init,
+            preprocessing=card.preprocessing,
+            inflation=init_inflation,
+            fresh_classifier=recipe.fresh_classifier,
+            anyway=init_anyway,
+        ).plain()
     begin_run(out, recipe, resume=resume)
     if start_step == 0 and init is None and recipe.starts_from:
         log.info("%s is meant to start from %s, given with --init; it starts fresh", recipe.name, recipe.starts_from)
-    card = make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)
+    card = dataclasses.replace(card, start=start)
     sizes = (len(train_videos.entries), len(val_videos.entries))
     log.info("training %s on %s: %d videos, %d to validate", recipe.name, device, *sizes)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
