@@ -98,8 +98,8 @@ def test_contradictions_are_refused():
         block_from_state_dict(blocks.make_mmcv(mode="concatenation"), ndim=2)
     with pytest.raises(ValueError, match="subsample=None, but the names show that the block pools in space"):
         block_from_state_dict(blocks.make_alexhex7(), pairwise="dot_product", subsample=None)
-    with pytest.raises(ValueError, match=r"source must be one of alexhex7, mmcv, .*, got 'timm'"):
-        block_from_state_dict({}, source="timm")
+    with pytest.raises(ValueError, match=r"source must be one of alexhex7, mmcv, .*, got 'keras'"):
+        block_from_state_dict({}, source="keras")
     with pytest.raises(ValueError, match=r"no known block has these names: query\.weight, key\.weight"):
         block_from_state_dict({"query.weight": torch.ones(1), "key.weight": torch.ones(1)})
     with pytest.raises(ValueError, match=r"state_dict\['state_dict'\] is a dict"):
@@ -126,3 +126,21 @@ def test_not_finite_tensors_are_loaded_with_a_warning(caplog):
     with caplog.at_level(logging.WARNING, logger="nonlocalnet"):
         block_from_state_dict(state, pairwise="dot_product")
     assert "hold NaN or infinity: theta.bias" in caplog.text
+
+
+@pytest.mark.parametrize("use_scale", [True, False])
+@torch.no_grad()
+def test_timm(use_scale, caplog):
+    timm_layers = pytest.importorskip("timm.layers")
+    torch.manual_seed(0)
+    theirs = timm_layers.NonLocalAttn(16, use_scale=use_scale, rd_channels=8).eval()
+    for name, tensor in theirs.state_dict().items():
+        if tensor.is_floating_point():
+            tensor.uniform_(0.1, 1.0) if name.startswith("norm.") else tensor.normal_(std=0.3)
+    x = torch.randn(2, 16, 5, 6)
+    with caplog.at_level(logging.INFO, logger="nonlocalnet"):
+        block = block_from_state_dict(theirs.state_dict(), scale=None if use_scale else 1.0)
+    assert ("use_scale leaves no trace; taken to be True, scale=0.25" in caplog.text) == use_scale
+    assert_computes(block, x, theirs(x))
+    wrapped = {f"layer3.2.attn.{name}": tensor for name, tensor in theirs.state_dict().items()}
+    assert block_from_state_dict(wrapped, source="timm").scale == 0.25

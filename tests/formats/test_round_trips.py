@@ -72,6 +72,7 @@ CASES = [
         "i3d_resnet50",
         {"variant": "mmaction2-slowonly", "inflated": "late", "clip": "8x8", "nonlocal_blocks": ["res3.0", "res4.2"]},
     ),
+    ("mmaction2", "c2d_resnet50", {"variant": "mmaction2-c2d", "clip": "8x8", "width": 64}),
     ("caffe2", "c2d_resnet50", {"nonlocal_blocks": 5, "clip": "32x4", "norm": "batch", "temporal_group_frames": None}),
     ("caffe2", "i3d_resnet101", {"nonlocal_blocks": 5, "clip": "32x4", "trunk_norm": "affine"}),
     ("nonlocalnet", "i3d_resnet50", {"variant": "paper", "nonlocal_blocks": 1, "pairwise": "concatenation"}),
@@ -191,6 +192,12 @@ def test_a_bias_before_a_norm_goes_into_the_running_mean(tmp_path):
             "caffe2",
             {"nonlocal_blocks": 1, "pairwise": "dot_product"},
             "res4.4_nonlocal: pairwise is 'dot_product' here and 'embedded_gaussian' there",
+        ),
+        (
+            "mmaction2",
+            {"variant": "mmaction2-c2d", "clip": "8x8", "nonlocal_blocks": 1},
+            "kernel that spans time is '3x1x1' here and None there; channels of conv1 is 2 here and 64 there; "
+            "non-local blocks is 1 here and 0 there",
         ),
         ("mmaction2", {"variant": "slowfast", "clip": "8x8"}, "rows that the head averages is 7 here and 'all' there"),
     ],

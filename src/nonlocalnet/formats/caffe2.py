@@ -76,6 +76,8 @@ _CLIP_IN_NAME = re.compile(r"(?<![0-9])(8x8|32x2|32x4|128x1)(?![0-9])")
 # The zoo of PySlowFast (`pyslowfast/model_zoo/kinetics400`); NOPOOL has no temporal pool after res2.
 _SLOWFAST_NAME = re.compile(r"(?:C2D|I3D|SLOW|SLOWONLY)(_NOPOOL)?(?:_NLN)?_[0-9]+x[0-9]+_R(?:50|101)")
 _BLOCK_BIAS = re.compile(r"nonlocal_conv\d_\d+_(?:theta|phi|g|out)_b")
+# Blobs of a second pathway, in SLOWFAST_*.pkl (PySlowFast's `utils/c2_model_loading.py`).
+_FAST_PATHWAY = ("t_conv1_", "t_res")
 _GROUP_FRAMES = 4
 _POOLING = (1, 2, 2)
 # What is no weight; `gpu_0/`, the scope of the first GPU in a workspace, is left off when the file is opened.
@@ -100,6 +102,10 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     path = opened.path
     tensors = {name: torch.from_numpy(blob) for name, blob in opened.content.items() if _is_weight(name, blob)}
     dropped = {name: _why_dropped(name) for name in opened.content if name not in tensors}
+    if any(name.startswith(_FAST_PATHWAY) for name in tensors):
+        raise ValueError(
+            f"{path} is PySlowFast's SlowFast, which has two pathways; this library builds its ResNets of one pathway"
+        )
     _refuse_image_network(path, tensors)
     structure = read_structure(same_names(tensors, NAMES), table=NAMES, path=path)
     clip, whence = _clip(path, hints)

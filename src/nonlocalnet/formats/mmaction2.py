@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +60,7 @@ def _names(*, subsampled: bool) -> tuple[Row, ...]:
     )
 
 
+_WRITTEN: tuple[Variant, ...] = ("mmaction2", "mmaction2-heavy", "mmaction2-slowonly", "mmaction2-c2d")
 # With mmcv's NonLocal3d.
 NAMES = NameTable(source="mmaction2", rows=_names(subsampled=False))
 SUBSAMPLED_NAMES = NameTable(source="mmaction2", rows=_names(subsampled=True))
@@ -84,6 +85,17 @@ _REQUIRED: dict[str, Any] = {
     "dilations": (1, 1, 1, 1),
     "num_stages": 4,
 }
+_BACKBONES = ("C2D", "ResNet3d", "ResNet3dSlowOnly")
+_WHAT = {
+    "ResNet3dSlowFast": ", which has two pathways",
+    "ResNetTSM": ", which has shift modules",
+    "ResNet": ", which sees single frames (TSN)",
+}
+_OTHER_NAMES = {
+    "ResNet3dSlowFast": re.compile(r"backbone\.(?:slow|fast)_path\."),
+    "ResNetTSM": re.compile(r"backbone\.layer\d\..*\.net\.weight"),
+}
+_OF_TORCHVISION = ("backbone.body.", "backbone.fpn.")  # its detectors
 _NORM_EPS = 1e-5
 _PAIRWISE_IN_NAME = re.compile(r"nl[-_](embedded[-_]gaussian|dot[-_]product|gaussian|concatenation)")
 _PREPROCESSOR = re.compile(r"data_preprocessor\.(?:mean|std)")
@@ -91,7 +103,7 @@ _PREPROCESSOR = re.compile(r"data_preprocessor\.(?:mean|std)")
 
 def recognises(opened: OpenedFile) -> bool:
     """Whether the tensors have the program's names."""
-    return any(name.startswith("backbone.") for name in opened.tensors)
+    return any(name.startswith("backbone.") and not name.startswith(_OF_TORCHVISION) for name in opened.tensors)
 
 
 def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
@@ -108,6 +120,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     meta = opened.content.get("meta")
     meta = meta if isinstance(meta, Mapping) else {}
     settings = read_settings(meta, path=path)
+    _refuse_other_networks(opened.tensors, settings, path=path)
     dropped = {name: "the preprocessing, kept in the card" for name in opened.tensors if _PREPROCESSOR.fullmatch(name)}
     tensors = {name: tensor for name, tensor in opened.tensors.items() if name not in dropped}
     tensors, flat = _over_time(tensors)
@@ -125,7 +138,8 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     }
     arguments |= _pairwise_and_scale(structure, settings, hints, variant=arguments["variant"], path=path)
     blocks = structure.arguments["nonlocal_blocks"]
-    statements = [f"clip {clip}, from {clip_whence}", f"variant {arguments['variant']}: strides {settings.whence}"]
+    statements = [] if not flat or settings.backbone else ["taken to be C2D's, not TSN's, whose names are the same"]
+    statements += [f"clip {clip}, from {clip_whence}", f"variant {arguments['variant']}: strides {settings.whence}"]
     if blocks:
         how = "after phi and g" if subsampled else "none"
         statements.append(f"pairwise {arguments['pairwise']}, scale {arguments['scale']}, subsampling {how}")
@@ -150,6 +164,20 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         statements=tuple(statements),
         zero_filled=frozenset(f"{block}_nonlocal.out.bias" for block in blocks if arguments["norm"] == "batch"),
     )
+
+
+def _refuse_other_networks(names: Iterable[str], settings: Settings, *, path: str) -> None:
+    """By the backbone's class, or by names that the known ones do not have."""
+    kind = str(settings.backbone.get("type", "")).rpartition(".")[2]  # also "mmaction.C2D"
+    if kind and kind not in _BACKBONES:
+        raise ValueError(
+            f"{path} has mmaction2's {kind}{_WHAT.get(kind, '')}; this library builds {', '.join(_BACKBONES)}"
+        )
+    for kind, pattern in _OTHER_NAMES.items():
+        found = next((name for name in names if pattern.match(name)), None)
+        if found is not None:
+            known = ", ".join(_BACKBONES)
+            raise ValueError(f"{path} has mmaction2's {kind}{_WHAT[kind]} ({found}); this library builds {known}")
 
 
 def _pairwise_and_scale(
@@ -219,7 +247,9 @@ def _class_names(meta: Mapping[str, Any], *, num_classes: int) -> list[str] | No
 
 def write(network: VideoResNet) -> bytes:
     """The content of a `.pth`; ValueError where the program would build another graph."""
-    variant, found = nearest(network, [("mmaction2", ""), ("mmaction2-heavy", ""), ("mmaction2-slowonly", "")])
+    variant, found = nearest(network, [(variant, "") for variant in _WRITTEN])
+    if variant == "mmaction2-c2d":
+        found += _c2d_differences(network)
     found += differences(trunk_facts(network), {"norm of the trunk": "batch"})
     blocks = block_facts(network)
     first = next(iter(blocks.values()), None)
@@ -242,6 +272,8 @@ def write(network: VideoResNet) -> bytes:
     require_none(found, "mmaction2")
     subsampled = first is not None and first["subsampling"] is not None
     state = renamed_state(network, SUBSAMPLED_NAMES if subsampled else NAMES)
+    if variant == "mmaction2-c2d":
+        state = {name: tensor.squeeze(2) if tensor.ndim == 5 else tensor for name, tensor in state.items()}
     meta: dict[str, Any] = {"cfg": settings_of(network, variant=variant, blocks=blocks)}
     names = None if network.card is None else network.card.class_names
     if names:
@@ -249,6 +281,12 @@ def write(network: VideoResNet) -> bytes:
     content = io.BytesIO()
     torch.save({"meta": meta, "state_dict": _as_mmcv(state)}, content)
     return content.getvalue()
+
+
+def _c2d_differences(network: VideoResNet) -> list[str]:
+    """What its class C2D, a 2-D network that takes no blocks, could not build."""
+    ours = {**trunk_facts(network), "channels of conv1": network.width, "non-local blocks": len(block_facts(network))}
+    return differences(ours, {"kernel that spans time": None, "channels of conv1": 64, "non-local blocks": 0})
 
 
 def _as_mmcv(state: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -198,6 +198,8 @@ def settings_of(network: VideoResNet, *, variant: Variant, blocks: dict[str, Fac
 
 
 def _backbone(network: VideoResNet, variant: Variant, blocks: dict[str, Facts]) -> dict[str, Any]:
+    if variant == "mmaction2-c2d":
+        return {"type": "C2D", "depth": network.depth, "pretrained": None, "norm_eval": False}
     geometry = FAMILIES[variant]
     slow = network.inflate is not None and network.inflated == "late"
     inflate = tuple(

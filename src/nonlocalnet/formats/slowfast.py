@@ -8,6 +8,8 @@ the defaults of its configuration: a crop of 224, blocks that pool (1, 2, 2), no
 from __future__ import annotations
 
 import io
+import re
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -74,6 +76,11 @@ _WRITTEN_ARCH: dict[tuple[bool, Variant], str] = {
 }
 # MODEL.HEAD_ACT: whether a video may have several classes.
 _HEAD_ACTS = {"softmax": False, "sigmoid": True}
+# Its other networks with such names, told by a name that no ResNet of a single pathway has.
+_OTHER_NETWORKS = {
+    "SlowFast, which has two pathways": re.compile(r"s\d\.pathway1_|s\d_fuse\."),
+    "X3D": re.compile(r"s1\.pathway0_stem\.conv_xy\."),
+}
 # Settings of other graphs: the only value of each that this library builds.
 _REQUIRED: dict[str, Any] = {
     "MODEL.MODEL_NAME": "ResNet",
@@ -102,6 +109,7 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         ValueError: If the settings are of another graph, or leave the pairwise function open.
     """
     path, tensors = opened.path, opened.tensors
+    _refuse_other_networks(tensors, path=path)
     settings = parse_settings(opened.content.get("cfg"), path=path)
     config = Settings(settings or {}, path=path)
     first = sum(".norm." in name for name in tensors) > sum("nonlocal" in name and ".bn." in name for name in tensors)
@@ -144,6 +152,15 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
         card=card,
         statements=tuple(statements),
     )
+
+
+def _refuse_other_networks(names: Iterable[str], *, path: str) -> None:
+    for what, pattern in _OTHER_NETWORKS.items():
+        found = next((name for name in names if pattern.match(name)), None)
+        if found is not None:
+            raise ValueError(
+                f"{path} is PySlowFast's {what} ({found}); this library builds its ResNets of a single pathway"
+            )
 
 
 def _refuse_other_graphs(config: Settings, *, path: str) -> None:

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from nonlocalnet.block import NonLocalBlock
-from nonlocalnet.formats.blocks import alexhex7, gluoncv, mmcv, pytorchvideo, slowfast
+from nonlocalnet.formats.blocks import alexhex7, gluoncv, mmcv, pytorchvideo, slowfast, timm
 from nonlocalnet.formats.blocks.source import BlockSource
 from nonlocalnet.formats.fill import LoadReport, fill
 from nonlocalnet.formats.names import NameTable
@@ -25,6 +25,7 @@ SOURCES: tuple[BlockSource, ...] = (
     slowfast.SOURCE,
     pytorchvideo.SOURCE,
     gluoncv.SOURCE,
+    timm.SOURCE,
 )
 
 
@@ -42,8 +43,8 @@ def block_from_state_dict(
     Args:
         state_dict: The block's; a prefix that all names share is left off.
         ndim: 1, 2 or 3; the kernels say it, and another number is refused.
-        source: "alexhex7" (AlexHex7/Non-local_pytorch), "mmcv" (`NonLocal1d/2d/3d`), "slowfast", "pytorchvideo" or
-            "gluoncv"; None where the names tell.
+        source: "alexhex7" (AlexHex7/Non-local_pytorch), "mmcv" (`NonLocal1d/2d/3d`), "slowfast", "pytorchvideo",
+            "gluoncv" or "timm" (`NonLocalAttn`); None where the names tell.
         pairwise: Needed where names fit the embedded Gaussian and the dot product alike.
         scale: Factor on the logits of the softmax, a number or "rsqrt". Needed for mmcv's embedded Gaussian, whose
             option use_scale (True: "rsqrt", False: 1.0) leaves no trace; None elsewhere for what the library does.
@@ -75,7 +76,7 @@ def block_from_state_dict(
         ndim=kernel.ndim - 2,
         inner_channels=kernel.shape[0],
         pairwise=pairwise,
-        scale=_scale(pairwise, about, scale),
+        scale=_scale(pairwise, about, scale, channels=kernel.shape[1]),
         subsample=_subsample(about, subsample, pooled=pooled, ndim=kernel.ndim - 2),
         subsample_first=about.subsample_first,
         norm="batch" if with_norm else None,
@@ -86,6 +87,8 @@ def block_from_state_dict(
     _say(block, about, fill(block, tensors, table, zero=("out.bias",) if without_bias else ()))
     if subsample == "source" and about.can_pool and not about.pooled_names:
         log.info("block from %s: its pooling leaves no trace; taken to be %s", about.name, block.subsample)
+    if scale is None and about.scale == "rsqrt of the input":
+        log.info("block from %s: use_scale leaves no trace; taken to be True, scale=%s", about.name, block.scale)
     return block.eval()
 
 
@@ -152,7 +155,9 @@ def _kernel(ours: Mapping[str, Tensor], about: BlockSource) -> Tensor:
     return max(kernels, key=lambda kernel: shapes.count(kernel.shape))
 
 
-def _scale(pairwise: Pairwise, about: BlockSource, asked: float | Literal["rsqrt"] | None) -> float | Literal["rsqrt"]:
+def _scale(
+    pairwise: Pairwise, about: BlockSource, asked: float | Literal["rsqrt"] | None, *, channels: int
+) -> float | Literal["rsqrt"]:
     row = row_of(pairwise)
     if row.is_softmax and row.embeds:
         chosen = asked if asked is not None else about.scale
@@ -161,7 +166,7 @@ def _scale(pairwise: Pairwise, about: BlockSource, asked: float | Literal["rsqrt
                 f"whether {about.library} multiplies the logits leaves no trace in the names: give scale='rsqrt' "
                 "(use_scale=True, its default) or scale=1.0 (use_scale=False)"
             )
-        return chosen
+        return channels**-0.5 if chosen == "rsqrt of the input" else chosen
     return asked if row.is_softmax and asked is not None else 1.0
 
 

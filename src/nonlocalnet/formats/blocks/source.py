@@ -25,7 +25,8 @@ class BlockSource:
         can_pool: Whether the library's pooling works at all.
         subsample_first: Whether it pools x before phi and g.
         subsample: What it pools where names do not show it.
-        scale: Factor on the logits of the embedded Gaussian; None where an option of the block decides.
+        scale: Factor on the logits of the embedded Gaussian; None where an option of the block decides;
+            "rsqrt of the input" is by the block's channels, not by those inside.
         dot_product: Whether it has the dot product, whose names are the embedded Gaussian's.
         out_bias_with_norm: Whether its output convolution has a bias where a norm follows.
         norm_momentum: BatchNorm's, in PyTorch's sense.
@@ -41,7 +42,7 @@ class BlockSource:
     can_pool: bool = True
     subsample_first: bool
     subsample: tuple[int, int, int] | None = None
-    scale: float | Literal["rsqrt"] | None
+    scale: float | Literal["rsqrt", "rsqrt of the input"] | None
     dot_product: bool = True
     out_bias_with_norm: bool = True
     norm_momentum: float = 0.1
