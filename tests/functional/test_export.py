@@ -87,6 +87,19 @@ def test_the_forms_for_gpus_compile_into_one_graph(
             torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("pairwise", functional.PAIRWISE)
+@pytest.mark.parametrize("positions", [8, 512])
+def test_differentiates_under_torch_func(pairwise: str, positions: int) -> None:
+    made = make(1, positions, positions, 4, 5)
+    _, *others = made.arguments(pairwise)
+
+    def loss(theta: Tensor) -> Tensor:
+        return getattr(functional, pairwise)(theta, *others).square().sum()
+
+    (expected,) = torch.autograd.grad(loss(leaf := made.theta.clone().requires_grad_()), leaf)
+    torch.testing.assert_close(torch.func.grad(loss)(made.theta), expected)
+
+
 @pytest.mark.parametrize(("pairwise", "form"), [("embedded_gaussian", "chunks"), ("dot_product", "half, factored")])
 def test_the_forms_for_gpus_differentiate_under_torch_func(pairwise: str, form: str) -> None:
     theta, phi, g, mask = SMALL

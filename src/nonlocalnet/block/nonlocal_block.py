@@ -30,6 +30,7 @@ from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.system.signatures import shows
+from nonlocalnet.system.symbolic import as_one_node, is_symbolic
 
 _INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
 _CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
@@ -145,6 +146,8 @@ class NonLocalBlock(nn.Module):
             ValueError: x or key_mask has the wrong shape or type, T does not divide into the temporal groups, or
                 BatchNorm in training is given a single value per channel.
         """
+        if is_symbolic(x):
+            return as_one_node(self, x, key_mask=key_mask)
         self._check_input(x, key_mask)
         queries = x if self.theta is None else self.theta(x)
         keys, values, key_mask = self._keys_and_values(x, key_mask)

@@ -42,8 +42,11 @@ def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
 
 
 def is_exporting() -> bool:
-    """Whether `torch.export` or `torch.onnx.export` is tracing: then only operators every runtime has are used."""
-    return torch.compiler.is_exporting()
+    """Whether `torch.export`, `torch.onnx.export` (either exporter) or `torch.jit.trace` is tracing.
+
+    Then only operators that every runtime has are used: a program must load where this package is not installed.
+    """
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()  # pyright: ignore[reportPrivateImportUsage]
 
 
 def wide_bmm(left: Tensor, right: Tensor) -> Tensor:

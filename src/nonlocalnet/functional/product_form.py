@@ -49,11 +49,11 @@ def dot_product(theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: 
             return product_sum(theta_BNC, phi_BMC, g_BMD, alpha=alpha, matrix=matrix)
         share_B11 = one_over_count(phi_BMC, key_mask)
         if form == "matrix":
-            return torch.bmm(torch.bmm(theta_BNC, phi_BMC.mT) * share_B11, g_BMD).to(dtype)
-        return torch.bmm(theta_BNC, torch.bmm(phi_BMC.mT, g_BMD) * share_B11).to(dtype)
+            return torch.bmm(torch.bmm(theta_BNC, phi_BMC.transpose(1, 2)) * share_B11, g_BMD).to(dtype)
+        return torch.bmm(theta_BNC, torch.bmm(phi_BMC.transpose(1, 2), g_BMD) * share_B11).to(dtype)
 
 
 def product_rows(theta_BQC: Tensor, phi_BMC: Tensor, *, key_mask: Tensor | None) -> Tensor:
     """(B, Q, M): theta_i . phi_j / M for the asked positions; the columns of left-out keys are 0."""
     phi_BMC = zero_masked(phi_BMC, key_mask)
-    return torch.matmul(theta_BQC, phi_BMC.mT) * one_over_count(phi_BMC, key_mask)
+    return torch.matmul(theta_BQC, phi_BMC.transpose(1, 2)) * one_over_count(phi_BMC, key_mask)

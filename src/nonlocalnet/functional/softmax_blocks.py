@@ -6,7 +6,8 @@
 The backward pass makes each block of P again from the forward's logarithm of the normaliser. Both passes are
 registered operators, so that `torch.compile` keeps them whole, FlopCounterMode sees them, and no backend's choice
 of kernel brings the matrix back (PyTorch's fused attention does so silently where D != C or the mask has 3
-dimensions). Shape suffixes: B batch, N output positions, M summed positions, C and D channels.
+dimensions). The derivative is an `autograd.Function` around them: `register_autograd` fails under `torch.func`.
+Shape suffixes: B batch, N output positions, M summed positions, C and D channels.
 """
 
 from collections.abc import Iterator
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
+from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import without_autocast
 
 # Weights held at a time: 16 MiB in float32; between 4 and 64 MiB the speed is the same. Fewer rows than LEAST_ROWS
@@ -33,12 +35,16 @@ def _blocks(batch: int, rows: int, keys: int) -> Iterator[tuple[slice, slice]]:
             yield slice(b, min(b + batch_step, batch)), slice(n, min(n + row_step, rows))
 
 
-@torch.library.custom_op("nonlocalnet::softmax_sum", mutates_args=())
 def softmax_sum(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     """softmax(scale Q K^T + bias) V, and the logarithm of each row's normaliser, (B, N, 1).
 
-    Differentiable twice; the second derivative holds the N x M matrix.
+    The first is differentiable twice; the second derivative holds the N x M matrix.
     """
+    return apply(_SoftmaxSum, q, k, v, bias, scale)
+
+
+@torch.library.custom_op("nonlocalnet::softmax_sum", mutates_args=())
+def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
     with without_autocast(q):
         y_BND = v.new_empty(q.shape[0], q.shape[1], v.shape[2])
         normaliser_BN1 = q.new_empty(q.shape[0], q.shape[1], 1)
@@ -84,18 +90,25 @@ def _backward_shapes(_grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: objec
     return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
 
 
-def _keep(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-    q, k, v, bias, ctx.scale = inputs
-    ctx.save_for_backward(q, k, v, bias, *output)
+class _SoftmaxSum(torch.autograd.Function):
+    @staticmethod
+    def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
+        return _forward(q, k, v, bias, scale)
 
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        q, k, v, bias, ctx.scale = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(q, k, v, bias, *output)
 
-def _gradient(ctx: Any, grad_y: Tensor, _grad_normaliser: Tensor) -> tuple[Tensor | None, ...]:
-    q, k, v, bias, y, normaliser = ctx.saved_tensors
-    if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
-        gradients = gradients_with_matrix(grad_y, q, k, v, bias, ctx.scale)
-    else:
-        gradients = _backward(grad_y, q, k, v, bias, y, normaliser, ctx.scale)
-    return *gradients, None, None
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
+        q, k, v, bias, y, normaliser = ctx.saved_tensors
+        if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
+            gradients = gradients_with_matrix(grad_outputs[0], q, k, v, bias, ctx.scale)
+        else:
+            gradients = _backward(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
+        return *gradients, None, None
 
 
 def gradients_with_matrix(
@@ -108,9 +121,6 @@ def gradients_with_matrix(
         grad_weights = torch.bmm(grad_y, v.mT)
         grad_logits = weights * (grad_weights - (weights * grad_weights).sum(dim=-1, keepdim=True)) * scale
         return torch.bmm(grad_logits, k), torch.bmm(grad_logits.mT, q), torch.bmm(weights.mT, grad_y)
-
-
-torch.library.register_autograd("nonlocalnet::softmax_sum", _gradient, setup_context=_keep)
 
 
 @register_flop_formula(torch.ops.nonlocalnet.softmax_sum)

@@ -62,7 +62,7 @@ def embedded_gaussian(
 
 def softmax_weights(queries_BNC: Tensor, keys_BMC: Tensor, *, scale: float, bias_B1M: Tensor | None) -> Tensor:
     """(B, N, M) weights, with every one in memory: the textbook form, for export and for the rows of `affinity`."""
-    logits_BNM = torch.matmul(queries_BNC, keys_BMC.mT) * scale
+    logits_BNM = torch.matmul(queries_BNC, keys_BMC.transpose(1, 2)) * scale
     return torch.softmax(logits_BNM if bias_B1M is None else logits_BNM + bias_B1M, dim=-1)
 
 

@@ -29,6 +29,7 @@ from nonlocalnet.models.video.geometry import (
     minimum_input,
 )
 from nonlocalnet.models.video.norm import MakeNorm, norm_maker
+from nonlocalnet.system.symbolic import is_symbolic
 
 
 class Stem(nn.Module):
@@ -207,6 +208,8 @@ class VideoTrunk(nn.Module):
         return nn.Sequential(*blocks)
 
     def _check_input(self, x: torch.Tensor) -> None:
+        if is_symbolic(x):
+            return
         if x.ndim != 5 or x.shape[1] != 3:
             raise ValueError(f"x must have the shape (B, 3, T, H, W), got {tuple(x.shape)}")
         if not x.is_floating_point():
