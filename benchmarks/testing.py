@@ -30,7 +30,7 @@ from nonlocalnet.data.clips.views import cut_views
 from nonlocalnet.data.clips.windows import evenly_spaced_clips
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.reader import count_frames, read_frames
-from nonlocalnet.engine.train import choose_device
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.recipes import video_recipe
 from nonlocalnet.runs.video.config import VideoRecipe

@@ -26,9 +26,9 @@ from rich.table import Table
 from torch.nn import functional as F
 
 from nonlocalnet.engine.config import TrainerConfig
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.optim import build_optimizer, freeze
-from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import summarise
 from nonlocalnet.recipes import video_recipe
 from nonlocalnet.runs.video.config import VideoRecipe

@@ -12,8 +12,9 @@ True
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from nonlocalnet.system.lazy import lazy_names
 
 if TYPE_CHECKING:
     from nonlocalnet import formats, functional, models
@@ -31,23 +32,14 @@ __all__ = [
     "nonlocal_blocks",
 ]
 
-_ROOMS = {
+# `nonlocalnet --help` needs no PyTorch.
+_HOMES = {
     "NonLocalBlock": "block",
+    "formats": "formats",
     "from_checkpoint": "formats",
+    "functional": "functional",
     "insert_nonlocal": "insert",
+    "models": "models",
     "nonlocal_blocks": "insert",
 }
-
-
-def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for (PEP 562): `nonlocalnet --help` needs no PyTorch."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    room = importlib.import_module(f"{__name__}.{_ROOMS.get(name, name)}")
-    value = room if name not in _ROOMS else getattr(room, name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _HOMES)

@@ -16,8 +16,8 @@ import torch
 from at_step import At
 from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
+from nonlocalnet.engine.devices import choose_device, training_device
 from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.engine.train import choose_device, training_device
 from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 from nonlocalnet.system.files import whole_file, whole_folder, write_atomically

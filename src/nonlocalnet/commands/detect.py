@@ -15,8 +15,8 @@ from rich.table import Table
 from torch import Tensor
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
-from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.engine.train import choose_device
+from nonlocalnet.engine.devices import choose_device
+from nonlocalnet.engine.run_folder import prepare_output, require_free
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.draw import draw
 from nonlocalnet.runs.detection.network import set_sizes
@@ -38,6 +38,9 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     if not 0 <= parsed.min_score <= 1:
         raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
+    out = None if parsed.out is None else Path(parsed.out)
+    if out is not None:
+        require_free(out, resume=False)
     device = choose_device(parsed.device)
     detector, card = open_detector(parsed.weights)
     data = saved_recipe(card).data
@@ -45,7 +48,6 @@ def main(argv: Sequence[str]) -> int:
     if not 1 <= side <= data.max_size:
         raise ValueError(f"--min-size must be from 1 to {data.max_size}, got {side}")
     set_sizes(detector, (side,), max_size=data.max_size)
-    out = None if parsed.out is None else Path(parsed.out)
     if out is not None:
         prepare_output(out, resume=False)
     found = detect(detector, parsed.images, labels=labels_of(card), device=device, min_score=parsed.min_score)

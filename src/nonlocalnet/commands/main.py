@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import importlib
 import logging
+import os
 import sys
 from collections.abc import Sequence
 
+from nonlocalnet.system.errors import reason_of
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.stops import Stopped, stoppable
 
@@ -36,7 +38,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The process's exit code: 0 for success, 1 for a run that failed, 2 for an error in what the user gave.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        code = _main(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+    except OSError as error:
+        # What is left to print goes nowhere: Python would try again as it ends, and print a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # A reader that has gone (`| head`) is no error to speak of.
+        return 1 if isinstance(error, BrokenPipeError) else _fail(f"standard output: {reason_of(error)}", code=1)
+    return code
+
+
+def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_help())
         return 0
@@ -62,6 +75,8 @@ def _run(name: str, arguments: list[str]) -> int:
             return command.main(arguments)
     except Stopped as stopped:
         return int(stopped.code or 0)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         return _fail(_describe(error), code=2)
     except RuntimeError as error:
@@ -73,7 +88,7 @@ def _run(name: str, arguments: list[str]) -> int:
 
 def _describe(error: ValueError | OSError) -> str:
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
-        return f"{error.filename}: {error.strerror}"
+        return f"{error.filename}: {reason_of(error)}"
     return str(error)
 
 

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.data.clips.windows import parse_clip
-from nonlocalnet.engine.train import choose_device
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import card_of, load, plan_file
 from nonlocalnet.runs.video.options import add_asked, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, predict

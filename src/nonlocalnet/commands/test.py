@@ -11,6 +11,7 @@ from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
+from nonlocalnet.engine.run_folder import require_free
 from nonlocalnet.runs.kinds import Kind, OpenedWeights
 from nonlocalnet.system.processes import is_first_process
 
@@ -25,11 +26,12 @@ def main(argv: Sequence[str]) -> int:
     opened: list[OpenedWeights] = []  # read once, between the two times that the arguments are parsed
 
     def rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
+        require_free(_out(own, parsed), resume=False)
         opened.append(kind.test.open_weights(parsed.weights, **kind.options.weights_arguments(parsed)))
         return kind.options.apply_options(opened[0].protocol(own), parsed)
 
     kind, parsed, recipe, _, own = resolve_recipe(argv, make=_make_parser, rebase=rebase)
-    out = Path(parsed.out or f"results/{recipe.name}")
+    out = _out(own, parsed)
     summary = kind.test.test_recipe(recipe, weights=opened[0], out=out, **kind.options.test_arguments(parsed))
     if is_first_process():
         console = Console()
@@ -37,6 +39,10 @@ def main(argv: Sequence[str]) -> int:
         names = sorted(path.name for path in out.iterdir())
         console.print(f"{out}/: {', '.join(names)}", markup=False, highlight=False)
     return 0
+
+
+def _out(own: Any, parsed: Namespace) -> Path:
+    return Path(parsed.out or f"results/{own.name}")
 
 
 def _make_parser(kind: Kind) -> ArgumentParser:

@@ -15,7 +15,7 @@ from rich.console import Console
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
-from nonlocalnet.engine.run_folder import RECIPE
+from nonlocalnet.engine.run_folder import RECIPE, require_free
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
 from nonlocalnet.runs.kinds import Kind
 from nonlocalnet.system.processes import is_first_process
@@ -39,6 +39,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.init_anyway and parsed.init is None:
         raise ValueError("--init-anyway has no effect without --init FILE")
     out = Path(parsed.out or f"runs/{recipe.name}")
+    require_free(out, resume=parsed.resume)
     further = kind.options.train_arguments(parsed)
     result = kind.train.train_recipe(
         recipe, out=out, resume=parsed.resume, init=parsed.init, init_anyway=parsed.init_anyway, **further

@@ -35,6 +35,26 @@ def begin_run(out: Path, recipe: Recipe, *, resume: bool) -> None:
         write_atomically(out / RECIPE, json.dumps(dataclasses.asdict(recipe), indent=2) + "\n")
 
 
+def require_free(out: Path, *, resume: bool) -> None:
+    """Refuse an output folder that holds anything, unless a run is resumed in it: at once, before anything is built.
+
+    Raises:
+        OutputError: As `prepare_output`.
+    """
+    if resume or not is_first_process():
+        return
+    try:
+        # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
+        occupied = next((path for path in out.iterdir() if path.name != RECIPE), None) if out.exists() else None
+    except OSError as error:
+        raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
+    if occupied is not None:
+        raise OutputError(
+            f"output folder {out} exists and is not empty (it holds {occupied.name}); "
+            "choose another folder; a training run in it goes on with --resume"
+        )
+
+
 def prepare_output(out: Path, *, resume: bool) -> None:
     """Make the output folder, refusing one that holds anything unless a run is resumed in it.
 
@@ -45,14 +65,8 @@ def prepare_output(out: Path, *, resume: bool) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
         hold_folder(out)
-        # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
-        occupied = next((path for path in out.iterdir() if path.name != RECIPE), None)
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
-    if occupied is not None and not resume:
-        raise OutputError(
-            f"output folder {out} exists and is not empty (it holds {occupied.name}); "
-            "choose another folder; a training run in it goes on with --resume"
-        )
+    require_free(out, resume=resume)
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"cannot use output folder {out}: it is not writable")

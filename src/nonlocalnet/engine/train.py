@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
-import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader
@@ -27,6 +26,7 @@ from typing_extensions import override
 
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
+from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.file_notes import FileNotes
 from nonlocalnet.engine.ranks import ending_together
 from nonlocalnet.engine.runlog import RunLog, read_records
@@ -238,35 +238,3 @@ def lightning_trainer(
         plugins=plugins,
         callbacks=callbacks,
     )
-
-
-def training_device(trainer: TrainerConfig) -> torch.device:
-    """The device that a run trains on.
-
-    Raises:
-        ValueError: If a setting asks for what is not here; Lightning would train with another one, or say so late.
-    """
-    device = choose_device(trainer.device)
-    if device.type == "cuda":
-        found = torch.cuda.device_count()
-        if trainer.devices > found:
-            raise ValueError(f"trainer.devices is {trainer.devices}, but PyTorch finds {found} CUDA devices here")
-        return device
-    if trainer.precision == "16-mixed":
-        raise ValueError("trainer.precision '16-mixed' needs a CUDA device; on the CPU use 'bf16-mixed' or '32-true'")
-    if trainer.strategy == "fsdp":
-        raise ValueError("trainer.strategy 'fsdp' needs CUDA devices; on the CPU use 'ddp' or 'auto'")
-    return device
-
-
-def choose_device(device: str) -> torch.device:
-    """The device that "auto", "cpu" or "cuda" means here.
-
-    Raises:
-        ValueError: If "cuda" is asked for and there is no CUDA device.
-    """
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("trainer.device is 'cuda', but PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
-    if device == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return torch.device(device)

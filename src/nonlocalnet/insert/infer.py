@@ -14,13 +14,11 @@ from torch import nn
 from torch.nn.modules.batchnorm import _NormBase
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.modules.dropout import _DropoutNd
-from torchvision.models import convnext, efficientnet, inception, mobilenetv2, mobilenetv3, regnet
-from torchvision.models.googlenet import BasicConv2d
-from torchvision.ops import FrozenBatchNorm2d, Permute
 
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.insert.children import Side
 from nonlocalnet.insert.places import Place, runs_in_order
+from nonlocalnet.insert.torchvision_layers import carriers, is_frozen_norm, is_permute
 
 _ELEMENTWISE = (
     _DropoutNd,
@@ -42,18 +40,6 @@ _ELEMENTWISE = (
     nn.Tanh,
 )
 
-# Blocks whose features are those of one child: (class, the child on the input's side, the child on the output's).
-_CARRIED_BY: tuple[tuple[type[nn.Module], str, str], ...] = (
-    (convnext.CNBlock, "block.0", "block.0"),
-    (efficientnet.FusedMBConv, "block", "block"),
-    (efficientnet.MBConv, "block", "block"),
-    (BasicConv2d, "conv", "bn"),
-    (inception.BasicConv2d, "conv", "bn"),
-    (mobilenetv2.InvertedResidual, "conv", "conv"),
-    (mobilenetv3.InvertedResidual, "block", "block"),
-    (regnet.ResBottleneckBlock, "f", "f"),
-)
-
 _CHANNELS_LAST = (
     nn.Embedding,
     nn.Flatten,
@@ -61,7 +47,6 @@ _CHANNELS_LAST = (
     nn.MultiheadAttention,
     nn.RNNBase,
     nn.Unflatten,
-    Permute,
 )
 
 
@@ -95,7 +80,7 @@ def is_channels_last_layer(module: nn.Module) -> bool:
     """
     if isinstance(module, nn.LayerNorm):
         return not type(module).__name__.endswith(("1d", "2d", "3d"))
-    return isinstance(module, _CHANNELS_LAST)
+    return isinstance(module, _CHANNELS_LAST) or is_permute(module)
 
 
 def _layers_inwards(place: Place) -> tuple[list[nn.Module], Side]:
@@ -135,14 +120,14 @@ def _of_module(module: nn.Module, side: Side) -> Known:
         return Known(module.num_features or None, _norm_ndim(module))
     if isinstance(module, nn.GroupNorm):
         return Known(module.num_channels, None)
-    if isinstance(module, FrozenBatchNorm2d):
-        return Known(module.get_buffer("weight").numel(), 2)
+    if is_frozen_norm(module):
+        return Known(module.weight.numel(), 2)
     if runs_in_order(module):
         children = [child for child in module._modules.values() if child is not None]
         return _of_layers(reversed(children) if after else children, side)
-    for kind, first, last in _CARRIED_BY:
-        if isinstance(module, kind):
-            return _of_module(module.get_submodule(last if after else first), side)
+    carried_by = carriers(module)
+    if carried_by is not None:
+        return _of_module(module.get_submodule(carried_by[1 if after else 0]), side)
     return _of_residual_block(module, side)
 
 

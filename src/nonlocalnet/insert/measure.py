@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
-from torchvision.ops import Permute
 
 from nonlocalnet.insert.infer import convolution_ndim, is_channels_last_layer
 from nonlocalnet.insert.places import Place
+from nonlocalnet.insert.torchvision_layers import is_permute
 
 
 def measure_features(
@@ -64,8 +64,8 @@ class _Look:
 
     def _note_channels_last(self, module: nn.Module, args: tuple[Any, ...], output: object) -> None:
         # ConvNeXt's blocks go to channels-last and back: only one side of each of these is channels-last.
-        to_channels_last = isinstance(module, Permute) and module.dims[-1] == 1
-        back = isinstance(module, Permute) and not to_channels_last
+        to_channels_last = is_permute(module) and module.dims[-1] == 1
+        back = is_permute(module) and not to_channels_last
         for tensor in (*(() if back else (output,)), *(() if to_channels_last else args)):
             if isinstance(tensor, Tensor):
                 self.channels_last_shapes.add(tensor.shape)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from nonlocalnet.models.detection.architectures import DetectorName
+from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
 
 Trunk = Literal["r50", "r101", "x152"]

@@ -13,7 +13,7 @@ from typing import Literal
 
 from nonlocalnet.data.generated.images import SIGMAS
 from nonlocalnet.engine.config import TrainerConfig
-from nonlocalnet.models.detection.architectures import DetectorName
+from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.runs.detection.config import (
     LENGTHS,
     OPTIM,

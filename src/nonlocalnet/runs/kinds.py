@@ -18,7 +18,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, get_args
 
 from rich.console import Console
 
@@ -198,7 +198,7 @@ KINDS = (
     Kind(
         detection.KIND,
         detection.DetectionRecipe,
-        tuple(detection.ARCHITECTURES),
+        get_args(detection.DetectorName),
         "images",
         detection.METRICS,
         detection.recipe_from_plain,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import get_args
 
 import pytest
 import torch
@@ -13,6 +14,8 @@ from torchvision.ops import FrozenBatchNorm2d
 from models.detection.pictures import disturb, images, same, target
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import detection
+from nonlocalnet.models.detection import names
+from nonlocalnet.models.detection.architectures import ARCHITECTURES
 from nonlocalnet.models.detection.trunks import RESNET50, build_backbone
 
 THEIRS = {
@@ -168,3 +171,8 @@ def test_losses_are_identical_at_first_and_every_block_learns(kind: str) -> None
             assert parameter.grad is not None, path
             # A constant added to every logit of a row changes no softmax: phi's bias has none in exact arithmetic.
             assert parameter.grad.abs().max() > 0 or name == "phi.bias", f"{path}.{name}"
+
+
+def test_names_without_a_network_are_those_of_the_table() -> None:
+    assert set(get_args(names.DetectorName)) == set(ARCHITECTURES)
+    assert all(names.has_keypoints(name) == row.has_keypoints for name, row in ARCHITECTURES.items())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_type_hints
+from typing import Any, get_type_hints
 
 from torch import nn
 from torchvision.models._api import WeightsEnum
@@ -13,6 +13,7 @@ from torchvision.models.detection import KeypointRCNN_ResNet50_FPN_Weights, Mask
 from nonlocalnet.block import BlockOptions
 from nonlocalnet.models.detection import slim
 from nonlocalnet.models.detection.add import DETECTOR_BLOCK
+from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.models.detection.options import (
     DetectorOptions,
     KeypointArguments,
@@ -21,16 +22,6 @@ from nonlocalnet.models.detection.options import (
     SlimMaskArguments,
 )
 from nonlocalnet.models.detection.trunks import RESNET50, RESNET101, RESNEXT152, SLIM, Trunk
-
-DetectorName = Literal[
-    "maskrcnn_resnet50_fpn",
-    "maskrcnn_resnet101_fpn",
-    "maskrcnn_resnext152_32x8d_fpn",
-    "maskrcnn_slim_fpn",
-    "keypointrcnn_resnet50_fpn",
-    "keypointrcnn_resnet101_fpn",
-    "keypointrcnn_slim_fpn",
-]
 
 
 @dataclass(frozen=True, kw_only=True)

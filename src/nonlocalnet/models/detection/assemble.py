@@ -17,7 +17,8 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from nonlocalnet.block import BlockOptions
 from nonlocalnet.models.detection.add import add_nonlocal
-from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture, DetectorName
+from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture
+from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.models.detection.options import DetectorOptions
 from nonlocalnet.models.detection.trunks import build_backbone
 

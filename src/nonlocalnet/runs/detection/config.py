@@ -15,8 +15,8 @@ from typing import Any, Literal
 from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
 from nonlocalnet.engine.scaling import scale_to_batch_size
 from nonlocalnet.functional import Pairwise
-from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorName
 from nonlocalnet.models.detection.card import DetectionCard
+from nonlocalnet.models.detection.names import DetectorName, has_keypoints
 
 KIND = DetectionCard.kind
 METRICS = {"box_ap": "box AP", "mask_ap": "mask AP", "keypoint_ap": "keypoint AP"}
@@ -90,7 +90,7 @@ class DetectionModelConfig:
     @property
     def has_keypoints(self) -> bool:
         """Whether the detector gives keypoints, and else masks."""
-        return ARCHITECTURES[self.architecture].has_keypoints
+        return has_keypoints(self.architecture)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from torch.utils.data import DataLoader
 
@@ -14,7 +14,9 @@ from nonlocalnet.data.coco.datasets import TestImages, collate
 from nonlocalnet.data.coco.records import CocoSet, Kind
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.runs.detection.config import DetectionRecipe
-from nonlocalnet.runs.detection.task import EvaluationSet
+
+if TYPE_CHECKING:
+    from nonlocalnet.runs.detection.task import EvaluationSet
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from typing_extensions import override
 
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.ranks import ending_together
 from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.engine.train import MakeValLoader, choose_device, lightning_trainer, without_advice
+from nonlocalnet.engine.train import MakeValLoader, lightning_trainer, without_advice
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results

@@ -17,10 +17,11 @@ from nonlocalnet.data.coco.aspect_batches import AspectRatioBatchSampler
 from nonlocalnet.data.coco.datasets import TrainImages, collate
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.checkpoint import Checkpoints
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.loaders import TrainLoaders, spread_evenly
 from nonlocalnet.engine.resume import start_step_of
-from nonlocalnet.engine.run_folder import LAST, begin_run
-from nonlocalnet.engine.train import TrainResult, choose_device, run_steps
+from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
+from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.detection.card import make_card, read_run
 from nonlocalnet.runs.detection.config import DetectionRecipe
@@ -81,6 +82,7 @@ def train_recipe(
         ImageError: An image cannot be read or does not fit its annotations.
     """
     out = Path(out)
+    require_free(out, resume=resume)
     choose_device(recipe.trainer.device)
     train_images, val_images = load_images(recipe, "train"), load_images(recipe, "val")
     classes = recipe.model.num_classes

@@ -14,8 +14,8 @@ from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.clips.random_views import RandomViews
 from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.loaders import TrainLoaders, make_loader, spread_evenly
-from nonlocalnet.engine.train import choose_device
 from nonlocalnet.runs.video.config import VideoRecipe
 
 

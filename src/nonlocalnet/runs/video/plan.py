@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.engine.config import require_equal_shares
+from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.estimate import StepMemory, estimate_cpu_seconds, estimate_memory, measure_cuda_step
 from nonlocalnet.engine.optim import freeze
-from nonlocalnet.engine.train import choose_device
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry

@@ -17,8 +17,8 @@ from nonlocalnet import formats
 from nonlocalnet.data.annotations import VideoList
 from nonlocalnet.data.clips.windows import ClipGeometry
 from nonlocalnet.engine.config import TrainerConfig
-from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.engine.train import choose_device
+from nonlocalnet.engine.devices import choose_device
+from nonlocalnet.engine.run_folder import prepare_output, require_free
 from nonlocalnet.formats.graph import block_facts
 from nonlocalnet.formats.start import BLOCK_MEANING, block_differences
 from nonlocalnet.insert import nonlocal_blocks
@@ -117,6 +117,7 @@ def test_recipe(
         ProcessError: A process died.
     """
     out = Path(out)
+    require_free(out, resume=False)
     inference = inference or Inference()
     device = choose_device(recipe.trainer.device)
     _check_devices(device, recipe.trainer.devices)

@@ -14,9 +14,10 @@ from nonlocalnet import formats
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import require_equal_shares
+from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.resume import start_step_of
-from nonlocalnet.engine.run_folder import LAST, begin_run
-from nonlocalnet.engine.train import TrainResult, run_steps, training_device
+from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
+from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.runs.video.card import make_card, read_run
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -91,6 +92,7 @@ def train_recipe(
         NonFiniteError: A loss or weight is not finite; the checkpoints stay those of before.
     """
     out = Path(out)
+    require_free(out, resume=resume)
     require_equal_shares(recipe)
     device = training_device(recipe.trainer)
     train_videos = load_videos(recipe, "train")
