@@ -40,6 +40,17 @@ def test_one_table_holds_the_papers_rows_in_order(capsys):
     assert first_cells(capsys.readouterr().out, "coco_mask_r50_nl")[0][-3:] == ["39.0", "/", "35.5"]
 
 
+def test_results_on_other_classes_are_marked(capsys, tmp_path):
+    summary = {"top1": 99.0, "top5": 100.0, "videos": 19, "recipe": {"name": "c2d_r101"}}
+    for classes, marked in ((6, True), (400, False)):
+        summary["per_class"] = [{"class": str(i)} for i in range(classes)]
+        (tmp_path / "summary.json").write_text(json.dumps(summary))
+        assert main(["recipes", "--table", "2e", "--results", str(tmp_path)]) == 0
+        out = capsys.readouterr().out
+        assert ("* of other classes: the published results are no comparison" in out) is marked
+        assert first_cells(out, "c2d_r101")[0][-2:] == (["*", "19"] if marked else ["100.0", "19"])
+
+
 def test_our_results_stand_beside(capsys, tmp_path):
     for folder, name, top1 in (("a", "c2d_r101", 70.04), ("b", "c2d_r101", 71.0), ("c", "c2d_r50", 60.0)):
         (tmp_path / folder).mkdir()

@@ -19,7 +19,7 @@ from nonlocalnet.formats.catalogue import CATALOGUE
 @pytest.fixture
 def released(tmp_path):
     """A file with a released name, of a tiny network."""
-    blobs = caffe2.make_blobs(width=2, i3d=True, nonlocal_blocks=5, momentum=True)
+    blobs = caffe2.make_blobs(width=2, i3d=True, nonlocal_blocks=5, momentum=True, num_classes=400)
     return caffe2.write_pickle(tmp_path / "i3d_nonlocal_8x8_IN_pretrain_400k.pkl", blobs)
 
 
@@ -196,3 +196,23 @@ def test_a_caffe2_file_that_did_not_pool_opens_by_an_option(released, tmp_path, 
 def test_init_anyway_alone_has_no_effect(capsys):
     assert main(["train", "c2d_r50", "--init-anyway"]) == 2
     assert "--init-anyway has no effect without --init FILE" in capsys.readouterr().err
+
+
+def test_published_results_are_of_the_released_classes(tmp_path):
+    name = "i3d_nonlocal_8x8_IN_pretrain_400k.pkl"
+    blobs = caffe2.make_blobs(width=2, i3d=True, nonlocal_blocks=5, num_classes=6)
+    assert from_checkpoint(caffe2.write_pickle(tmp_path / name, blobs)).card.results is None
+
+
+def test_classes_are_named_on_request(released, tmp_path, capsys):
+    target = tmp_path / "named.safetensors"
+    assert main(["convert", str(released), str(target), "--to", "nonlocalnet", "--classes", "kinetics400"]) == 0
+    names = from_checkpoint(target).card.class_names
+    assert (len(names), names[0], names[399]) == (400, "abseiling", "zumba")
+    few = tmp_path / "few.txt"
+    few.write_text("a\nb\n")
+    assert main(["convert", str(released), str(tmp_path / "x"), "--to", "nonlocalnet", "--classes", str(few)]) == 2
+    assert "names 2 classes, and the network of" in capsys.readouterr().err
+    few.write_text("\n".join(["other", *names[1:]]))
+    assert main(["convert", str(target), str(tmp_path / "x"), "--to", "nonlocalnet", "--classes", str(few)]) == 2
+    assert "names class 0 'abseiling'" in capsys.readouterr().err

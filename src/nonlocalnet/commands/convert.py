@@ -9,7 +9,8 @@ from pathlib import Path
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.results import Result, read_result
 from nonlocalnet.formats import FORMATS, VideoCard, card_of, encode, load, plan_file
-from nonlocalnet.runs.video.options import add_asked, asked_of, require_clip_used
+from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
+from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
 
@@ -28,13 +29,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--to", choices=names, required=True, help=f"the format (usual endings: {endings})")
     parser.add_argument("--results", help="summary.json of a test, whose figures go into the card as measured")
     add_asked(parser)
+    add_classes(parser)
     parsed = parse(parser, argv)
     target = Path(parsed.target)
     if target.exists():
         raise OutputError(f"{target} exists; it is not overwritten: name another file")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
-    plan = plan_file(parsed.source, asked_of(parsed))
+    plan = with_class_names(plan_file(parsed.source, asked_of(parsed)), parsed.classes)
     require_clip_used(plan, asked_of(parsed))
     model, _ = load(plan, strict=True)
     if parsed.results is not None:
@@ -46,6 +48,9 @@ def main(argv: Sequence[str]) -> int:
 
 def with_measured(card: VideoCard, result: Result) -> VideoCard:
     """The card with what a test here measured; what was published stays what it was."""
-    published = (card.results or {}).get("published") or (card.recipe or {}).get("published") or {}
+    published = (card.results or {}).get("published") or {}
+    classes = card.arguments["num_classes"]
+    if has_published_classes(card.class_names, num_classes=classes, multi_label=card.multi_label):
+        published = published or (card.recipe or {}).get("published") or {}
     measured = {**result.metrics, result.items: result.count, "protocol": result.recipe}
     return replace(card, results={"measured": measured, "published": published})

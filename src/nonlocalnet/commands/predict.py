@@ -14,7 +14,8 @@ from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.data.clips.windows import parse_clip
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import card_of, load, plan_file
-from nonlocalnet.runs.video.options import add_asked, add_inference, asked_of, inference_of, parse_views
+from nonlocalnet.runs.video.classes import with_class_names
+from nonlocalnet.runs.video.options import add_asked, add_classes, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, predict
 
 
@@ -27,6 +28,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--top", type=int, default=5, help="classes named per video")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     add_asked(parser)
+    add_classes(parser)
     add_device(parser)
     add_inference(parser)
     parsed = parse(parser, argv)
@@ -35,7 +37,8 @@ def main(argv: Sequence[str]) -> int:
         parse_clip(parsed.clip)
     if parsed.top < 1:
         raise ValueError(f"--top must be at least 1, got {parsed.top}")
-    model = load(plan_file(parsed.weights, asked_of(parsed)), strict=True)[0]
+    plan = with_class_names(plan_file(parsed.weights, asked_of(parsed)), parsed.classes)
+    model = load(plan, strict=True)[0]
     card = card_of(model)
     predictions = predict(
         model,

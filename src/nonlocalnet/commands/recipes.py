@@ -15,6 +15,8 @@ from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import RECIPES
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
 
+_OTHER_DATA = " *"
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet recipes [--table 2c] [--results FILE...] [--json]`."""
@@ -35,6 +37,14 @@ def main(argv: Sequence[str]) -> int:
         rows = [recipe for recipe in recipes if kind_of(recipe) is kind]
         if rows:
             console.print(_table(kind, rows, results, title=parsed.table))
+            if any(
+                r.recipe == row.name and not kind.report.on_published_data(row, r.content)
+                for row in rows
+                for r in results
+            ):
+                console.print(
+                    f"{_OTHER_DATA} of other classes: the published results are no comparison", highlight=False
+                )
     shown = {recipe.name for recipe in recipes}
     for result in results:
         if result.recipe not in shown:
@@ -81,9 +91,17 @@ def _table(kind: Kind, recipes: Sequence[Recipe], results: Sequence[Result], *, 
         first = [recipe.name, *([] if results else [recipe.row]), *texts]
         own = [result for result in results if result.recipe == recipe.name] or [None]
         for number, result in enumerate(own):
-            ours = [] if not results else [_percent(result.metrics, keys), str(result.count)] if result else ["", ""]
+            ours = [] if not results else _ours(kind, recipe, result, keys)
             table.add_row(*(first if number == 0 else [""] * len(first)), *ours)
     return table
+
+
+def _ours(kind: Kind, recipe: Recipe, result: Result | None, keys: Sequence[str]) -> list[str]:
+    """The cells of a result; a mark where published ones are no comparison."""
+    if result is None:
+        return ["", ""]
+    mark = "" if kind.report.on_published_data(recipe, result.content) else _OTHER_DATA
+    return [_percent(result.metrics, keys) + mark, str(result.count)]
 
 
 def _percent(metrics: dict[str, float], keys: Sequence[str]) -> str:

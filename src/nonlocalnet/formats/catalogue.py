@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+RELEASED_CLASSES = 400  # Kinetics-400
 LICENCE = "CC-BY-NC 4.0"
 BASE_URL = "https://dl.fbaipublicfiles.com/video-nonlocal/"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from nonlocalnet.formats.catalogue import released_file
+from nonlocalnet.formats.catalogue import RELEASED_CLASSES, released_file
 from nonlocalnet.formats.load_plan import Hints, Scale, Subsample
 from nonlocalnet.formats.structure import Structure
 from nonlocalnet.functional import Pairwise
@@ -101,6 +101,8 @@ def foreign_card(
 ) -> VideoCard:
     """The card of a file of another program; one of the catalogue brings its published results and licence."""
     released = released_file(Path(path).name)
+    # A file of that name with other classes is one that somebody trained on.
+    results = released is not None and arguments["num_classes"] == RELEASED_CLASSES
     return VideoCard(
         architecture=architecture,
         arguments=arguments,
@@ -108,6 +110,6 @@ def foreign_card(
         class_names=class_names,
         multi_label=multi_label,
         source={"format": program, "file": Path(path).name},
-        results=None if released is None else {"measured": {}, "published": released.published},
+        results={"measured": {}, "published": released.published} if released is not None and results else None,
         licence=None if released is None else released.licence,
     )

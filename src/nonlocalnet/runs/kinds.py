@@ -110,6 +110,10 @@ class ReportFile(Protocol):
         """What a validation is judged by."""
         ...
 
+    def on_published_data(self, recipe: Any, content: dict[str, Any]) -> bool:
+        """Whether a summary.json is of the data that the recipe's published results are of."""
+        ...
+
     def show_test(self, console: Console, recipe: Any, summary: Any, *, compared: bool) -> None:
         """Print what a test came to, and published results beside it if they are a comparison."""
         ...

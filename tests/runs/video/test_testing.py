@@ -15,7 +15,8 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from nonlocalnet.models import c2d_resnet50
-from nonlocalnet.runs.video.report import confusion_png, write_report
+from nonlocalnet.runs.video.confusion import confused_pairs, confusion_png, draw_confusion
+from nonlocalnet.runs.video.report import write_report
 from nonlocalnet.runs.video.score_videos import VideoScores, score_videos
 from nonlocalnet.runs.video.scores import ScoredVideos
 from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
@@ -125,6 +126,8 @@ def test_report_files(tmp_path: Path) -> None:
     assert [row["path"] for row in rows] == ["a.mp4", "b c.mp4", "b.mp4", "d.mp4"]
     assert [row["correct"] for row in rows] == ["1", "0", "0", "1"]
     assert rows[1]["predicted"] == "1"
+    assert [row["label_name"] for row in rows] == ["archery", "archery", "archery", "chess"]
+    assert [row["predicted_name"] for row in rows] == ["archery", "dancing, ballet", "", "chess"]
     assert float(rows[1]["score:dancing, ballet"]) == 0.7
     assert (rows[2]["predicted"], rows[2]["score:chess"], rows[2]["error"]) == ("", "", "b.mp4: truncated")
     summary = json.loads((tmp_path / "summary.json").read_text())
@@ -162,7 +165,35 @@ def test_confusion_figure_shows_the_shares() -> None:
     assert upper_left + lower_right > 0.99 * len(rows)
 
 
-@pytest.mark.parametrize("classes", [1, 12, 41, 400])
+def texts(figure: Any) -> str:
+    return " ".join(text.get_text() for axes in figure.axes for text in axes.texts)
+
+
+def test_the_most_confused_pairs_of_many_classes_are_named() -> None:
+    confusion = torch.eye(400, dtype=torch.long) * 10
+    confusion[7, 7], confusion[7, 301] = 2, 8
+    confusion[200, 3] = 5
+    assert confused_pairs(confusion, at_most=5) == [(7, 301), (200, 3)]
+    names = [f"class ${i}$" for i in range(400)]  # no formulas
+    figure = draw_confusion(confusion, class_names=names)
+    assert "80%  7 class $7$" in texts(figure)
+    assert "of 10  -> 301 class $301$" in texts(figure)
+    assert confusion_png(confusion, class_names=names)
+
+
+def test_a_class_without_videos_is_blank() -> None:
+    confusion = torch.tensor([[4, 0, 0], [0, 0, 0], [1, 0, 3]])
+    figure = draw_confusion(confusion, class_names=["a", "b", "c"])
+    written = [(text.get_position(), text.get_text()) for text in figure.axes[0].texts]
+    assert {position[1] for position, _ in written} == {0, 2}
+    assert ((0, 2), "25") in written
+    shown = figure.axes[0].images[0].get_array()
+    assert shown.mask[1].all()
+    assert not shown.mask[[0, 2]].any()
+    assert figure.axes[0].get_title() == "grey: classes without videos (1)"
+
+
+@pytest.mark.parametrize("classes", [1, 12, 50, 51, 400])
 def test_confusion_figure_for_any_number_of_classes(classes: int) -> None:
     png = confusion_png(torch.zeros(classes, classes), class_names=[f"class {i}" for i in range(classes)])
     assert png.startswith(b"\x89PNG")

@@ -20,6 +20,7 @@ class Result:
         items: What was tested: "videos" or "images".
         count: How many were tested.
         path: The file.
+        content: What stands in it.
     """
 
     recipe: str
@@ -27,6 +28,7 @@ class Result:
     items: str
     count: int
     path: str
+    content: dict[str, Any]
 
 
 def read_result(path: str) -> Result:
@@ -51,7 +53,7 @@ def read_result(path: str) -> Result:
     for kind in KINDS:
         try:
             metrics, count = kind.report.read_summary(content)
-            return Result(name, metrics, kind.items, count, str(file))
+            return Result(name, metrics, kind.items, count, str(file), content)
         except (ValueError, KeyError, TypeError) as error:
             problem = error
     raise _no_summary(file, problem) from problem

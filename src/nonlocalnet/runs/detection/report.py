@@ -109,6 +109,13 @@ def read_summary(content: dict[str, Any]) -> tuple[dict[str, float], int]:
     return {name: float(value) for name, value in metrics.items() if value is not None}, int(content["images"])
 
 
+def on_published_data(recipe: DetectionRecipe, content: dict[str, Any]) -> bool:
+    """Whether a summary.json is of as many classes as the recipe's published results, unless it does not say."""
+    model = content["recipe"].get("model")
+    classes = model.get("num_classes") if isinstance(model, dict) else None
+    return classes in (None, recipe.model.num_classes)
+
+
 def show_test(console: Console, recipe: DetectionRecipe, summary: DetectionSummary, *, compared: bool) -> None:
     """Print what a test came to.
 

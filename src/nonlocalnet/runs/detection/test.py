@@ -12,6 +12,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.types import STEP_OUTPUT
 from rich.progress import Progress
 from torch import nn
+from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 from typing_extensions import override
 
@@ -51,8 +52,11 @@ class DetectorWeights:
     recipe: DetectionRecipe
 
     def trained_by(self, recipe: DetectionRecipe) -> bool:
-        """Whether they are of that recipe's detector: only then are its published results a comparison."""
-        return self.recipe.name == recipe.name and self.recipe.model == recipe.model
+        """Whether they are of that recipe's detector and COCO's classes: only then are its results a comparison."""
+        if self.recipe.name != recipe.name or self.recipe.model != recipe.model:
+            return False
+        known = set(MaskRCNN_ResNet50_FPN_Weights.COCO_V1.meta["categories"])
+        return all(self.labels.names[label] in known for label in self.labels.category_ids)
 
     def protocol(self, recipe: DetectionRecipe) -> DetectionRecipe:
         """A recipe's protocol for these weights: theirs if they were trained by it."""

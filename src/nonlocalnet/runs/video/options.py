@@ -11,6 +11,7 @@ from nonlocalnet.formats import Hints, LoadPlan
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.load_plan import Scale
 from nonlocalnet.functional import PAIRWISE
+from nonlocalnet.runs.video.classes import KINETICS400
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
 
@@ -38,12 +39,13 @@ def add_test_options(parser: ArgumentParser) -> None:
         "--views", help="clips x crops, short for --data.test_clips and --data.test_crops: 10x3, 1xfull"
     )
     add_asked(parser)
+    add_classes(parser)
     add_inference(parser)
 
 
 def weights_arguments(parsed: Namespace) -> dict[str, Any]:
     """Arguments of `open_weights`."""
-    return {"asked": asked_of(parsed)}
+    return {"asked": asked_of(parsed), "classes": parsed.classes}
 
 
 def test_arguments(parsed: Namespace) -> dict[str, Any]:
@@ -67,6 +69,15 @@ def add_asked(parser: ArgumentParser) -> None:
     parser.add_argument("--scale", help="factor on the blocks' logits, a number or rsqrt; default: what the file says")
     parser.add_argument(
         "--subsample", help="what the blocks pool, 1x2x2 or none, where the file leaves it open (Caffe2)"
+    )
+
+
+def add_classes(parser: ArgumentParser) -> None:
+    """Add `--classes`."""
+    parser.add_argument(
+        "--classes",
+        metavar=f"FILE|{KINETICS400}",
+        help="names of the classes where the weights have none: one a line or JSON; or the published ones of Kinetics",
     )
 
 

@@ -2,7 +2,7 @@
 
 out/
     scores.safetensors  every video's scores (`nonlocalnet.runs.video.scores`)
-    scores.csv          the same to read: path, label, predicted class, mean score of each class
+    scores.csv          the same to read: path, label and predicted class by number and name, mean score of each class
     confusion.png       where a video has one class
     summary.json        the metrics, over all videos and by class, and what was tested
 """
@@ -17,22 +17,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from nonlocalnet.runs.video.classes import has_published_classes
 from nonlocalnet.runs.video.config import METRICS, VideoRecipe
+from nonlocalnet.runs.video.confusion import confusion_png
 from nonlocalnet.runs.video.score_videos import VideoScores
 from nonlocalnet.runs.video.scores import SCORES_FILE, ScoredVideos, pack_scores
 from nonlocalnet.runs.video.summary import TestSummary
 from nonlocalnet.system.files import write_atomically
 
 HEADINGS = {key: f"{heading} (%)" for key, heading in METRICS.items()}
-# Above it the names of classes and the numbers in the cells would overlap.
-_MAX_NAMED_CLASSES = 40
-_MAX_WRITTEN_CELLS = 12
 
 
 def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
@@ -76,51 +72,21 @@ def _per_class(summary: TestSummary, class_names: Sequence[str]) -> list[dict[st
     ]
 
 
-def confusion_png(confusion: torch.Tensor, *, class_names: Sequence[str]) -> bytes:
-    """Draw a confusion matrix: each row is the share in percent of one true class's videos over the predicted classes.
-
-    Args:
-        confusion: (classes, classes) counts, row the true class.
-        class_names: One name per class; shown for up to 40 classes.
-
-    Returns:
-        A PNG file's content.
-    """
-    classes = len(class_names)
-    percent = 100 * confusion.double() / confusion.sum(dim=1, keepdim=True).clamp(min=1)
-    side = min(4 + 0.3 * classes, 14)
-    figure = Figure(figsize=(side + 1, side), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.add_subplot()
-    image = axes.imshow(percent.numpy(), cmap="Blues", vmin=0, vmax=100)
-    figure.colorbar(image, ax=axes, label="percent of the true class's videos", shrink=0.8)
-    axes.set(xlabel="predicted class", ylabel="true class")
-    if classes <= _MAX_NAMED_CLASSES:
-        axes.set_xticks(range(classes), class_names, rotation=45, ha="right", rotation_mode="anchor")
-        axes.set_yticks(range(classes), class_names)
-    if classes <= _MAX_WRITTEN_CELLS:
-        for row in range(classes):
-            for column in range(classes):
-                share = percent[row, column].item()
-                axes.text(
-                    column, row, f"{share:.0f}", ha="center", va="center", color="white" if share > 50 else "black"
-                )
-    buffer = io.BytesIO()
-    canvas.print_png(buffer)
-    return buffer.getvalue()
-
-
 def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_names: Sequence[str]) -> str:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["path", "label", "predicted", "correct", "error", *(f"score:{name}" for name in class_names)])
+    first = ["path", "label", "label_name", "predicted", "predicted_name", "correct", "error"]
+    writer.writerow([*first, *(f"score:{name}" for name in class_names)])
     for path, result in zip(paths, results, strict=True):
         predicted = result.predicted
         scores = [""] * len(class_names) if result.error else [f"{score:.8g}" for score in result.mean.tolist()]
         true = [result.label] if isinstance(result.label, int) else result.label.nonzero().flatten().tolist()
         shown = "" if predicted is None else predicted
         label = " ".join(map(str, true))
-        writer.writerow([path, label, shown, int(predicted in true), result.error, *scores])
+        # Names hold spaces and commas, so several have another mark between them.
+        names = "; ".join(class_names[index] for index in true if 0 <= index < len(class_names))
+        name = "" if predicted is None else class_names[predicted]
+        writer.writerow([path, label, names, shown, name, int(predicted in true), result.error, *scores])
     return buffer.getvalue()
 
 
@@ -138,6 +104,15 @@ def read_summary(content: dict[str, Any]) -> tuple[dict[str, float], int]:
     return {key: float(content[key]) for key in METRICS if key in content}, int(content["videos"])
 
 
+def on_published_data(recipe: VideoRecipe, content: dict[str, Any]) -> bool:
+    """Whether a summary.json is of the classes that the recipe's published results are of, unless it does not say."""
+    rows = content.get("per_class")
+    if not isinstance(rows, list):
+        return True
+    names = [str(row.get("class")) for row in rows if isinstance(row, dict)]
+    return has_published_classes(names, num_classes=len(names), multi_label=recipe.model.multi_label)
+
+
 def show_test(console: Console, recipe: VideoRecipe, summary: TestSummary, *, compared: bool) -> None:
     """Print what a test came to.
 
@@ -145,7 +120,8 @@ def show_test(console: Console, recipe: VideoRecipe, summary: TestSummary, *, co
         console: Where to.
         recipe: Whose protocol it was.
         summary: What it came to.
-        compared: Whether the recipe's published results are a comparison: only for weights that were trained by it.
+        compared: Whether the recipe's published results are a comparison: only for weights that were trained by it, on
+            the classes that these are of.
     """
     table = Table(title=f"{recipe.name} on {summary.videos} videos", title_justify="left")
     table.add_column("")

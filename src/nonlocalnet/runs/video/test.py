@@ -24,6 +24,7 @@ from nonlocalnet.formats.start import BLOCK_MEANING, block_differences
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
+from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
 from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
 from nonlocalnet.runs.video.data import build_test_videos, clip_geometry, load_videos
 from nonlocalnet.runs.video.inference import Inference, warn_of_slow_bf16
@@ -54,8 +55,12 @@ class VideoWeights:
     recipe: VideoRecipe | None
 
     def trained_by(self, recipe: VideoRecipe) -> bool:
-        """Whether they are of that recipe: only then are its published results a comparison."""
-        return self.recipe is not None and self.recipe.name == recipe.name
+        """Whether they are of that recipe and its classes: only then are its published results a comparison."""
+        if self.recipe is None or self.recipe.name != recipe.name:
+            return False
+        card = self.plan.card
+        classes = self.plan.arguments["num_classes"]
+        return has_published_classes(card.class_names, num_classes=classes, multi_label=card.multi_label)
 
     def protocol(self, recipe: VideoRecipe) -> VideoRecipe:
         """A recipe's protocol for these weights: theirs if they were trained by it, else it with their network."""
@@ -64,7 +69,7 @@ class VideoWeights:
         return self.recipe if self.recipe.name == recipe.name else dataclasses.replace(recipe, model=self.recipe.model)
 
 
-def open_weights(path: str | Path, *, asked: formats.Hints | None = None) -> VideoWeights:
+def open_weights(path: str | Path, *, asked: formats.Hints | None = None, classes: str | None = None) -> VideoWeights:
     """Read a file of weights.
 
     Of the recipe that it was trained by, what concerned that run's machine or only its quick look is left out.
@@ -72,12 +77,13 @@ def open_weights(path: str | Path, *, asked: formats.Hints | None = None) -> Vid
     Args:
         path: Anything that `from_checkpoint` opens.
         asked: What the file leaves open.
+        classes: The names of its classes, as `with_class_names` takes them.
 
     Raises:
         FileNotFoundError: There is no such file.
         ValueError: It is not understood, or leaves something open.
     """
-    plan = formats.plan_file(path, asked)
+    plan = with_class_names(formats.plan_file(path, asked), classes)
     if asked is not None:
         require_clip_used(plan, asked, instead="; a test takes --data.clip_frames and --data.frame_stride")
     saved = plan.card.recipe
