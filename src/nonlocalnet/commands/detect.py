@@ -34,6 +34,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
     parser.add_argument("--min-size", type=int, help="short side in pixels; default: what the weights were trained on")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
+    parser.add_argument("--no-bf16", action="store_true", help="float32 on every device, a GPU with bfloat16 too")
     add_device(parser)
     parsed = parse(parser, argv)
     if not 0 <= parsed.min_score <= 1:
@@ -50,7 +51,14 @@ def main(argv: Sequence[str]) -> int:
     set_sizes(detector, (side,), max_size=data.max_size)
     if out is not None:
         prepare_output(out, resume=False)
-    found = detect(detector, parsed.images, labels=labels_of(card), device=device, min_score=parsed.min_score)
+    found = detect(
+        detector,
+        parsed.images,
+        labels=labels_of(card),
+        device=device,
+        min_score=parsed.min_score,
+        bf16=False if parsed.no_bf16 else None,
+    )
     skeleton = [(a, b) for a, b in card.skeleton]
     entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(parsed.images))]
     if parsed.json:

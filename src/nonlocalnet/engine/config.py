@@ -116,8 +116,10 @@ class TrainerConfig:
 
     Args:
         seed: The initial weights, the order of the data, every augmentation and dropout follow from it; at least 0.
-        precision: Arithmetic of the network; the "mixed" forms keep float32 weights.
-        channels_last: Keep weights and features in channels-last memory order; changes speed and rounding only.
+        precision: Arithmetic of the network; the "mixed" forms keep float32 weights. "auto" is "bf16-mixed" on a GPU
+            that has bfloat16 arithmetic, else "32-true".
+        channels_last: Keep weights and features in channels-last memory order; changes speed and rounding only. "auto"
+            does so on a GPU that has bfloat16 arithmetic.
         compile: Train with `torch.compile`; changes speed, rounding, and which features dropout leaves out.
         compile_mode: How it compiles: "reduce-overhead" records CUDA graphs, which pays for small batches on a GPU;
             "max-autotune" tries more kernels, for longer.
@@ -134,8 +136,8 @@ class TrainerConfig:
     """
 
     seed: int = 0
-    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
-    channels_last: bool = False
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    channels_last: bool | Literal["auto"] = "auto"
     compile: bool = False
     compile_mode: Literal["default", "reduce-overhead", "max-autotune"] = "default"
     recompute: bool = False
@@ -153,6 +155,10 @@ class TrainerConfig:
         for name in ("devices", "num_nodes", "checkpoint_every", "log_every", "limit_val"):
             require_at_least(f"trainer.{name}", getattr(self, name), 1)
         require_at_least("trainer.val_every", self.val_every, 0)
+
+
+AS_PUBLISHED = TrainerConfig(precision="32-true", channels_last=False)
+"""Where published runs happened: in float32."""
 
 
 @dataclass(frozen=True)

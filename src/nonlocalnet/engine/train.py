@@ -28,6 +28,7 @@ from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.file_notes import FileNotes
+from nonlocalnet.engine.machine import precision_on
 from nonlocalnet.engine.ranks import ending_together
 from nonlocalnet.engine.runlog import RunLog, read_records
 from nonlocalnet.engine.step_progress import StepProgress
@@ -211,16 +212,17 @@ def lightning_trainer(
     trainer: TrainerConfig, optim: OptimConfig, *, out: Path, steps: int, validates: bool, callbacks: list[pl.Callback]
 ) -> pl.Trainer:
     """Lightning's trainer with our checkpoints, and none of its own logs, bars and sanity checks."""
+    device = training_device(trainer)
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         # Lightning's own requeueing saves in the middle of an accumulation and restores other batches.
         plugins.append(SLURMEnvironment(auto_requeue=False))
     return pl.Trainer(
-        accelerator=training_device(trainer).type,
+        accelerator=device.type,
         devices=trainer.devices,
         num_nodes=trainer.num_nodes,
         strategy=trainer.strategy,
-        precision=trainer.precision,
+        precision=precision_on(device, trainer),
         max_steps=steps,
         max_epochs=-1,
         limit_train_batches=1.0 if steps else 0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+from nonlocalnet.engine.config import AS_PUBLISHED, OptimConfig, ScheduleConfig
 from nonlocalnet.recipes.kinetics import long_clip_model
 from nonlocalnet.runs.video.config import DataConfig, VideoRecipe
 
@@ -50,4 +50,5 @@ def _recipe(name: str, row: str, *, nonlocal_blocks: int, val: float, test: floa
         # 1 clip on each of 8 GPUs.
         optim=OptimConfig(lr=0.00125, batch_size=8, freeze_bn=True),
         schedule=ScheduleConfig(steps=200_000, milestones=(75_000, 150_000)),
+        trainer=AS_PUBLISHED,
     )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from nonlocalnet.engine.config import AS_PUBLISHED
 from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
 
@@ -43,6 +44,7 @@ def mask(trunk: Trunk, *, blocks: bool) -> DetectionRecipe:
         published=dict(zip(_MASK_KEYS, _MASKS[trunk, blocks], strict=True)),
         source="arXiv 1711.07971v3, Table 5",
         model=DetectionModelConfig(architecture=architecture, nonlocal_backbone=blocks, weights_backbone=weights),
+        trainer=AS_PUBLISHED,
     )
 
 
@@ -66,4 +68,5 @@ def keypoint(blocks: Literal["none", "head", "head_backbone"]) -> DetectionRecip
         published=dict(zip(_KEYPOINT_KEYS, published, strict=True)),
         source="arXiv 1711.07971v3, Table 6",
         model=model,
+        trainer=AS_PUBLISHED,
     )

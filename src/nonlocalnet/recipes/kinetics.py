@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from nonlocalnet.engine.config import OptimConfig
+from nonlocalnet.engine.config import AS_PUBLISHED, OptimConfig
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
@@ -131,6 +131,7 @@ def control(depth: Depth) -> VideoRecipe:
         starts_from="ImageNet",
         model=ModelConfig(architecture=architecture, nonlocal_blocks=5),
         data=DataConfig(test_crops="full"),
+        trainer=AS_PUBLISHED,
     )
 
 
@@ -187,4 +188,5 @@ def _recipe(
         # The paper's test: 10 clips, fully convolutional at short side 256. The 3 crops of [C2] are a setting.
         data=DataConfig(test_crops="full"),
         optim=optim or OptimConfig(),
+        trainer=AS_PUBLISHED,
     )

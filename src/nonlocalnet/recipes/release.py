@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Literal
 
-from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
+from nonlocalnet.engine.config import AS_PUBLISHED, OptimConfig, ScheduleConfig
 from nonlocalnet.formats.catalogue import released_file
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 
@@ -77,6 +77,7 @@ def _recipe(network: Network, clip: Literal["8x8", "32x2", "32x4", "128x1"], *, 
         data=DataConfig(test_crops="three", test_positions="wrapped", as_release=True),
         optim=optim,
         schedule=_400K,
+        trainer=AS_PUBLISHED,
     )
 
 

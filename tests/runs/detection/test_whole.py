@@ -27,6 +27,7 @@ from nonlocalnet.runs.detection.card import labels_of, open_detector
 from nonlocalnet.runs.detection.coco_results import to_results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector, initialise_detector
+from nonlocalnet.runs.detection.predict import detect
 from nonlocalnet.runs.detection.report import show_test
 from nonlocalnet.runs.detection.start import start_detector
 from nonlocalnet.runs.detection.task import DetectionRecord, EvaluationSet, as_input
@@ -228,6 +229,25 @@ def test_a_checkpoint_becomes_its_detector(run: Path, root: Path) -> None:
     assert labels_of(card).category_ids == {1: 1, 18: 18}
     tensors = state(run, "best.ckpt")
     assert all(torch.equal(tensor, tensors[f"model.{name}"]) for name, tensor in detector.state_dict().items())
+
+
+def test_detecting_in_bf16_gives_what_float32_gives_nearly(run: Path, root: Path) -> None:
+    detector, card = open_detector(run / "last.ckpt")
+    pictures, seen = sorted((root / "val2017").iterdir()), 0
+    options: dict[str, Any] = {"labels": labels_of(card), "device": torch.device("cpu"), "min_score": 0.0}
+    for one, other in zip(
+        detect(detector, pictures, bf16=True, **options), detect(detector, pictures, bf16=False, **options), strict=True
+    ):
+        json.dumps(one.objects)
+        assert one.masks is not None
+        assert other.masks is not None
+        assert one.masks.shape[1:] == other.masks.shape[1:]
+        assert len(one.objects) == pytest.approx(len(other.objects), abs=3)
+        for best, expected in zip(one.objects[:1], other.objects[:1], strict=True):
+            assert best["score"] == pytest.approx(expected["score"], abs=0.05)
+            assert best["score"] != expected["score"]
+            seen += 1
+    assert seen
 
 
 def test_init_takes_a_detector_or_a_trunk(run: Path, root: Path, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from torch import nn
 
 from nonlocalnet.models import VideoResNet, c2d_resnet50_control, i3d_resnet50
 from nonlocalnet.models.video.folding import fold_batch_norm
-from nonlocalnet.runs.video.inference import Inference, for_inference, views_at_once, warn_of_slow_bf16
+from nonlocalnet.runs.video.inference import Inference, for_inference, views_at_once
 from nonlocalnet.runs.video.score_videos import score_videos
 from nonlocalnet.runs.video.summary import measure_movement
 
@@ -138,10 +138,24 @@ def test_a_processor_without_bf16_is_warned_of(
 ) -> None:
     caplog.set_level(logging.WARNING, "nonlocalnet")
     monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
-    warn_of_slow_bf16(torch.device("cuda"))
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda **_: True)
+    assert Inference().on(CPU).bf16 is False
+    assert Inference(bf16=True).on(torch.device("cuda")).bf16
     assert not caplog.records
-    warn_of_slow_bf16(CPU)
+    assert Inference(bf16=True).on(CPU).bf16
     assert "no bfloat16 arithmetic" in caplog.text
+
+
+def test_a_gpu_with_bf16_scores_in_it_unless_told_not_to(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "nonlocalnet")
+    gpu = torch.device("cuda")
+    for fast in (False, True):
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda fast=fast, **_: fast)
+        assert Inference().on(gpu).bf16 is fast
+        assert Inference(bf16=False).on(gpu).bf16 is False
+    assert "scoring in bfloat16" in caplog.text
 
 
 def test_compared_must_be_positive() -> None:

@@ -12,7 +12,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
-from nonlocalnet.engine.config import OptimConfig, Recipe, ScheduleConfig, TrainerConfig, require, require_equal_shares
+from nonlocalnet.engine.config import (
+    AS_PUBLISHED,
+    OptimConfig,
+    Recipe,
+    ScheduleConfig,
+    require,
+    require_equal_shares,
+)
 from nonlocalnet.engine.scaling import scale_to_batch_size
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models.detection.card import DetectionCard
@@ -180,6 +187,8 @@ class DetectionRecipe(Recipe):
 
     def __post_init__(self) -> None:
         require_equal_shares(self)
+        if self.trainer.channels_last == "auto":
+            object.__setattr__(self, "trainer", replace(self.trainer, channels_last=False))
         for section, values in _UNUSED.items():
             for name, unused in values.items():
                 value = getattr(getattr(self, section), name)
@@ -205,7 +214,8 @@ def recipe_from_plain(saved: Mapping[str, Any]) -> DetectionRecipe:
         "data": DetectionDataConfig(**saved["data"]),
         "optim": OptimConfig(**optim),
         "schedule": ScheduleConfig(**schedule),
-        "trainer": TrainerConfig(**trainer),
+        # What is not said was float32: older runs knew nothing else.
+        "trainer": replace(AS_PUBLISHED, **trainer),
     }
     return DetectionRecipe(**{**saved, **sections})
 

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.data.pixels.read_image import ImageError, read_image
+from nonlocalnet.engine.machine import has_fast_bf16
 from nonlocalnet.runs.detection.coco_results import MASK_THRESHOLD, encode_mask
 from nonlocalnet.runs.detection.task import as_input
 
@@ -38,7 +39,13 @@ class Detected:
 
 
 def detect(
-    model: nn.Module, paths: Sequence[str | Path], *, labels: Labels, device: torch.device, min_score: float
+    model: nn.Module,
+    paths: Sequence[str | Path],
+    *,
+    labels: Labels,
+    device: torch.device,
+    min_score: float,
+    bf16: bool | None = None,
 ) -> Iterator[Detected]:
     """Find objects in pictures, one by one.
 
@@ -48,18 +55,20 @@ def detect(
         labels: The detector's.
         device: Where it runs.
         min_score: Lowest score of an object that is kept.
+        bf16: Convolutions and products in bfloat16; None for where a GPU has that arithmetic.
 
     Yields:
         What was found, in order.
     """
     model.to(device).eval()
+    bf16 = has_fast_bf16(device) if bf16 is None else bf16
     for path in paths:
         try:
             image = read_image(Path(path))
         except (ImageError, FileNotFoundError) as error:
             yield Detected(str(path), None, [], None, str(error))
             continue
-        with torch.inference_mode():
+        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
             (found,) = model(as_input([image.to(device)]))
         yield _detected(str(path), image, {name: value.cpu() for name, value in found.items()}, labels, min_score)
 

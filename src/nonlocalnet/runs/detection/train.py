@@ -19,6 +19,7 @@ from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.loaders import TrainLoaders, spread_evenly
+from nonlocalnet.engine.machine import settled
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
@@ -83,7 +84,7 @@ def train_recipe(
     """
     out = Path(out)
     require_free(out, resume=resume)
-    choose_device(recipe.trainer.device)
+    recipe = settled(recipe, choose_device(recipe.trainer.device))
     train_images, val_images = load_images(recipe, "train"), load_images(recipe, "val")
     classes = recipe.model.num_classes
     labels = Labels.of_categories(train_images.categories, num_classes=classes, source=train_images.source)

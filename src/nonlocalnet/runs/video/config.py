@@ -7,14 +7,14 @@ released Caffe2 code is marked [C2]. jsonargparse builds the command line from t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from nonlocalnet.engine.config import (
+    AS_PUBLISHED,
     OptimConfig,
     Recipe,
     ScheduleConfig,
-    TrainerConfig,
     require,
     require_at_least,
     require_finite_in,
@@ -225,6 +225,7 @@ def recipe_from_plain(saved: Mapping[str, Any]) -> VideoRecipe:
         "data": DataConfig(**saved["data"]),
         "optim": OptimConfig(**saved["optim"]),
         "schedule": ScheduleConfig(**saved["schedule"]),
-        "trainer": TrainerConfig(**trainer),
+        # What is not said was float32: older runs knew nothing else.
+        "trainer": replace(AS_PUBLISHED, **trainer),
     }
     return VideoRecipe(**{**saved, **sections})

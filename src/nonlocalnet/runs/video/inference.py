@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
 from torch import nn
 
+from nonlocalnet.engine.machine import has_fast_bf16
 from nonlocalnet.models.video.folding import fold_batch_norm
 
 log = logging.getLogger(__name__)
@@ -19,15 +20,15 @@ class Inference:
     """What may be changed about the arithmetic of a test; the defaults change nothing but rounding.
 
     Args:
-        bf16: Convolutions and products in bfloat16. Scores move: `compared` videos are scored in float32 too, and the
-            difference is reported.
+        bf16: Convolutions and products in bfloat16; None for where a GPU has that arithmetic. Scores move: `compared`
+            videos are scored in float32 too, and the difference is reported.
         channels_last: Weights and features in channels-last memory order.
         fold_bn: BatchNorm folded into the convolutions.
         compile: `torch.compile`, which takes minutes to start and pays on long tests.
         compared: Videos, spread evenly over the list, on which bfloat16 is compared with float32.
     """
 
-    bf16: bool = False
+    bf16: bool | None = None
     channels_last: bool = True
     fold_bn: bool = False
     compile: bool = False
@@ -36,6 +37,16 @@ class Inference:
     def __post_init__(self) -> None:
         if self.compared < 1:
             raise ValueError(f"inference.compared must be at least 1, got {self.compared}")
+
+    def on(self, device: torch.device) -> Inference:
+        """The same with its precision decided for a device; the log says what is not float32, or slow."""
+        bf16 = has_fast_bf16(device) if self.bf16 is None else self.bf16
+        if bf16 and self.bf16 is None:
+            log.info("scoring in bfloat16, which this GPU is faster at; --no-bf16 for float32")
+        # A processor without that arithmetic emulates it, many times slower than float32.
+        if bf16 and device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
+            log.warning("this processor has no bfloat16 arithmetic: --bf16 will be many times slower than float32 here")
+        return replace(self, bf16=bf16)
 
 
 class Scorer(Protocol):
@@ -87,7 +98,7 @@ def for_inference(model: nn.Module, options: Inference) -> tuple[InferenceModel,
 
     Args:
         model: A network of this package.
-        options: What to change.
+        options: What to change, its precision decided by `Inference.on`.
 
     Returns:
         The prepared network and, with `options.bf16`, the same in float32 to compare it with, which shares its weights.
@@ -96,7 +107,7 @@ def for_inference(model: nn.Module, options: Inference) -> tuple[InferenceModel,
         model = fold_batch_norm(model)
     if options.channels_last:
         model = model.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
-    fast = InferenceModel(model, channels_last=options.channels_last, bf16=options.bf16, compiled=options.compile)
+    fast = InferenceModel(model, channels_last=options.channels_last, bf16=bool(options.bf16), compiled=options.compile)
     if not options.bf16:
         return fast, None
     return fast, InferenceModel(model, channels_last=options.channels_last, bf16=False, compiled=False)
@@ -109,9 +120,3 @@ def views_at_once(device: torch.device) -> int:
     for GPUs is a guess.
     """
     return 2 if device.type == "cpu" else 10
-
-
-def warn_of_slow_bf16(device: torch.device) -> None:
-    """Say so where the processor has no bfloat16 arithmetic: there it is emulated, many times slower than float32."""
-    if device.type == "cpu" and not torch.ops.mkldnn._is_mkldnn_bf16_supported():
-        log.warning("this processor has no bfloat16 arithmetic: --bf16 will be many times slower than float32 here")

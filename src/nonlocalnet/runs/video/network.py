@@ -47,7 +47,7 @@ def adapt_network(model: nn.Module, trainer: TrainerConfig) -> nn.Module:
     Clips of one run have one size, so cuDNN may time its convolutions and keep the fastest; other devices ignore that.
     """
     torch.backends.cudnn.benchmark = True
-    if trainer.channels_last:
+    if trainer.channels_last is True:
         model = model.to(memory_format=torch.channels_last_3d)  # pyright: ignore[reportCallIssue]
     if trainer.recompute:
         recompute_blocks(model)

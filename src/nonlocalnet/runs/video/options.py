@@ -129,7 +129,12 @@ def require_clip_used(plan: LoadPlan, asked: Hints, *, instead: str = "") -> Non
 
 def add_inference(parser: ArgumentParser) -> None:
     """Add the flags that `inference_of` reads."""
-    parser.add_argument("--bf16", action="store_true", help="score in bfloat16, and say how far the scores move")
+    parser.add_argument(
+        "--bf16",
+        action="store_true",
+        help="score in bfloat16, and say how far the scores move; so it is anyway on a GPU with that arithmetic",
+    )
+    parser.add_argument("--no-bf16", action="store_true", help="score in float32 on every device")
     parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorm into the convolutions")
     parser.add_argument("--compile", action="store_true", help="torch.compile: minutes to start, for long tests")
     parser.add_argument("--no-channels-last", action="store_true", help="keep PyTorch's default memory order")
@@ -138,8 +143,10 @@ def add_inference(parser: ArgumentParser) -> None:
 
 def inference_of(parsed: Namespace) -> Inference:
     """The arithmetic that was asked for."""
+    if parsed.bf16 and parsed.no_bf16:
+        raise ValueError("--bf16 and --no-bf16 contradict each other; give one of them")
     return Inference(
-        bf16=parsed.bf16,
+        bf16=True if parsed.bf16 else False if parsed.no_bf16 else None,
         channels_last=not parsed.no_channels_last,
         fold_bn=parsed.fold_bn,
         compile=parsed.compile,

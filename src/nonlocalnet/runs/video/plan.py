@@ -11,6 +11,7 @@ from rich.table import Table
 from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.estimate import StepMemory, estimate_cpu_seconds, estimate_memory, measure_cuda_step
+from nonlocalnet.engine.machine import settled
 from nonlocalnet.engine.optim import freeze
 from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -65,6 +66,7 @@ def plan_run(recipe: VideoRecipe) -> RunPlan:
     """
     require_equal_shares(recipe)
     device = choose_device(recipe.trainer.device)
+    recipe = settled(recipe, device)
     micro_batches = recipe.optim.accumulate
     micro_batch = recipe.optim.batch_size // (recipe.trainer.devices * recipe.trainer.num_nodes * micro_batches)
     crop = recipe.data.crop or recipe.model.crop

@@ -100,7 +100,7 @@ def predict(
         model,
         videos,
         preprocessing=preprocessing,
-        inference=inference or Inference(),
+        inference=(inference or Inference()).on(device),
         device=device,
         batch_views=batch_views,
         multi_label=multi_label,

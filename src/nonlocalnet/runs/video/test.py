@@ -27,7 +27,7 @@ from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
 from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
 from nonlocalnet.runs.video.data import build_test_videos, clip_geometry, load_videos
-from nonlocalnet.runs.video.inference import Inference, warn_of_slow_bf16
+from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.network import build_model
 from nonlocalnet.runs.video.options import require_clip_used
 from nonlocalnet.runs.video.report import write_report
@@ -124,8 +124,8 @@ def test_recipe(
     """
     out = Path(out)
     require_free(out, resume=False)
-    inference = inference or Inference()
     device = choose_device(recipe.trainer.device)
+    inference = (inference or Inference()).on(device)
     _check_devices(device, recipe.trainer.devices)
     opened = weights if isinstance(weights, VideoWeights) else open_weights(weights)
     model, _ = formats.load(opened.plan, strict=True)
@@ -135,8 +135,6 @@ def test_recipe(
     recipe = _for_weights(recipe, opened, num_classes=model.num_classes)
     videos = load_videos(recipe, "test", class_names=card.class_names)
     prepare_output(out, resume=False)
-    if inference.bf16:
-        warn_of_slow_bf16(device)
     share = _Share(
         recipe=recipe,
         clip=_clip(recipe, opened, least=model.min_input_size[0]),

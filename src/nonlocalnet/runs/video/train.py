@@ -15,6 +15,7 @@ from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.devices import training_device
+from nonlocalnet.engine.machine import settled
 from nonlocalnet.engine.resume import start_step_of
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
@@ -95,6 +96,7 @@ def train_recipe(
     require_free(out, resume=resume)
     require_equal_shares(recipe)
     device = training_device(recipe.trainer)
+    recipe = settled(recipe, device)
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)
