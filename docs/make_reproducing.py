@@ -70,7 +70,8 @@ On one GPU the same step is made in parts, with BatchNorm over the clips of a pa
 
     nonlocalnet train ROW --data.root kinetics --init FROM --optim.accumulate 8
 
-With another batch size (`--batch-size`), learning rate and schedule follow by the linear rule (`--no-rescale` keeps them). `--dry-run`
+With another batch size (`--batch-size`), learning rate and schedule follow by the linear rule; with other steps
+(`--schedule.steps`, `--epochs`) the milestones follow in proportion (`--no-rescale` keeps them). `--dry-run`
 prints the resolved configuration, the network, and memory and time of a step, and touches nothing.
 These recipes train in float32, as published; every other (generated videos and images, your own) takes bfloat16 and channels-last memory on a
 GPU that has that arithmetic, as `test`, `predict` and `detect` do (`--no-bf16` for float32), and says so at the start.

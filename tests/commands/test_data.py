@@ -1,11 +1,14 @@
 """`nonlocalnet data check` and `prepare`, on real encoded videos."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from make_videos import cut_off, write_video
 from nonlocalnet.commands.main import main
+from nonlocalnet.data.generated.videos import write_long_range_videos
+from nonlocalnet.recipes import recipe
 
 
 @pytest.fixture
@@ -105,3 +108,25 @@ def test_errors_are_one_line(capsys, argv, message):
     assert (code, out) == (2, "")
     assert err.startswith("nonlocalnet: error: ")
     assert message in err
+
+
+def test_generated_videos_fit_the_checks_and_the_recipes_without_options(tmp_path, capsys):
+    videos = str(tmp_path / "videos")
+    small = ["--num_train", "12", "--num_val", "2", "--num_test", "2", "--height", "44", "--width", "44"]
+    assert main(["data", "generate", videos, *small]) == 0
+    assert main(["data", "check", videos, "--workers", "1"]) == 0
+    out = capsys.readouterr().out
+    assert all(f"{split}.csv" in out for split in ("train", "val", "test"))
+    assert write_long_range_videos.__kwdefaults__["num_classes"] == recipe("longrange_c2d").model.num_classes
+
+
+def test_a_folder_of_train_and_val_is_checked_as_a_whole(tmp_path, capsys):
+    made = write_long_range_videos(tmp_path / "made", num_train=2, num_val=0, num_test=0)
+    for split, name in (("train", "cat"), ("train", "dog"), ("val", "dog")):
+        (tmp_path / "mine" / split / name).mkdir(parents=True)
+        shutil.copy(made / "train" / "00000.mp4", tmp_path / "mine" / split / name / "a.mp4")
+    assert main(["data", "check", str(tmp_path / "mine"), "--workers", "1"]) == 0
+    assert main(["data", "check", str(tmp_path / "mine"), "--workers", "1", "--out", str(tmp_path / "list")]) == 2
+    assert "--out takes one list, and" in capsys.readouterr().err
+    (tmp_path / "mine" / "val" / "dog" / "a.mp4").write_bytes(b"no video")
+    assert main(["data", "check", str(tmp_path / "mine"), "--workers", "1"]) == 1

@@ -121,3 +121,44 @@ def test_a_detectors_schedule_may_be_said_by_its_length(tmp_path):
         assert (twice.schedule.steps, twice.schedule.milestones) == (180_000, (120_000, 160_000))
         scaled = resolve(["coco_mask_r50", *options, "--batch-size", "8", "--schedule.milestones", "[5]"])
         assert (scaled.schedule.steps, scaled.schedule.milestones) == (360_000, (5,))
+
+
+def test_the_schedule_follows_the_steps_in_proportion_and_says_so(caplog):
+    caplog.set_level(logging.INFO, "nonlocalnet")
+    short = resolve(["longrange_nl_c2d", "--schedule.steps", "22"]).schedule
+    assert (short.steps, short.milestones, short.warmup_steps) == (22, (18,), 2)
+    assert "schedule.steps is 22: milestones [18], warm-up of 2 steps, in proportion" in caplog.text
+    given = resolve(["longrange_nl_c2d", "--schedule.steps", "22", "--schedule.milestones", "[180]"]).schedule
+    assert (given.milestones, given.warmup_steps) == ((180,), 2)
+    kept = resolve(["longrange_nl_c2d", "--schedule.steps", "22", "--no-rescale"]).schedule
+    assert (kept.steps, kept.milestones, kept.warmup_steps) == (22, (180,), 20)
+    both = resolve(["longrange_nl_c2d", "--schedule.steps", "88", "--batch-size", "8"]).schedule
+    assert (both.steps, both.milestones) == (88, (72,))
+    detector = resolve(["coco_mask_r50", "--schedule.steps", "20"]).schedule
+    assert detector.milestones == (13, 18)
+
+
+def class_folders(root, classes, videos):
+    for split in ("train", "val"):
+        for name in range(classes):
+            (root / split / f"class {name}").mkdir(parents=True)
+            for number in range(videos):
+                (root / split / f"class {name}" / f"{number}.mp4").touch()
+
+
+def test_epochs_and_classes_come_from_the_data(tmp_path, capsys, caplog):
+    caplog.set_level(logging.INFO, "nonlocalnet")
+    class_folders(tmp_path, classes=5, videos=16)
+    options = ["longrange_nl_c2d", "--data.root", str(tmp_path), "--data.train", "train", "--data.val", "val"]
+    run = resolve([*options, "--epochs", "2.5", "--batch-size", "20"])
+    assert run.model.num_classes == 5
+    assert "model.num_classes is 5, as the training data say" in caplog.text
+    assert (run.schedule.steps, run.schedule.milestones) == (10, (8,))
+    assert resolve([*options, "--model.num_classes", "7"]).model.num_classes == 7
+    (tmp_path / "classes.txt").write_text("a\nb\n")
+    (tmp_path / "train.csv").write_text("path,label\n")
+    listed = resolve(["longrange_nl_c2d", "--data.root", str(tmp_path), "--data.train", "train.csv"])
+    assert listed.model.num_classes == 2
+    for value, further in (("0", []), ("-1", []), ("1", ["--schedule.steps", "9"])):
+        assert main(["train", *options, "--epochs", value, *further]) == 2
+        assert "--epochs must be above 0, and not beside --schedule.steps" in capsys.readouterr().err

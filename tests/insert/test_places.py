@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from insert.nets import SmallNet, clip
+from nonlocalnet import models
 from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
 
 
@@ -241,3 +242,12 @@ def test_options_reach_the_blocks():
     assert {name: getattr(block, name) for name in options} == options
     assert block.norm is None
     assert not torch.equal(block(torch.ones(clip().shape[0], 4, 4, 5, 6)), torch.ones(2, 4, 4, 5, 6))
+
+
+def test_networks_built_with_their_blocks_say_nothing(caplog):
+    caplog.set_level(logging.INFO, logger="nonlocalnet")
+    models.i3d_resnet50(width=4, nonlocal_blocks=5)
+    models.detection.keypointrcnn_slim_fpn()
+    assert caplog.messages == []
+    models.detection.add_nonlocal(models.detection.maskrcnn_slim_fpn(nonlocal_backbone=False))
+    assert caplog.messages == ["inserted 1 non-local block: backbone.body.layer3.1_nonlocal_before (128 channels)"]

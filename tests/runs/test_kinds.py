@@ -16,7 +16,7 @@ from nonlocalnet.runs import kinds
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
 
 FILES = ("config", "data", "network", "task", "card", "train", "test", "predict", "report", "options", "plan", "show")
-PARTS = ("options", "train", "test", "report", "plan", "show")
+PARTS = ("data", "options", "train", "test", "report", "plan", "show")
 
 
 def test_the_table_holds_every_folder() -> None:

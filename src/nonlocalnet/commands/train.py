@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,10 @@ from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPriv
 from rich.console import Console
 
 from nonlocalnet.commands.options.configuration import show_configuration
-from nonlocalnet.commands.options.parsing import make_parser
+from nonlocalnet.commands.options.parsing import make_parser, with_fields
 from nonlocalnet.commands.options.resolve import resolve_recipe
 from nonlocalnet.engine.run_folder import RECIPE, require_free
-from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size
+from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size, scale_to_steps
 from nonlocalnet.runs.kinds import Kind
 from nonlocalnet.system.processes import is_first_process
 
@@ -28,13 +29,13 @@ def main(argv: Sequence[str]) -> int:
     if not is_first_process():  # of several, one speaks
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
     kind, parsed, recipe, base, own = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
-    if base.optim.batch_size != own.optim.batch_size:
-        log.info("%s", describe_scaling(kind.options.apply_options(own, parsed), recipe))
+    _say_what_follows(kind, recipe, base, own, parsed)
     console = Console(quiet=not is_first_process())
     if parsed.dry_run:
         show_configuration(console, recipe, own)
         kind.plan.show_plan(console, recipe)
-        console.print("dry run: nothing was read or written", highlight=False)
+        read = "nothing was read or written" if parsed.epochs is None else "the training list was read, nothing written"
+        console.print(f"dry run: {read}", highlight=False)
         return 0
     if parsed.init_anyway and parsed.init is None:
         raise ValueError("--init-anyway has no effect without --init FILE")
@@ -54,17 +55,51 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
-    """The recipe scaled to its batch size, unless told not to."""
+    """The recipe scaled to its batch size and steps, unless told not to, for as many classes as the data have."""
+    scaled = _for_batch_size(kind, own, parsed)
+    saved = _run_to_resume(kind, own, parsed)
+    if saved is not None and saved.optim.batch_size == parsed.optim.batch_size:
+        # A run goes on with its own rate and schedule, by whatever rule they were found.
+        rate = own.optim.lr if saved.optim.batch_size == own.optim.batch_size else saved.optim.lr
+        scaled = replace(scaled, optim=replace(scaled.optim, lr=rate), schedule=saved.schedule)
+    given = with_fields(scaled, parsed)
+    classes = kind.data.count_classes(given)
+    if classes is not None and parsed.model.num_classes == own.model.num_classes != classes:
+        scaled = replace(scaled, model=replace(scaled.model, num_classes=classes))
+        given = replace(given, model=replace(given.model, num_classes=classes))
+    steps = None if parsed.schedule.steps == own.schedule.steps else parsed.schedule.steps
+    if parsed.epochs is not None:
+        if not parsed.epochs > 0 or steps is not None:  # so written, it refuses NaN too
+            allowed = "above 0, and not beside --schedule.steps"
+            raise ValueError(f"--epochs must be {allowed}, got {parsed.epochs:g}")
+        steps = math.ceil(parsed.epochs * kind.data.count_training(given) / given.optim.batch_size)
+    if steps is None or saved is not None or steps < 1:
+        return scaled
+    schedule = replace(scaled.schedule, steps=steps) if parsed.no_rescale else scale_to_steps(scaled.schedule, steps)
+    return replace(scaled, schedule=schedule)
+
+
+def _for_batch_size(kind: Kind, own: Any, parsed: Namespace) -> Any:
     chosen = kind.options.apply_options(own, parsed)
     batch_size = parsed.optim.batch_size
     if parsed.no_rescale or batch_size == own.optim.batch_size or batch_size < 1:
         return chosen
-    scaled = scale_to_batch_size(chosen, batch_size)
-    saved = _run_to_resume(kind, own, parsed)
-    if saved is None or saved.optim.batch_size != batch_size:
-        return scaled
-    # A run goes on with its own rate and schedule, by whatever rule they were found.
-    return replace(scaled, optim=replace(scaled.optim, lr=saved.optim.lr), schedule=saved.schedule)
+    return scale_to_batch_size(chosen, batch_size)
+
+
+def _say_what_follows(kind: Kind, recipe: Any, base: Any, own: Any, parsed: Namespace) -> None:
+    """What differs from the recipe as it is listed without having been given."""
+    if base.optim.batch_size != own.optim.batch_size:
+        log.info("%s", describe_scaling(kind.options.apply_options(own, parsed), recipe))
+    before = _for_batch_size(kind, own, parsed).schedule
+    follows = scale_to_steps(before, recipe.schedule.steps)
+    if recipe.schedule.steps != before.steps and recipe.schedule == follows and follows.milestones:
+        log.info(
+            "schedule.steps is %d: milestones %s, warm-up of %d steps, in proportion; --no-rescale keeps the recipe's",
+            *(follows.steps, list(follows.milestones), follows.warmup_steps),
+        )
+    if recipe.model.num_classes == base.model.num_classes != own.model.num_classes:
+        log.info("model.num_classes is %d, as the training data say", recipe.model.num_classes)
 
 
 def _run_to_resume(kind: Kind, own: Any, parsed: Namespace) -> Any | None:
@@ -83,7 +118,7 @@ def _make_parser(kind: Kind) -> ArgumentParser:
         "train",
         "Train a recipe. Any of its fields can be overridden, --SECTION.FIELD VALUE or in a YAML file; "
         "torchrun or SLURM start it on several machines. With another batch size, the learning rate and the "
-        "schedule follow by the linear rule, but for what is given.",
+        "schedule follow by the linear rule, with other steps the milestones in proportion, but for what is given.",
         usage="nonlocalnet train RECIPE --data.root DIR [options]",
     )
     parser.add_argument("--out", help="folder of the run, new or empty unless resumed; default: runs/RECIPE")
@@ -98,7 +133,10 @@ def _make_parser(kind: Kind) -> ArgumentParser:
     )
     kind.options.add_train_options(parser)
     parser.add_argument("--batch-size", type=int, help="short for --optim.batch_size")
-    parser.add_argument("--no-rescale", action="store_true", help="keep lr and schedule with another optim.batch_size")
+    parser.add_argument("--epochs", type=float, help="the length of the run as passes through the training data")
+    parser.add_argument(
+        "--no-rescale", action="store_true", help="keep lr and milestones with another batch size or number of steps"
+    )
     parser.add_argument(
         "--dry-run",
         action="store_true",

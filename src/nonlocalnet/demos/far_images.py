@@ -26,6 +26,7 @@ from nonlocalnet.data.generated.images import (
 from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.far_images_figures import draw_detections
 from nonlocalnet.engine.run_folder import prepare_output
+from nonlocalnet.engine.scaling import scale_to_steps
 from nonlocalnet.models.detection import receptive_field
 from nonlocalnet.recipes import detection_recipe
 from nonlocalnet.runs.detection.config import DetectionRecipe
@@ -145,12 +146,7 @@ def run_far_demo(task: Task, out: str | Path, *, size: FarDemoSize) -> dict[str,
 
 def _demo_recipe(name: str, *, root: Path, size: FarDemoSize) -> DetectionRecipe:
     found = detection_recipe(name)
-    schedule = found.schedule
-    if size.steps is not None:
-        share = size.steps / schedule.steps
-        milestones = tuple(sorted({max(1, round(step * share)) for step in schedule.milestones}))
-        warmup = round(schedule.warmup_steps * share)
-        schedule = dataclasses.replace(schedule, steps=size.steps, milestones=milestones, warmup_steps=warmup)
+    schedule = found.schedule if size.steps is None else scale_to_steps(found.schedule, size.steps)
     data = dataclasses.replace(found.data, root=str(root))
     # The test after the training is the one evaluation; that of the last step would be the same again.
     trainer = dataclasses.replace(found.trainer, device="cpu", limit_val=1)

@@ -17,6 +17,7 @@ from nonlocalnet.data.generated.videos import write_long_range_videos
 from nonlocalnet.demos.arms import Arm, run_arms
 from nonlocalnet.demos.long_range_figures import draw_curves, draw_where_it_looks
 from nonlocalnet.engine.run_folder import prepare_output
+from nonlocalnet.engine.scaling import scale_to_steps
 from nonlocalnet.models import summarise
 from nonlocalnet.recipes import video_recipe
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -86,13 +87,7 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
 
 def _demo_recipe(base: str, *, root: Path, size: DemoSize) -> VideoRecipe:
     found = video_recipe(base)
-    schedule = found.schedule
-    if size.steps is not None:
-        # The same shape, shrunk: warm-up and milestones keep their share of the run.
-        share = size.steps / schedule.steps
-        milestones = tuple(sorted({max(1, round(step * share)) for step in schedule.milestones}))
-        warmup = round(schedule.warmup_steps * share)
-        schedule = dataclasses.replace(schedule, steps=size.steps, milestones=milestones, warmup_steps=warmup)
+    schedule = found.schedule if size.steps is None else scale_to_steps(found.schedule, size.steps)
     # Decoding these tiny videos takes less than a loader process costs.
     data = dataclasses.replace(found.data, root=str(root), workers=0)
     return dataclasses.replace(found, data=data, schedule=schedule)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TypeVar
 
-from nonlocalnet.engine.config import Recipe
+from nonlocalnet.engine.config import Recipe, ScheduleConfig
 
 _Recipe = TypeVar("_Recipe", bound=Recipe)
 
@@ -45,6 +45,17 @@ def scale_to_batch_size(recipe: _Recipe, batch_size: int) -> _Recipe:
             warmup_steps=round(schedule.warmup_steps / factor),
         ),
     )
+
+
+def scale_to_steps(schedule: ScheduleConfig, steps: int) -> ScheduleConfig:
+    """The same schedule over another number of steps: milestones and warm-up keep their share of the run.
+
+    >>> scale_to_steps(ScheduleConfig(steps=400_000, milestones=(150_000, 300_000)), 20).milestones
+    (8, 15)
+    """
+    share = steps / schedule.steps
+    milestones = tuple(sorted({max(1, round(step * share)) for step in schedule.milestones}))
+    return replace(schedule, steps=steps, milestones=milestones, warmup_steps=round(schedule.warmup_steps * share))
 
 
 def describe_scaling(before: Recipe, after: Recipe) -> str:

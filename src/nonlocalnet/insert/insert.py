@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from typing import TypeVar
 
@@ -70,20 +70,42 @@ def insert_nonlocal(
         >>> {path: block.channels for path, block in nonlocal_blocks(model).items()}
         {'layer2.1_nonlocal_before': 128, 'layer3.1_nonlocal': 256}
     """
+    chosen = (block or BlockOptions()).changed(**options)
+    placed = put_blocks(
+        model, after=after, before=before, channels=channels, example_input=example_input, ndim=ndim, block=chosen
+    )
+    say_inserted(placed)
+    return model
+
+
+def put_blocks(
+    model: nn.Module,
+    *,
+    after: Sequence[str] | None = None,
+    before: Sequence[str] | None = None,
+    channels: int | None = None,
+    example_input: object = None,
+    ndim: int | None = None,
+    block: BlockOptions,
+) -> dict[str, NonLocalBlock]:
+    """As `insert_nonlocal`, without a word: for networks that are built with their blocks. Gives the blocks by path."""
     if isinstance(model, DistributedDataParallel):
         raise ValueError("insert_nonlocal takes the network before it is wrapped in DistributedDataParallel")
     places = find_places(model, after=after, before=before)
-    chosen = (block or BlockOptions()).changed(**options)
     blocks = [
-        NonLocalBlock(place_channels, ndim=place_ndim, block=chosen)
+        NonLocalBlock(place_channels, ndim=place_ndim, block=block)
         for place_channels, place_ndim in _features(model, places, channels, example_input, ndim)
     ]
     for place, fresh in zip(places, blocks, strict=True):
         device, dtype = _device_and_dtype(place)
         place.put(fresh.to(device=device, dtype=dtype).train(place.target.training))
-    described = ", ".join(f"{p.block_path} ({b.channels} channels)" for p, b in zip(places, blocks, strict=True))
+    return {place.block_path: fresh for place, fresh in zip(places, blocks, strict=True)}
+
+
+def say_inserted(blocks: Mapping[str, NonLocalBlock]) -> None:
+    """Tell the log which blocks a network of the caller's has got."""
+    described = ", ".join(f"{path} ({block.channels} channels)" for path, block in blocks.items())
     log.info("inserted %d non-local block%s: %s", len(blocks), "" if len(blocks) == 1 else "s", described)
-    return model
 
 
 def nonlocal_blocks(model: nn.Module) -> dict[str, NonLocalBlock]:

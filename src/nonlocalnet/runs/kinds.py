@@ -60,6 +60,18 @@ class OptionsFile(Protocol):
         ...
 
 
+class DataFile(Protocol):
+    """What a kind's data.py has."""
+
+    def count_classes(self, recipe: Any) -> int | None:
+        """How many classes the data have, where their files say so before they are read."""
+        ...
+
+    def count_training(self, recipe: Any) -> int:
+        """How many items a training has."""
+        ...
+
+
 class TrainFile(Protocol):
     """What a kind's train.py has."""
 
@@ -167,6 +179,11 @@ class Kind:
     def options(self) -> OptionsFile:
         """Its options.py."""
         return self._file("options")
+
+    @property
+    def data(self) -> DataFile:
+        """Its data.py."""
+        return self._file("data")
 
     @property
     def train(self) -> TrainFile:

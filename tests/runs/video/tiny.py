@@ -12,7 +12,9 @@ from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
 
 
 def tiny_videos(folder: Path) -> Path:
-    return write_long_range_videos(folder, num_train=10, num_val=5, num_test=4, num_frames=8, height=32, width=32)
+    return write_long_range_videos(
+        folder, num_train=10, num_val=5, num_test=4, num_classes=4, num_frames=8, height=32, width=32
+    )
 
 
 def tiny_recipe(root: Path, *, workers: int = 0, nonlocal_blocks: tuple[str, ...] = ("res4.4",)) -> VideoRecipe:

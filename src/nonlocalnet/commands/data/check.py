@@ -16,13 +16,17 @@ from nonlocalnet.system.progress import counted
 
 _HEADINGS = ("listed", "readable", "missing", "broken", "lost")
 _CLASSES_SHOWN = 20
+_SPLITS = ("train", "val", "test")
 _REASONS_SHOWN = 10
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet data check ...`: 0 if every video can be read or a clean list was asked for, else 1."""
     parser = make_parser("data check", "Read every video's header and one frame, and count what is missing or broken.")
-    parser.add_argument("annotations", help="the list, in any format that training takes, or a folder of class folders")
+    parser.add_argument(
+        "annotations",
+        help="a list in any format that training takes, a folder of class folders, or that of train, val and test",
+    )
     parser.add_argument("--root", help="folder that the videos are in; without it the list's own")
     parser.add_argument("--out", help="write the list without missing and broken videos to this file")
     parser.add_argument("--classes", help="file of class names, in place of the classes.txt beside the list")
@@ -31,22 +35,40 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")
     parser.add_argument("--all", action="store_true", help="show every class and every reason")
     arguments = parse(parser, argv)
-    videos = load_video_list(
-        arguments.annotations,
-        root=arguments.root,
-        classes=arguments.classes,
-        multi_label=arguments.multi_label or None,
-        format=arguments.format,
-        check_files=False,
-    )
-    with counted("checking videos", len(videos.entries)) as advance:
-        report = check_videos(videos, workers=arguments.workers, on_video=advance)
-    _show(report, Console(), everything=arguments.all)
-    if arguments.out is not None:
-        write_atomically(Path(arguments.out), clean_list(report))
-        _say(Console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
-        return 0
-    return int(report.total.readable < report.total.listed)
+    sources = _splits_in(Path(arguments.annotations)) or [arguments.annotations]
+    if arguments.out is not None and len(sources) > 1:
+        raise ValueError(f"--out takes one list, and {arguments.annotations} holds {len(sources)}: check {sources[0]}")
+    classes, lacking = arguments.classes, False
+    for source in sources:
+        videos = load_video_list(
+            source,
+            root=arguments.root,
+            classes=classes,
+            multi_label=arguments.multi_label or None,
+            format=arguments.format,
+            check_files=False,
+        )
+        if Path(source).is_dir():
+            classes = classes or videos.class_names  # those of train/ number the folders of val/ too
+        with counted(f"checking {source}", len(videos.entries)) as advance:
+            report = check_videos(videos, workers=arguments.workers, on_video=advance)
+        _show(report, Console(), everything=arguments.all)
+        lacking = lacking or report.total.readable < report.total.listed
+        if arguments.out is not None:
+            write_atomically(Path(arguments.out), clean_list(report))
+            _say(Console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
+            return 0
+    return int(lacking)
+
+
+def _splits_in(folder: Path) -> list[Path]:
+    """The lists of a folder as `--data.root` takes it: train, val and test, each a list or a folder of classes."""
+    found = []
+    for split in _SPLITS:
+        lists = [path for path in (folder / f"{split}.csv", folder / f"{split}.txt") if path.is_file()]
+        holds_folders = (folder / split).is_dir() and any(path.is_dir() for path in (folder / split).iterdir())
+        found += lists[:1] or ([folder / split] if holds_folders else [])
+    return found
 
 
 def _show(report: CheckReport, console: Console, *, everything: bool) -> None:

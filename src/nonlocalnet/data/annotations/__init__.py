@@ -15,7 +15,7 @@ from nonlocalnet.data.annotations.entries import (
     multi_hot,
 )
 from nonlocalnet.data.annotations.list_formats import FORMAT_NAMES, LIST_FORMATS
-from nonlocalnet.data.annotations.load_list import load_video_list, recognise
+from nonlocalnet.data.annotations.load_list import class_names_at, load_video_list, recognise
 
 __all__ = [
     "CLASS_NAMES_FILE",
@@ -27,6 +27,7 @@ __all__ = [
     "FrameFiles",
     "VideoEntry",
     "VideoList",
+    "class_names_at",
     "load_video_list",
     "multi_hot",
     "recognise",

@@ -11,6 +11,11 @@ from nonlocalnet.data.annotations.class_names import index_by_name
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
 
 
+def folder_names(folder: Path) -> tuple[str, ...]:
+    """The names of the class folders, sorted."""
+    return tuple(sorted(e.name for e in folder.iterdir() if e.is_dir() and not e.name.startswith(".")))
+
+
 def read(request: ListRequest, _lines: Sequence[str]) -> Read:
     """Read the videos of every class folder, sorted by name.
 
@@ -18,8 +23,8 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
         ValueError: There is no video, or a folder is none of the given classes.
     """
     folder = request.source
-    folders = sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
-    names = request.class_names or tuple(folders)
+    folders = folder_names(folder)
+    names = request.class_names or folders
     index_of = index_by_name(names)
     strange = next((name for name in folders if name not in index_of), None)
     if strange is not None:

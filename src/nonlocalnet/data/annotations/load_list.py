@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations import locate
-from nonlocalnet.data.annotations.class_names import CLASS_NAMES_FILE, class_names_of
+from nonlocalnet.data.annotations import class_folders, locate
+from nonlocalnet.data.annotations.class_names import CLASS_NAMES_FILE, class_names_of, read_class_names
 from nonlocalnet.data.annotations.entries import (
     UNLABELLED,
     Found,
@@ -80,6 +80,15 @@ def load_video_list(
         highest = max((label for video in videos for label in video.labels), default=0)
         width = num_classes or (len(names) if names else max(chosen.multi_label_classes or 0, highest + 1))
     return VideoList(tuple(_entry(video, width) for video in videos), names, str(source), chosen.name)
+
+
+def class_names_at(source: str | os.PathLike[str]) -> tuple[str, ...] | None:
+    """The classes of a folder of class folders, or of the `classes.txt` beside a list; None where neither says."""
+    source = Path(source)
+    if source.is_dir():
+        return class_folders.folder_names(source) or None
+    beside = source.parent / CLASS_NAMES_FILE
+    return read_class_names(beside) if source.is_file() and beside.is_file() else None
 
 
 def recognise(source: Path, lines: Sequence[str]) -> str:

@@ -159,7 +159,7 @@ def write_long_range_videos(
     num_val: int = 240,
     num_test: int = 240,
     seed: int = 0,
-    num_classes: int = 4,
+    num_classes: int = 3,
     num_frames: int = 16,
     height: int = 64,
     width: int = 64,

@@ -8,7 +8,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
-from nonlocalnet.insert import insert_nonlocal
+from nonlocalnet.insert.insert import put_blocks, say_inserted
 from nonlocalnet.models.detection.padding import PaddingMask
 from nonlocalnet.system.signatures import shows
 
@@ -62,20 +62,34 @@ def add_nonlocal(
         >>> list(nonlocal_blocks(detector))
         ['backbone.body.layer3.5_nonlocal_before']
     """
+    blocks = put_detector_blocks(
+        detector,
+        nonlocal_backbone=nonlocal_backbone,
+        nonlocal_head=nonlocal_head,
+        block=(block or DETECTOR_BLOCK).changed(**options),
+    )
+    say_inserted(blocks)
+    return detector
+
+
+def put_detector_blocks(
+    detector: nn.Module, *, nonlocal_backbone: bool, nonlocal_head: bool | None, block: BlockOptions
+) -> dict[str, NonLocalBlock]:
+    """As `add_nonlocal`, without a word: for detectors that are built with their blocks. Gives the blocks by path."""
     if nonlocal_head is None:
         nonlocal_head = _keypoint_head(detector) is not None
     if not (nonlocal_backbone or nonlocal_head):
         raise ValueError("nonlocal_backbone and nonlocal_head are both False: there is no block to add")
-    insert_nonlocal(
+    blocks = put_blocks(
         detector,
         before=backbone_places(detector) if nonlocal_backbone else None,
         after=head_places(detector) if nonlocal_head else None,
-        block=(block or DETECTOR_BLOCK).changed(**options),
+        block=block,
     )
     if nonlocal_backbone:
         transform, backbone = detector.get_submodule("transform"), detector.get_submodule("backbone")
         PaddingMask().attach(transform=transform, backbone=backbone)
-    return detector
+    return blocks
 
 
 def backbone_places(detector: nn.Module) -> list[str]:

@@ -16,7 +16,7 @@ from torchvision.models.detection import (
 from torchvision.ops import FrozenBatchNorm2d
 
 from nonlocalnet.block import BlockOptions
-from nonlocalnet.models.detection.add import add_nonlocal
+from nonlocalnet.models.detection.add import put_detector_blocks
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture
 from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.models.detection.options import DetectorOptions
@@ -55,7 +55,7 @@ def build(name: str, arguments: Mapping[str, Any], *, block: BlockOptions | None
     options = DetectorOptions(**{**vars(row.options), **own})
     detector = _assembled(row, options)
     if options.nonlocal_backbone or options.nonlocal_head:
-        add_nonlocal(
+        put_detector_blocks(
             detector,
             nonlocal_backbone=options.nonlocal_backbone,
             nonlocal_head=options.nonlocal_head,

@@ -7,9 +7,10 @@ from typing import TypeVar
 
 from torch import Tensor, nn
 
-from nonlocalnet.block import NonLocalBlock, Norm
-from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
+from nonlocalnet.block import BlockOptions, NonLocalBlock, Norm
+from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.insert.children import add_child
+from nonlocalnet.insert.insert import put_blocks
 from nonlocalnet.models.detection.add import backbone_places, head_places
 
 _Detector = TypeVar("_Detector", bound=nn.Module)
@@ -69,11 +70,11 @@ def add_local_control(
     Raises:
         ValueError: As `add_nonlocal`.
     """
-    insert_nonlocal(
+    put_blocks(
         detector,
         before=backbone_places(detector) if nonlocal_backbone else None,
         after=head_places(detector) if nonlocal_head else None,
-        norm=norm,
+        block=BlockOptions(norm=norm),
     )
     for path, block in nonlocal_blocks(detector).items():
         parent_path, _, name = path.rpartition(".")

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypedDict
 from nonlocalnet.block import BlockOptions, Domain
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
-from nonlocalnet.insert import insert_nonlocal
+from nonlocalnet.insert.insert import put_blocks
 from nonlocalnet.models.video.geometry import Geometry, Size
 from nonlocalnet.models.video.placement import nonlocal_paths
 from nonlocalnet.models.video.trunk import VideoTrunk
@@ -111,4 +111,4 @@ def add_blocks(model: VideoTrunk, nonlocal_blocks: int | Sequence[str], *, optio
     for stage in dict.fromkeys(path.partition(".")[0] for path in paths):
         in_stage = [path for path in paths if path.startswith(f"{stage}.")]
         channels = model.stage_channels[stage]
-        insert_nonlocal(model, after=in_stage, channels=channels, ndim=3, block=of_stage[stage])
+        put_blocks(model, after=in_stage, channels=channels, ndim=3, block=of_stage[stage])

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 from nonlocalnet.data.coco.annotation_file import ANNOTATION_FILES, load_coco
 from nonlocalnet.data.coco.datasets import TestImages, collate
 from nonlocalnet.data.coco.records import CocoSet, Kind
+from nonlocalnet.data.coco.targets import is_trainable, trainable_annotations
 from nonlocalnet.engine.loaders import make_loader, spread_evenly
 from nonlocalnet.runs.detection.config import DetectionRecipe
 
@@ -45,6 +46,23 @@ def load_images(recipe: DetectionRecipe, split: Literal["train", "val"]) -> Coco
         )
     kept = tuple(images.images[i] for i in spread_evenly(len(images.images), data.limit))
     return dataclasses.replace(images, images=kept)
+
+
+def count_classes(recipe: DetectionRecipe) -> int | None:
+    """None: the categories of COCO's files keep their ids, of which there are more than categories."""
+    del recipe
+    return None
+
+
+def count_training(recipe: DetectionRecipe) -> int:
+    """How many images a training has.
+
+    Raises:
+        ValueError, FileNotFoundError: As `load_images`, or an annotation cannot be trained on.
+    """
+    images = load_images(recipe, "train")
+    images.require_annotations()
+    return sum(is_trainable(kept, images.kind) for kept in trainable_annotations(images.images))
 
 
 def build_test_loader(recipe: DetectionRecipe, evaluation: EvaluationSet, *, rank: int, world_size: int) -> DataLoader:

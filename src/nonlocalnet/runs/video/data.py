@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from torch.utils.data import DataLoader, Dataset
 
-from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, load_video_list
+from nonlocalnet.data.annotations import CLASS_NAMES_FILE, VideoList, class_names_at, load_video_list
 from nonlocalnet.data.batches import StepBatchSampler
 from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.clips.random_views import RandomViews
@@ -57,6 +57,21 @@ def load_videos(
     _compare_class_names(videos, class_names)
     kept = tuple(videos.entries[i] for i in spread_evenly(len(videos.entries), data.limit))
     return videos._replace(entries=kept)
+
+
+def count_classes(recipe: VideoRecipe) -> int | None:
+    """How many classes the training folder or the `classes.txt` beside the training list has; None if none says."""
+    names = None if recipe.data.root is None else class_names_at(Path(recipe.data.root) / recipe.data.train)
+    return None if names is None else len(names)
+
+
+def count_training(recipe: VideoRecipe) -> int:
+    """How many videos a training has.
+
+    Raises:
+        ValueError, FileNotFoundError: As `load_videos`.
+    """
+    return len(load_videos(recipe, "train").entries)
 
 
 def build_train_loaders(recipe: VideoRecipe, videos: VideoList) -> TrainLoaders:
