@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import reprlib
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
@@ -9,9 +11,8 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.formats.catalogue import released_file
-
-# The first bytes of a file that torch.save wrote before its zip archives: a pickled magic number.
-_TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
+from nonlocalnet.formats.read_torch import TORCH_LEGACY
+from nonlocalnet.system.odd_files import require_file, short
 
 
 def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
@@ -21,11 +22,14 @@ def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
     if not path.exists():
         hint = f"; `nonlocalnet weights {path.name}` fetches it" if released_file(path.name) else ""
         raise FileNotFoundError(f"{path}: there is no such file{hint}")
+    require_file(path)
     with path.open("rb") as file:
-        start = file.read(len(_TORCH_LEGACY))
+        start = file.read(len(TORCH_LEGACY))
+    if start.lstrip().startswith(b"<"):
+        raise ValueError(f"{path} is a page of the web (it begins with {start!r}), no file of weights: fetch it again")
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return "safetensors"
-    if start.startswith((b"PK", _TORCH_LEGACY)) or not start:
+    if start.startswith((b"PK", TORCH_LEGACY)) or not start:
         return "torch"
     # Protocols 2 and up begin with their number, protocols 0 and 1 of a dictionary with a mark or an empty one.
     return "pickle" if start[:1] == b"\x80" or start[:1] in (b"(", b"}") else "torch"
@@ -49,6 +53,6 @@ def describe(content: object) -> str:
     """What a file holds, for an error."""
     if not isinstance(content, dict):
         return f"a {type(content).__name__}"
-    names = [str(key) for key in content]
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"a dictionary with the keys {', '.join(names[:6])}{more}" if names else "an empty dictionary"
+    names = [short(key, 100) if isinstance(key, str) else reprlib.repr(key) for key in islice(content, 6)]
+    more = f" and {len(content) - 6} more" if len(content) > 6 else ""
+    return f"a dictionary with the keys {', '.join(names)}{more}" if names else "an empty dictionary"

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nonlocalnet.formats.names import NameTable
+from nonlocalnet.system.tensor_file import PLAIN_DTYPES
 
 # A counter that BatchNorm keeps and that other programs or older versions do not.
 OPTIONAL_SUFFIX = ".num_batches_tracked"
@@ -54,7 +55,7 @@ def fill(
     """Copy into a module whatever fits, in place.
 
     Args:
-        module: Whose state dict has our names.
+        module: Whose state dict has our names; on the meta device nothing is copied, and it is only told what fits.
         tensors: By their names.
         table: Their names beside ours.
         zero: Our names of tensors that are zero where the file does not hold them.
@@ -80,9 +81,12 @@ def fill(
                 expected = tuple(own[ours].shape)
                 mismatched.append(f"{name} has the shape {tuple(tensor.shape)}, {ours} needs {expected}")
                 continue
+            if fitted.dtype not in PLAIN_DTYPES:
+                mismatched.append(f"{name} is of {fitted.dtype}, which is not read; write it as torch.float32")
+                continue
             own[ours].copy_(fitted)
             loaded.append((name, ours))
-            if fitted.is_floating_point() and not torch.isfinite(fitted).all():
+            if not own[ours].is_meta and fitted.is_floating_point() and not torch.isfinite(fitted).all():
                 not_finite.append(name)
     expected = known.union(zero, fresh)
     missing = [

@@ -22,6 +22,7 @@ from nonlocalnet.formats.wrappers import without_wrappers
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
+from nonlocalnet.system.odd_files import one_sentence, require_file
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,13 @@ def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
     path = Path(path)
     if (path / WEIGHTS_FILE).is_file():
         path = path / WEIGHTS_FILE
+    with one_sentence(path):
+        return _read(path)
+
+
+def _read(path: Path) -> OpenedFile:
+    if not path.is_dir() and path.exists():
+        require_file(path)
     for known in FORMATS:
         opened = None if known.opens is None or path.is_dir() else known.opens(path)
         if opened is not None:
@@ -94,9 +102,10 @@ def plan_file(file: str | os.PathLike[str] | OpenedFile, hints: Hints | None = N
         ValueError: If the file is none of these, is damaged, or leaves something open; says what.
     """
     opened = open_file(file)
-    for known in FORMATS:
-        if known.recognises(opened):
-            return known.read(opened, hints or Hints())
+    with one_sentence(opened.path):
+        for known in FORMATS:
+            if known.recognises(opened):
+                return known.read(opened, hints or Hints())
     hint = ""
     if "conv1.weight" in opened.tensors and "layer1.0.conv1.weight" in opened.tensors:
         hint = (
@@ -124,9 +133,10 @@ def read_tensors(file: str | os.PathLike[str] | OpenedFile) -> dict[str, Tensor]
         ValueError: If the file is damaged or holds no state dict; says what was found.
     """
     opened = open_file(file)
-    for known in FORMATS:
-        if known.start_from is not None and known.recognises(opened):
-            return known.start_from(opened)
+    with one_sentence(opened.path):
+        for known in FORMATS:
+            if known.start_from is not None and known.recognises(opened):
+                return known.start_from(opened)
     tensors = opened.tensors
     if not tensors:
         what = "no tensors by name" if isinstance(opened.content, dict) else "no state dict"

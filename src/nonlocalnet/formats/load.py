@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 
-from nonlocalnet.formats.fill import LoadReport, fill
+from nonlocalnet.formats.fill import OPTIONAL_SUFFIX, LoadReport, fill
 from nonlocalnet.formats.load_plan import LoadPlan
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.network import build
+from nonlocalnet.system.meta import meta_network
+from nonlocalnet.system.odd_files import short
 
 log = logging.getLogger(__name__)
 
@@ -26,19 +28,46 @@ def load(plan: LoadPlan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
         ValueError: If the plan cannot be built, or strictly, a tensor does not fit; named, with the shapes.
     """
     try:
-        network = build(plan.architecture, plan.arguments)
-    except (TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())
+        network = meta_network(lambda: build(plan.architecture, plan.arguments), plan.tensors, path=plan.path)
+    except Exception as error:  # whatever the arguments of a file may be
+        reason = short(" ".join(str(error).split()))
         raise ValueError(f"{plan.path}: the network does not fit {plan.described_by}: {reason}") from error
-    report = fill(network, plan.tensors, plan.table, zero=plan.zero_filled, fresh=plan.fresh)
+    report = _filled(network, plan)
     if strict and report.problems:
         raise ValueError(
             f"{plan.path}: the network does not fit {plan.described_by}: {report.shown_problems()}. "
             "Loading what fits, and only that, takes strict=False"
         )
+    # What the file does not hold keeps its initial value.
+    network = _build_again(plan) if report.problems or plan.fresh else _without_values(network)
+    report = _filled(network, plan)
     _say(plan, report)
     network.card = plan.card
     return network.eval(), report
+
+
+def _filled(network: VideoResNet, plan: LoadPlan) -> LoadReport:
+    return fill(network, plan.tensors, plan.table, zero=plan.zero_filled, fresh=plan.fresh)
+
+
+def _build_again(plan: LoadPlan) -> VideoResNet:
+    """With initial values; which blocks it has is said already."""
+    inserting = logging.getLogger("nonlocalnet.insert")
+    level = inserting.level
+    inserting.setLevel(logging.WARNING)
+    try:
+        return build(plan.architecture, plan.arguments)
+    finally:
+        inserting.setLevel(level)
+
+
+def _without_values(network: VideoResNet) -> VideoResNet:
+    """In memory, every tensor to be filled; drawing initial values would take most of the time of loading."""
+    network = network.to_empty(device="cpu")
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if name.endswith(OPTIONAL_SUFFIX):
+            tensor.zero_()
+    return network
 
 
 def _say(plan: LoadPlan, report: LoadReport) -> None:

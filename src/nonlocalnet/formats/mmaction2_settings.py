@@ -19,6 +19,7 @@ from nonlocalnet.models.video.network import fresh_card
 
 # configs/recognition/i3d: the test pipeline of the published networks.
 _USUAL_MEAN, _USUAL_STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+_LONGEST = 1_000_000  # characters of a configuration; published ones have 10,000
 _USUAL_CLIP, _USUAL_SIDE = (32, 2), 256
 # The loss of a head whose videos have several classes.
 _SEVERAL = "BCELossWithLogits"
@@ -134,6 +135,8 @@ def parse_python_settings(text: str) -> dict[str, Any]:
     Raises:
         ValueError: If the text is no Python.
     """
+    if len(text) > _LONGEST:
+        raise ValueError(f"longer than {_LONGEST:,} characters ({len(text):,})")
     try:
         module = ast.parse(text)
     except (SyntaxError, RecursionError, MemoryError) as error:

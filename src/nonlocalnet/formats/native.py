@@ -70,7 +70,8 @@ def network_tensors(opened: OpenedFile) -> dict[str, Tensor]:
     if opened.container == "safetensors":
         return opened.tensors
     saved: Any = opened.content.get("state_dict")
-    tensors = saved if isinstance(saved, dict) else {}
+    named = saved.items() if isinstance(saved, dict) else ()
+    tensors = {name: value for name, value in named if isinstance(name, str) and isinstance(value, Tensor)}
     return {name.removeprefix(_PREFIX): value for name, value in tensors.items() if name.startswith(_PREFIX)}
 
 

@@ -11,10 +11,11 @@ to spell an array, and gives each a harmless meaning of its own:
 
 from __future__ import annotations
 
-import io
 import math
+import mmap
 import os
 import pickle
+import reprlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,12 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-# Numbers only: an object array is a pickle of its own.
-_KINDS = "fiub"
+from nonlocalnet.formats.content import values_of
+from nonlocalnet.formats.pickle_scan import scan
+from nonlocalnet.system.odd_files import one_sentence
+
+# Numbers that PyTorch has, by kind and bytes; an object array is a pickle of its own.
+_KINDS = {"f2", "f4", "f8", "b1", *(f"{sign}{size}" for sign in "iu" for size in (1, 2, 4, 8))}
 
 
 class _Dtype:
@@ -37,7 +42,7 @@ class _Dtype:
         order = state[1] if isinstance(state, tuple) and len(state) > 1 else None
         order = order.decode("latin1") if isinstance(order, bytes) else order
         if order not in ("<", ">", "=", "|"):
-            raise ValueError(f"a dtype with the byte order {order!r}")
+            raise ValueError(f"a dtype with the byte order {reprlib.repr(order)}")
         self.order = order
 
     def numpy(self) -> np.dtype:
@@ -50,25 +55,30 @@ class _Dtype:
             found = np.dtype(self.code) if isinstance(self.code, str) else None
         except TypeError:
             found = None
-        if found is None or found.kind not in _KINDS or found.subdtype is not None:
-            raise ValueError(f"an array of {self.code!r}, which is not of plain numbers")
+        if found is None or f"{found.kind}{found.itemsize}" not in _KINDS or found.subdtype is not None:
+            raise ValueError(f"an array of {reprlib.repr(self.code)}, which is not of plain numbers")
         return found.newbyteorder(">") if self.order == ">" else found.newbyteorder("<") if self.order == "<" else found
 
 
 class _Array:
-    """What a pickled array says, before its state is known."""
+    """What a pickled array says; it is made only when all of the file is known, since its bytes may be shared."""
 
     def __init__(self) -> None:
-        self.value: np.ndarray | None = None
+        self.size = 0
+        self._parts: tuple[bytes | str, tuple[int, ...], np.dtype, bool] | None = None
 
     def __setstate__(self, state: Any) -> None:
         if not isinstance(state, tuple) or len(state) != 5:
             raise ValueError("an array whose state is not numpy's")
         _, shape, dtype, fortran, content = state
         if not isinstance(dtype, _Dtype) or not isinstance(shape, tuple) or not all(map(_is_size, shape)):
-            raise ValueError(f"an array with the shape {shape!r}")
-        content = content.encode("latin1") if isinstance(content, str) else content  # a Python-2 string
-        self.value = _from_bytes(content, shape, dtype.numpy(), order="F" if fortran else "C")
+            raise ValueError(f"an array with the shape {reprlib.repr(shape)}")
+        content = _whole(content, shape, dtype.numpy())
+        self.size, self._parts = len(content), (content, shape, dtype.numpy(), bool(fortran))
+
+    def numpy(self) -> np.ndarray | None:
+        """The array; None where the pickle left its state out."""
+        return None if self._parts is None else _from_bytes(*self._parts)
 
 
 class _ArrayType:
@@ -79,32 +89,39 @@ def _is_size(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
-def _from_bytes(content: object, shape: tuple[int, ...], dtype: np.dtype, *, order: str) -> np.ndarray:
-    """The array, after its size is held against the bytes that are there: nothing is allocated for a lie."""
+def _whole(content: object, shape: tuple[int, ...], dtype: np.dtype) -> bytes | str:
+    """The bytes of an array, after its size is held against them: nothing is allocated for a lie."""
     needed = math.prod(shape) * dtype.itemsize
-    if not isinstance(content, bytes) or len(content) != needed:
-        there = f"{len(content)} bytes" if isinstance(content, bytes) else f"a {type(content).__name__}"
-        raise ValueError(f"an array that declares the shape {shape} of {dtype} ({needed} bytes) and holds {there}")
-    array = np.frombuffer(content, dtype).reshape(shape, order="F" if order == "F" else "C")
+    # Those of Python 2 come as text, a character each.
+    if not isinstance(content, (bytes, str)) or len(content) != needed:
+        there = f"{len(content)} bytes" if isinstance(content, (bytes, str)) else f"a {type(content).__name__}"
+        raise ValueError(
+            f"an array that declares the shape {reprlib.repr(shape)} of {dtype} ({needed} bytes) and holds {there}"
+        )
+    return content
+
+
+def _from_bytes(content: bytes | str, shape: tuple[int, ...], dtype: np.dtype, fortran: bool = False) -> np.ndarray:
+    held = content.encode("latin1") if isinstance(content, str) else content
+    array = np.frombuffer(held, dtype).reshape(shape, order="F" if fortran else "C")
     return array.astype(dtype.newbyteorder("="), order="C")
 
 
 def _reconstruct(kind: object, *_unused: object) -> _Array:
     if kind is not _ArrayType:
-        raise ValueError(f"an array of the type {kind!r}")
+        raise ValueError(f"an array of the type {reprlib.repr(kind)}")
     return _Array()
 
 
 def _scalar(dtype: object, content: object = b"") -> Any:
     if not isinstance(dtype, _Dtype):
-        raise ValueError(f"a scalar of the type {dtype!r}")
-    content = content.encode("latin1") if isinstance(content, str) else content
-    return _from_bytes(content, (), dtype.numpy(), order="C").item()
+        raise ValueError(f"a scalar of the type {type(dtype).__name__}")
+    return _from_bytes(_whole(content, (), dtype.numpy()), (), dtype.numpy()).item()
 
 
 def _encode(text: object, encoding: object = "latin1") -> bytes:
     if not isinstance(text, str) or encoding not in ("latin1", "latin-1"):
-        raise ValueError(f"a text in the encoding {encoding!r}")
+        raise ValueError(f"a text in the encoding {reprlib.repr(encoding)}")
     return text.encode("latin1")
 
 
@@ -139,7 +156,7 @@ class _Unpickler(pickle.Unpickler):
 
     @override
     def persistent_load(self, pid: Any) -> Any:
-        raise _RefusedError(f"the persistent object {pid!r}")
+        raise _RefusedError(f"the persistent object {reprlib.repr(pid)}")
 
 
 def read_pickle(path: str | os.PathLike[str]) -> dict[str, Any]:
@@ -156,19 +173,31 @@ def read_pickle(path: str | os.PathLike[str]) -> dict[str, Any]:
         ValueError: If the pickle names anything but arrays, is truncated, declares more than it holds, or is not a
             dictionary with text keys; says what it found.
     """
-    content = Path(path).read_bytes()
+    with one_sentence(path):
+        return _plain(_loaded(Path(path)), path=path, describe="the file")
+
+
+def _loaded(path: Path) -> object:
+    size = path.stat().st_size
     try:
-        loaded = _Unpickler(io.BytesIO(content), encoding="latin1").load()
+        with path.open("rb") as file:
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+                scan(content)
+            loaded = _Unpickler(file, encoding="latin1").load()
+        arrays = [value for _, value in values_of(loaded) if isinstance(value, _Array)]
+        # Twice: two names may have one array, and shared bytes make many arrays of few.
+        if sum(array.size for array in arrays) > 2 * size:
+            raise ValueError(f"arrays of more bytes than the file has ({size})")
+        return loaded
     except _RefusedError as error:
         raise ValueError(
             f"{path} is refused: its pickle asks to load {error}; a file of weights holds numpy arrays, numbers and "
             "text only, and loading anything else can run code"
         ) from None
     except (pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"{path} is no whole pickle ({len(content)} bytes): {error}") from None
+        raise ValueError(f"{path} is no whole pickle ({size} bytes): {error}") from None
     except Exception as error:
         raise ValueError(f"{path} is refused: its pickle holds {error}") from None
-    return _plain(loaded, path=path, describe="the file")
 
 
 def _plain(value: object, *, path: object, describe: str) -> dict[str, Any]:
@@ -177,13 +206,15 @@ def _plain(value: object, *, path: object, describe: str) -> dict[str, Any]:
     plain = {}
     for key, entry in value.items():
         if not isinstance(key, str):
-            raise ValueError(f"{path}: {describe} has the key {key!r}, which is not text; names of tensors are")
+            raise ValueError(
+                f"{path}: {describe} has the key {reprlib.repr(key)}, which is not text; names of tensors are"
+            )
         if isinstance(entry, dict):
             plain[key] = _plain(entry, path=path, describe=f"its entry {key!r}")
         elif isinstance(entry, _Array):
-            if entry.value is None:
+            plain[key] = entry.numpy()
+            if plain[key] is None:
                 raise ValueError(f"{path}: {key} is an array without content")
-            plain[key] = entry.value
         elif isinstance(entry, (_Dtype, type, Callable)):
             raise ValueError(f"{path}: {key} is neither an array, a number nor text")
         else:

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import mmap
 import os
 import pickle
 import warnings
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+
+from nonlocalnet.formats.content import dotted, values_of
+from nonlocalnet.formats.pickle_scan import scan
+from nonlocalnet.formats.zip_archive import check_archive
+
+# The first bytes of a file that torch.save wrote before its zip archives: a pickled magic number.
+TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."
 
 _multiarray = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray  # pyright: ignore
 # Plain numbers that older programs saved beside the tensors; the same names that `read_pickle` knows.
@@ -38,8 +45,11 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         start = file.read(16)
     if not start:
         raise ValueError(f"{path} is empty (0 bytes); it is not a checkpoint")
-    _refuse_compression(path)
     try:
+        if start.startswith(b"PK"):
+            scan(check_archive(path))
+        elif start.startswith(TORCH_LEGACY):
+            _scan_legacy(path)
         with warnings.catch_warnings(), torch.serialization.safe_globals(_SAFE):
             # About the pickle's protocol; what matters of it comes as an error.
             warnings.simplefilter("ignore", UserWarning)
@@ -48,12 +58,22 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         raise ValueError(
             f"{path} is not a file of plain tensors ({_reason(error)}); it begins with {start!r}"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError, AttributeError, TypeError) as error:
+    except ValueError as error:
+        raise error if str(path) in str(error) else ValueError(f"{path} is refused: it holds {error}") from error
+    except Exception as error:
         size = path.stat().st_size
         what = "a zip archive that is truncated or not PyTorch's" if start.startswith(b"PK") else "no PyTorch file"
         raise ValueError(f"{path} cannot be read: it is {what} ({size} bytes, beginning with {start!r})") from error
-    _refuse_views(content, path=path, where="")
+    _refuse_odd_tensors(content, path=path)
     return content
+
+
+def _scan_legacy(path: Path) -> None:
+    """Before the zip archives there were five pickles in a row: a number, a version, the system, the content, keys."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = 0
+        for _ in range(5):
+            at = scan(content, at)
 
 
 def _reason(error: Exception) -> str:
@@ -66,30 +86,19 @@ def _reason(error: Exception) -> str:
     return "it holds more than tensors" if "weights_only" in first.lower() or "weights only" in first.lower() else first
 
 
-def _refuse_compression(path: Path) -> None:
-    """PyTorch stores its tensors as they are; a compressed entry could unfold to any size."""
-    if not zipfile.is_zipfile(path):
-        return
-    with zipfile.ZipFile(path) as archive:
-        for entry in archive.infolist():
-            if entry.compress_type != zipfile.ZIP_STORED:
-                raise ValueError(
-                    f"{path} is refused: its entry {entry.filename} is compressed, which PyTorch's are not"
-                )
+def _refuse_odd_tensors(content: Any, *, path: Path) -> None:
+    """Refuse tensors that are not plain numbers in memory, or declare more of them than their storage has.
 
-
-def _refuse_views(content: Any, *, path: Path, where: str) -> None:
-    """Refuse tensors that declare more numbers than their storage has: copying one would allocate them."""
-    if isinstance(content, torch.Tensor):
-        held = content.untyped_storage().nbytes() if content.layout is torch.strided else 0
-        if content.layout is not torch.strided or content.numel() * content.element_size() > held:
+    Copying the latter would allocate them.
+    """
+    for keys, value in values_of(content):
+        if not isinstance(value, torch.Tensor):
+            continue
+        plain = value.layout is torch.strided and value.device.type == "cpu"
+        plain = plain and not value.is_quantized and not value.is_nested
+        held = value.untyped_storage().nbytes() if plain else 0
+        if not plain or value.numel() * value.element_size() > held:
             raise ValueError(
-                f"{path} is refused: {where or 'its tensor'} declares the shape {tuple(content.shape)} of "
-                f"{content.dtype}, and holds {held} bytes"
+                f"{path} is refused: {dotted(keys) or 'its tensor'} declares the shape {tuple(value.shape)} of "
+                f"{value.dtype}, and holds {held} bytes"
             )
-    elif isinstance(content, dict):
-        for key, value in content.items():
-            _refuse_views(value, path=path, where=f"{where}.{key}" if where else str(key))
-    elif isinstance(content, (list, tuple)):
-        for value in content:
-            _refuse_views(value, path=path, where=where)

@@ -7,6 +7,7 @@ from typing import Any
 
 import yaml
 
+from nonlocalnet.formats.content import values_of
 from nonlocalnet.formats.graph import Facts
 from nonlocalnet.formats.writing import per_channel
 from nonlocalnet.functional import Pairwise
@@ -21,6 +22,8 @@ _OF_HEAD = {
     False: {"HEAD_ACT": "softmax", "LOSS_FUNC": "cross_entropy"},
     True: {"HEAD_ACT": "sigmoid", "LOSS_FUNC": "bce_logit"},
 }
+
+_LONGEST = 200_000  # characters of saved settings; PySlowFast's have 15,000, and YAML is slow to read
 
 _DEFAULTS: dict[str, Any] = {
     "DATA.NUM_FRAMES": 8,
@@ -48,12 +51,36 @@ def parse_settings(saved: object, *, path: object) -> Mapping[str, Any] | None:
         return None
     if isinstance(saved, str):
         try:
-            saved = yaml.load(saved, Loader=_Loader)
-        except yaml.YAMLError as error:
+            saved = _plain(saved)
+        except (yaml.YAMLError, RecursionError) as error:
             raise ValueError(f"{path}: its entry 'cfg' is no YAML: {' '.join(str(error).split())}") from None
     if not isinstance(saved, Mapping):
         raise ValueError(f"{path}: its entry 'cfg' is a {type(saved).__name__}, not the program's configuration")
     return saved
+
+
+def _plain(text: str) -> Any:
+    """Its value, after its graph of nodes is walked through: aliases and merged mappings could unfold without end."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"settings of {len(text):,} characters; a configuration has at most {_LONGEST:,}")
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        for _ in values_of(_nested(node)):
+            pass
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+def _nested(node: Any, done: dict[int, Any] | None = None) -> Any:
+    """The same nesting as lists, shared where the nodes are."""
+    done = {} if done is None else done
+    if isinstance(node, yaml.CollectionNode) and id(node) not in done:
+        done[id(node)] = nested = []
+        pairs = node.value if isinstance(node, yaml.MappingNode) else [(item,) for item in node.value]
+        nested.extend(_nested(part, done) for pair in pairs for part in pair)
+    return done.get(id(node))
 
 
 class _Loader(yaml.SafeLoader):

@@ -18,6 +18,7 @@ that class: this file knows none, except for the two that were written before ca
 from __future__ import annotations
 
 import os
+import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, ClassVar
@@ -34,6 +35,7 @@ class Card:
 
     Attributes:
         kind: What the network is for; the class says it.
+        types: What may stand in a file for a field.
         architecture: Name of the factory that builds the network.
         arguments: The factory's keyword arguments, all of them JSON values.
         recipe: The training recipe as nested dictionaries; None for weights that were not trained here.
@@ -45,6 +47,10 @@ class Card:
     """
 
     kind: ClassVar[str]
+    types: ClassVar[dict[str, tuple[type, ...]]] = {
+        **dict.fromkeys(("recipe", "source", "results"), (dict, type(None))),
+        "licence": (str, type(None)),
+    }
 
     architecture: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -71,18 +77,25 @@ class Card:
         model = card.get("model")
         if not isinstance(model, Mapping) or not isinstance(model.get("arguments", {}), dict):
             raise ValueError(f"{path}: its card names no architecture and arguments")
-        known = {f.name for f in fields(cls)}
+        known = {f.name for f in fields(cls)} - {"architecture", "arguments"}
         try:
             contents = {name: cls._read(name, value) for name, value in card.items() if name in known}
             return cls(
                 architecture=str(model.get("architecture")), arguments=dict(model.get("arguments", {})), **contents
             )
-        except TypeError as error:
+        except (TypeError, ValueError) as error:
             raise ValueError(f"{path}: its card is not whole: {error}") from error
 
     @classmethod
-    def _read(cls, name: str, value: Any) -> Any:  # noqa: ARG003
-        """The value of a field from what stands in the file; a kind whose fields are no plain values overrides it."""
+    def _read(cls, name: str, value: Any) -> Any:
+        """The value of a field from what stands in the file; a kind whose fields are no plain values overrides it.
+
+        Raises:
+            TypeError: If it is none that the field can have.
+        """
+        wanted = cls.types.get(name)
+        if wanted is not None and not isinstance(value, wanted):
+            raise TypeError(f"its {name} is a {type(value).__name__}")
         return value
 
     def plain(self) -> dict[str, Any]:
@@ -110,5 +123,7 @@ def checked_plain(plain: object, *, path: str | os.PathLike[str]) -> Mapping[str
     """
     found = plain.get("format") if isinstance(plain, Mapping) else None
     if not isinstance(plain, Mapping) or found != FORMAT:
-        raise ValueError(f"{path} has checkpoint format {found!r}, this version reads {FORMAT}; update nonlocalnet")
+        raise ValueError(
+            f"{path} has checkpoint format {reprlib.repr(found)}, this version reads {FORMAT}; update nonlocalnet"
+        )
     return plain

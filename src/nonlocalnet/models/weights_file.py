@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import json
 import os
-from pathlib import Path
 from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
 from torch import Tensor
 
 from nonlocalnet.models.card import CARD_KEY, Card
+from nonlocalnet.system.tensor_file import pack, unpack
 
 WEIGHTS_FILE = "model.safetensors"
 CONFIG_FILE = "config.json"
 
 
 def to_bytes(tensors: dict[str, Tensor], card: Card) -> bytes:
-    """The content of a file of weights with their card."""
-    contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return to_safetensors(contiguous, {CARD_KEY: json.dumps(card.plain())})
+    """The content of a file of weights with their card, and the digest of both."""
+    return pack(tensors, {CARD_KEY: json.dumps(card.plain())})
 
 
 def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], Any]:
@@ -28,19 +25,12 @@ def read_safetensors(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], A
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ValueError: If it is no safetensors file, or is truncated.
+        ValueError: If it is no safetensors file, is truncated or damaged.
     """
-    if not Path(path).is_file():
-        raise FileNotFoundError(f"{path}: there is no such file")
-    try:
-        with safe_open(path, framework="pt", device="cpu") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  no mapping
-    except SafetensorError as error:
-        raise ValueError(f"{path} is no whole safetensors file: {error}") from error
+    tensors, metadata = unpack(path)
     if CARD_KEY not in metadata:
         return tensors, None
     try:
         return tensors, json.loads(metadata[CARD_KEY])
-    except json.JSONDecodeError as error:
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{path}: the card in its metadata is not JSON: {error}") from error

@@ -117,7 +117,7 @@ def test_files_that_hold_no_scores(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"no scores at .*: give the --out folder of a `nonlocalnet test`"):
         load_scores(tmp_path)
     (tmp_path / "scores.safetensors").write_bytes(b"no such thing")
-    with pytest.raises(ValueError, match=r"scores\.safetensors cannot be read as safetensors"):
+    with pytest.raises(ValueError, match=r"scores\.safetensors is no whole safetensors file"):
         load_scores(tmp_path)
     save_file({"x": torch.zeros(1)}, tmp_path / "scores.safetensors")
     with pytest.raises(ValueError, match="holds no scores of this library: its format is None"):

@@ -21,6 +21,10 @@ class DetectionCard(Card):
     """
 
     kind: ClassVar[str] = "detection"
+    types: ClassVar[dict[str, tuple[type, ...]]] = {
+        **Card.types,
+        **dict.fromkeys(("labels", "keypoint_names", "skeleton"), (list, tuple)),
+    }
 
     labels: list[dict[str, Any]]
     keypoint_names: list[str] = field(default_factory=list)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
+import reprlib
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from typing_extensions import Self, override
 
 from nonlocalnet.models.card import Card
+
+_MOST = 9999  # frames, or pixels of a side: a file that says more would fill memory
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +36,21 @@ class Preprocessing:
     short_side: int = 256
     crop: int = 256
 
+    def __post_init__(self) -> None:
+        for name in ("clip_frames", "frame_stride", "short_side", "crop"):
+            value = getattr(self, name)
+            if type(value) is not int or not 1 <= value <= _MOST:
+                raise ValueError(f"preprocessing.{name} must be 1 to {_MOST}, got {reprlib.repr(value)}")
+        for name in ("mean", "std"):
+            value = getattr(self, name)
+            values = [value] * 3 if isinstance(value, (int, float)) else value
+            if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_number, values)):
+                raise ValueError(f"preprocessing.{name} must be one number or three, got {reprlib.repr(value)}")
+            if name == "std" and not all(single > 0 for single in values):
+                raise ValueError(f"preprocessing.std must be above 0, got {reprlib.repr(value)}")
+        if self.colour_order not in ("RGB", "BGR"):
+            raise ValueError(f"preprocessing.colour_order must be RGB or BGR, got {reprlib.repr(self.colour_order)}")
+
     @property
     def bgr(self) -> bool:
         """Whether the network takes blue, green, red."""
@@ -55,6 +74,12 @@ class VideoCard(Card):
     """
 
     kind: ClassVar[str] = "video"
+    types: ClassVar[dict[str, tuple[type, ...]]] = {
+        **Card.types,
+        "preprocessing": (dict,),
+        "class_names": (list, tuple, type(None)),
+        "multi_label": (bool,),
+    }
 
     preprocessing: Preprocessing
     class_names: list[str] | None = None
@@ -63,4 +88,11 @@ class VideoCard(Card):
     @override
     @classmethod
     def _read(cls, name: str, value: Any) -> Any:
+        super()._read(name, value)
+        if name == "class_names" and not all(isinstance(entry, str) for entry in value or ()):
+            raise TypeError("its class_names are not all text")
         return Preprocessing(**value) if name == "preprocessing" else value
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

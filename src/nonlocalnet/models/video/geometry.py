@@ -205,8 +205,8 @@ def geometry_of(*, variant: Variant, clip: Clip) -> Geometry:
     if variant not in get_args(Variant):
         raise ValueError(f"variant must be one of {', '.join(get_args(Variant))}, got {variant!r}")
     if variant in FAMILIES:
-        if not re.fullmatch(r"[1-9]\d*x[1-9]\d*", clip):
-            raise ValueError(f"clip must be frames x frame stride, such as 8x8, got {clip!r}")
+        if not isinstance(clip, str) or not re.fullmatch(r"[1-9]\d{0,3}x[1-9]\d{0,3}", clip):
+            raise ValueError(f"clip must be frames x frame stride, such as 8x8, got {clip!r} (9999 is the most)")
         return FAMILIES[variant]
     known = tuple(dict.fromkeys(clip for _, clip in GEOMETRIES))
     if clip not in known:

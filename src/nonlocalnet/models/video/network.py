@@ -20,6 +20,9 @@ from nonlocalnet.models.video.control import add_residual_blocks
 from nonlocalnet.models.video.trunk import VideoTrunk
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.meta import meta_network
+from nonlocalnet.system.odd_files import short
+from nonlocalnet.system.tensor_file import PLAIN_DTYPES
 
 
 class VideoResNet(
@@ -138,11 +141,15 @@ def from_card(tensors: dict[str, Tensor], card: VideoCard, *, path: str | os.Pat
     Raises:
         ValueError: If the tensors and the card do not fit; names the file.
     """
+    for name, tensor in tensors.items():
+        if tensor.dtype not in PLAIN_DTYPES:
+            raise ValueError(f"{path}: {name} is of {tensor.dtype}, which is not read; write it as torch.float32")
     try:
+        meta_network(lambda: build(card.architecture, card.arguments), tensors, path=path)
         network = build(card.architecture, card.arguments)
         network.load_state_dict(tensors)
-    except (TypeError, ValueError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+    except Exception as error:  # whatever the arguments of a file may be
+        reason = short(" ".join(str(error).split()))
         raise ValueError(f"{path}: the network does not fit the checkpoint's own card: {reason}") from error
     network.card = card
     return cast(VideoResNet, network.eval())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from nonlocalnet.models.video.geometry import STAGE_BLOCKS, STAGES, Depth
@@ -44,7 +45,7 @@ def nonlocal_paths(nonlocal_blocks: int | Sequence[str], *, depth: Depth) -> tup
     paths = tuple(nonlocal_blocks)
     for path in paths:
         _check_path(path, depth=depth)
-    repeated = sorted({path for path in paths if paths.count(path) > 1})
+    repeated = sorted(path for path, count in Counter(paths).items() if count > 1)
     if repeated:
         raise ValueError(f"nonlocal_blocks names {', '.join(repeated)} more than once; give each path once")
     return tuple(sorted(paths, key=_position))

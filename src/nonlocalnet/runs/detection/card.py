@@ -14,6 +14,8 @@ from nonlocalnet.engine.resume import SavedRun
 from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.config import DetectionRecipe, recipe_from_plain
 from nonlocalnet.runs.detection.network import build_detector
+from nonlocalnet.system.meta import meta_network
+from nonlocalnet.system.odd_files import one_sentence, short
 
 
 def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> DetectionCard:
@@ -31,9 +33,9 @@ def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> Detec
 def read_run(path: Path) -> SavedRun:
     """The run that a checkpoint is of."""
     checkpoint = formats.read_checkpoint(path)
-    return SavedRun(
-        saved_recipe(DetectionCard.from_plain(checkpoint[formats.CARD_KEY], path=path)), int(checkpoint["global_step"])
-    )
+    with one_sentence(path):
+        card = DetectionCard.from_plain(checkpoint[formats.CARD_KEY], path=path)
+        return SavedRun(saved_recipe(card), int(checkpoint["global_step"]))
 
 
 def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
@@ -58,12 +60,14 @@ def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
         )
     card = DetectionCard.from_plain(plain, path=path)
     try:
-        detector = build_detector(saved_recipe(card), pretrained=False)
+        recipe = saved_recipe(card)
         prefix = "model."
-        tensors = checkpoint["state_dict"]
-        detector.load_state_dict({n.removeprefix(prefix): t for n, t in tensors.items() if n.startswith(prefix)})
-    except (KeyError, TypeError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
+        tensors = {n.removeprefix(prefix): t for n, t in checkpoint["state_dict"].items() if n.startswith(prefix)}
+        meta_network(lambda: build_detector(recipe, pretrained=False), tensors, path=path)
+        detector = build_detector(recipe, pretrained=False)
+        detector.load_state_dict(tensors)
+    except Exception as error:  # whatever the recipe of a file may be
+        reason = short(" ".join(str(error).split()))
         raise ValueError(f"{path}: the detector does not fit the checkpoint's own card: {reason}") from error
     return detector.eval(), card
 

@@ -12,6 +12,7 @@ from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.runs.video.config import VideoRecipe, recipe_from_plain
 from nonlocalnet.runs.video.data import clip_geometry
 from nonlocalnet.runs.video.network import model_arguments
+from nonlocalnet.system.odd_files import one_sentence
 
 
 def make_card(recipe: VideoRecipe, *, class_names: Sequence[str] | None) -> VideoCard:
@@ -35,5 +36,6 @@ def make_card(recipe: VideoRecipe, *, class_names: Sequence[str] | None) -> Vide
 def read_run(path: Path) -> SavedRun:
     """The run that a checkpoint is of."""
     checkpoint = formats.read_checkpoint(path)
-    card = VideoCard.from_plain(checkpoint[formats.CARD_KEY], path=path)
-    return SavedRun(recipe_from_plain(card.recipe or {}), int(checkpoint["global_step"]))
+    with one_sentence(path):
+        card = VideoCard.from_plain(checkpoint[formats.CARD_KEY], path=path)
+        return SavedRun(recipe_from_plain(card.recipe or {}), int(checkpoint["global_step"]))

@@ -20,11 +20,11 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 
 from nonlocalnet.runs.video.score_videos import VideoScores
 from nonlocalnet.runs.video.summary import label_tensor
+from nonlocalnet.system.odd_files import one_sentence
+from nonlocalnet.system.tensor_file import pack, unpack
 
 SCORES_FILE = "scores.safetensors"
 _FORMAT = "nonlocalnet scores 1"
@@ -70,7 +70,7 @@ def pack_scores(scored: ScoredVideos) -> bytes:
         "class_names": json.dumps(scored.class_names),
         "about": json.dumps(scored.about),
     }
-    return save(tensors, metadata)
+    return pack(tensors, metadata)
 
 
 def load_scores(path: str | Path) -> ScoredVideos:
@@ -87,22 +87,18 @@ def load_scores(path: str | Path) -> ScoredVideos:
     file = path / SCORES_FILE if path.is_dir() else path
     if not file.is_file():
         raise FileNotFoundError(f"no scores at {path}: give the --out folder of a `nonlocalnet test`, or {SCORES_FILE}")
-    try:
-        with safe_open(file, framework="pt") as content:
-            metadata = content.metadata() or {}
-            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118  not a dictionary
-    except (SafetensorError, OSError) as error:
-        raise ValueError(f"{file} cannot be read as safetensors: {error}") from error
+    tensors, metadata = unpack(file)
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"{file} holds no scores of this library: its format is {metadata.get('format')!r}")
-    errors = json.loads(metadata["errors"])
-    rows = zip(tensors["label"], tensors["mean"], tensors["highest"], errors, strict=True)
-    results = [
-        VideoScores(index, int(label) if label.ndim == 0 else label, mean, highest, error)
-        for index, (label, mean, highest, error) in enumerate(rows)
-    ]
-    kept = (json.loads(metadata[name]) for name in ("paths", "class_names", "about"))
-    return ScoredVideos(results, *kept)
+    with one_sentence(file):
+        errors = json.loads(metadata["errors"])
+        rows = zip(tensors["label"], tensors["mean"], tensors["highest"], errors, strict=True)
+        results = [
+            VideoScores(index, int(label) if label.ndim == 0 else label, mean, highest, error)
+            for index, (label, mean, highest, error) in enumerate(rows)
+        ]
+        kept = (json.loads(metadata[name]) for name in ("paths", "class_names", "about"))
+        return ScoredVideos(results, *kept)
 
 
 def average_scores(parts: Sequence[ScoredVideos], *, sources: Sequence[str]) -> ScoredVideos:
