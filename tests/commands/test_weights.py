@@ -13,7 +13,9 @@ from formats.originals import caffe2, mmaction2, slowfast
 from make_videos import decode_sequentially, write_video
 from nonlocalnet import from_checkpoint
 from nonlocalnet.commands.main import main
+from nonlocalnet.formats import Preprocessing, VideoCard, encode
 from nonlocalnet.formats.catalogue import CATALOGUE
+from nonlocalnet.models import c2d_resnet50
 
 
 @pytest.fixture
@@ -45,6 +47,30 @@ def test_inspect_lists_every_name(released, capsys):
     assert "nonlocal_conv4_3_theta_w res4.3_nonlocal.theta.weight" in lines
     assert "res2_0_branch1_bn_riv res2.0.downsample.norm.running_var" in lines
     assert any(line.startswith("model_iter (not used: a training counter") for line in lines)
+
+
+def test_names_with_markup_and_escape_codes_are_printed_as_they_are(tmp_path, capsys):
+    network = c2d_resnet50(width=2, num_classes=2)
+    names = ["a[/b]", "\x1b[2J[red]x"]
+    further = {"preprocessing": Preprocessing.of_clip("8x8"), "licence": "[/] \x1b]0;t"}
+    network.card = VideoCard(**network.built_from, class_names=names, **further)
+    folder = tmp_path / "[red] [] \x1b[31m"
+    folder.mkdir()
+    path = folder / "w.safetensors"
+    path.write_bytes(encode(network, to="nonlocalnet"))
+    video = write_video(folder / "[bold].mp4", num_frames=16)
+    predict = ["predict", str(video), "--weights", str(path), "--views", "1x1"]
+    for command in (["inspect", str(path)], predict):
+        assert main(command) == 0
+        printed = capsys.readouterr()
+        assert "a[/b]" in printed.out
+        assert "\\x1b[2J[red]x" in printed.out
+        assert "\x1b" not in printed.out + printed.err
+    for wrong in (folder / "no[].ckpt", folder):
+        assert main(["inspect", str(wrong)]) == 2
+        error = capsys.readouterr().err
+        assert "\x1b" not in error
+        assert "[red] [] \\x1b[31m" in error
 
 
 def test_inspect_shows_what_is_missing(released, tmp_path, capsys):
@@ -175,6 +201,20 @@ def test_a_file_with_another_hash_is_not_kept(server, tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="the file is not the one published: invalid hash value"):
         download(file, url=f"{address}/file.pkl", progress=False)
     assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
+
+
+def test_what_opens_as_no_weights_is_not_kept(server, tmp_path, monkeypatch, capsys):
+    address, folder = server
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    for content, said in (
+        (b"<!DOCTYPE html><p>gone", "is a page of the web"),
+        (b"\x80\x02}q\x00", "is no whole pickle"),
+    ):
+        (folder / "file.pkl").write_bytes(content)
+        assert main(["weights", CATALOGUE[0].name, "--url", f"{address}/file.pkl"]) == 2
+        error = capsys.readouterr().err
+        assert f"{address}/file.pkl gives no file of weights, and nothing is kept: {CATALOGUE[0].name} {said}" in error
+        assert list((tmp_path / "hub" / "checkpoints").iterdir()) == []
 
 
 def test_a_released_name_that_is_not_there_says_how_to_fetch_it(capsys):

@@ -13,6 +13,7 @@ from nonlocalnet.runs.video.classes import has_published_classes, with_class_nam
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.visible import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,7 +43,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.results is not None:
         model.card = with_measured(card_of(model), read_result(parsed.results))
     write_atomically(target, encode(model, to=parsed.to))
-    print(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes")
+    print(visible(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes"))
     return 0
 
 

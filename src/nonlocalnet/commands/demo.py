@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
-from rich.console import Console
-
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.demos.stories import STORIES
+from nonlocalnet.system.terminal import make_console
 
 
 def main(argv: Sequence[str]) -> int:
@@ -28,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)  # many networks are built; the table says what they are
     began = time.monotonic()
     results = story.run(arguments.out, size=story.smallest if arguments.smallest else own)
-    story.show(Console(), results, Path(arguments.out), seconds=time.monotonic() - began)
+    story.show(make_console(), results, Path(arguments.out), seconds=time.monotonic() - began)
     return 0
 
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
@@ -23,6 +22,8 @@ from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.predict import Detected, detect
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
+from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.visible import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -67,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
         _show(entries)
     for entry in entries:
         if entry["error"]:
-            print(f"nonlocalnet: error: {entry['error']}", file=sys.stderr)
+            print(visible(f"nonlocalnet: error: {entry['error']}"), file=sys.stderr)
     return int(any(entry["error"] for entry in entries))
 
 
@@ -102,7 +103,7 @@ def _free_name(out: Path, stem: str) -> Path:
 
 
 def _show(entries: Sequence[dict[str, Any]]) -> None:
-    console = Console()
+    console = make_console()
     for entry in entries:
         if entry["error"]:
             continue
@@ -114,4 +115,4 @@ def _show(entries: Sequence[dict[str, Any]]) -> None:
             table.add_row(o["class"], f"{o['score']:.3f}", ", ".join(f"{side:.0f}" for side in o["box"]))
         console.print(table)
         if entry["drawing"]:
-            console.print(entry["drawing"], markup=False, highlight=False)
+            console.print(entry["drawing"])

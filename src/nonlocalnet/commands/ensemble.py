@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
@@ -12,6 +11,7 @@ from nonlocalnet.runs.video.report import HEADINGS, metric_cells
 from nonlocalnet.runs.video.scores import load_scores
 from nonlocalnet.runs.video.summary import summarise_scores
 from nonlocalnet.runs.video.test import average_tests
+from nonlocalnet.system.terminal import make_console
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +29,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parsed = parse(parser, argv)
     summary = average_tests(parsed.tests, out=parsed.out, pooling=parsed.pooling)
-    console = Console()
+    console = make_console()
     table = Table(title=f"{summary.videos} videos, {parsed.pooling} over views", title_justify="left")
     table.add_column("scores", overflow="fold")
     for key in summary.metrics:
@@ -42,5 +42,5 @@ def main(argv: Sequence[str]) -> int:
         table.add_section()
         table.add_row(f"average of {len(parsed.tests)}", *metric_cells(summary))
     console.print(table)
-    console.print(f"written to {parsed.out}", markup=False, highlight=False)
+    console.print(f"written to {parsed.out}")
     return 0

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser  # pyright: ignore[reportPrivateImportUsage]
-from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import add_section, make_parser, parse, recipe_name, section_of
 from nonlocalnet.formats import open_file
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
+from nonlocalnet.system.terminal import make_console
 
 _ASKED = ("clip", "pairwise", "scale", "subsample")
 
@@ -27,7 +27,7 @@ def main(argv: Sequence[str]) -> int:
     shown: Any = KINDS[0].recipe("") if recipe is None else recipe
     add_section(parser, "model", shown.model)
     parsed = parse(parser, argv)
-    console = Console()
+    console = make_console()
     if recipe is None:
         opened = open_file(parsed.target)
         kind = kind_of_file(opened)

@@ -10,8 +10,10 @@ import sys
 from collections.abc import Sequence
 
 from nonlocalnet.system.errors import reason_of
+from nonlocalnet.system.odd_files import short
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.stops import Stopped, stoppable
+from nonlocalnet.system.visible import LogFormatter, visible
 
 # Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
 COMMANDS = {
@@ -93,7 +95,7 @@ def _describe(error: ValueError | OSError) -> str:
 
 
 def _fail(message: str, *, code: int) -> int:
-    print(f"nonlocalnet: error: {message}", file=sys.stderr)
+    print(visible(short(f"nonlocalnet: error: {message}")), file=sys.stderr)
     return code
 
 
@@ -102,7 +104,7 @@ def _log_to_stderr() -> None:
     logger = logging.getLogger("nonlocalnet")
     # A new handler each time: sys.stderr may have changed since an earlier command of the same process.
     handler = logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(LogFormatter("%(message)s"))
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)
     logger.propagate = False

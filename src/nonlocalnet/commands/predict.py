@@ -7,7 +7,6 @@ import json
 import sys
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
@@ -17,6 +16,8 @@ from nonlocalnet.formats import card_of, load, plan_file
 from nonlocalnet.runs.video.classes import with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, predict
+from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.visible import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -59,12 +60,12 @@ def main(argv: Sequence[str]) -> int:
         _show(predictions)
     for prediction in predictions:
         if prediction.error:
-            print(f"nonlocalnet: error: {prediction.error}", file=sys.stderr)
+            print(visible(f"nonlocalnet: error: {prediction.error}"), file=sys.stderr)
     return int(any(prediction.error for prediction in predictions))
 
 
 def _show(predictions: Sequence[Prediction]) -> None:
-    console = Console()
+    console = make_console()
     for prediction in predictions:
         if prediction.error:
             continue

@@ -6,7 +6,6 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
@@ -14,6 +13,7 @@ from nonlocalnet.commands.options.results import Result, read_result
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import RECIPES
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
+from nonlocalnet.system.terminal import make_console
 
 _OTHER_DATA = " *"
 
@@ -32,7 +32,7 @@ def main(argv: Sequence[str]) -> int:
     if parsed.json:
         print(json.dumps([_plain(recipe, results, asked=bool(parsed.results)) for recipe in recipes], indent=2))
         return 0
-    console = Console()
+    console = make_console()
     for kind in KINDS:
         rows = [recipe for recipe in recipes if kind_of(recipe) is kind]
         if rows:
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     for result in results:
         if result.recipe not in shown:
             where = f"Table {parsed.table}" if parsed.table else "the list"
-            console.print(f"{result.path}: {result.recipe} is not in {where}", markup=False, highlight=False)
+            console.print(f"{result.path}: {result.recipe} is not in {where}")
     return 0
 
 

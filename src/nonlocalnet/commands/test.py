@@ -7,13 +7,13 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
-from rich.console import Console
 
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
 from nonlocalnet.engine.run_folder import require_free
 from nonlocalnet.runs.kinds import Kind, OpenedWeights
 from nonlocalnet.system.processes import is_first_process
+from nonlocalnet.system.terminal import make_console
 
 _NOT_OF_A_TEST = ("--model.", "--optim.", "--schedule.")
 
@@ -34,10 +34,10 @@ def main(argv: Sequence[str]) -> int:
     out = _out(own, parsed)
     summary = kind.test.test_recipe(recipe, weights=opened[0], out=out, **kind.options.test_arguments(parsed))
     if is_first_process():
-        console = Console()
+        console = make_console()
         kind.report.show_test(console, recipe, summary, compared=opened[0].trained_by(own))
         names = sorted(path.name for path in out.iterdir())
-        console.print(f"{out}/: {', '.join(names)}", markup=False, highlight=False)
+        console.print(f"{out}/: {', '.join(names)}")
     return 0
 
 

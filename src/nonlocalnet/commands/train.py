@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
-from rich.console import Console
 
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser, with_fields
@@ -20,6 +19,7 @@ from nonlocalnet.engine.run_folder import RECIPE, require_free
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size, scale_to_steps
 from nonlocalnet.runs.kinds import Kind
 from nonlocalnet.system.processes import is_first_process
+from nonlocalnet.system.terminal import make_console
 
 log = logging.getLogger(__name__)
 
@@ -30,12 +30,12 @@ def main(argv: Sequence[str]) -> int:
         logging.getLogger("nonlocalnet").setLevel(logging.WARNING)
     kind, parsed, recipe, base, own = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
     _say_what_follows(kind, recipe, base, own, parsed)
-    console = Console(quiet=not is_first_process())
+    console = make_console(quiet=not is_first_process())
     if parsed.dry_run:
         show_configuration(console, recipe, own)
         kind.plan.show_plan(console, recipe)
         read = "nothing was read or written" if parsed.epochs is None else "the training list was read, nothing written"
-        console.print(f"dry run: {read}", highlight=False)
+        console.print(f"dry run: {read}")
         return 0
     if parsed.init_anyway and parsed.init is None:
         raise ValueError("--init-anyway has no effect without --init FILE")
@@ -45,12 +45,10 @@ def main(argv: Sequence[str]) -> int:
     result = kind.train.train_recipe(
         recipe, out=out, resume=parsed.resume, init=parsed.init, init_anyway=parsed.init_anyway, **further
     )
-    console.print(f"{result.steps} steps done; last checkpoint: {result.last}", markup=False, highlight=False)
+    console.print(f"{result.steps} steps done; last checkpoint: {result.last}")
     if result.best is not None:
         quality = kind.report.quality_name(recipe)
-        console.print(
-            f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}", markup=False, highlight=False
-        )
+        console.print(f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}")
     return 0
 
 

@@ -6,12 +6,13 @@ import dataclasses
 import json
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.formats.catalogue import CATALOGUE, LICENCE, released_file
 from nonlocalnet.formats.download import download
+from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.visible import visible
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,7 +30,7 @@ def main(argv: Sequence[str]) -> int:
         file = released_file(parsed.name) or released_file(f"{parsed.name}.pkl")
         if file is None:
             raise ValueError(f"{parsed.name!r} is no released file; `nonlocalnet weights` lists them")
-        print(download(file, url=parsed.url))
+        print(visible(download(file, url=parsed.url)))
         return 0
     if parsed.json:
         print(json.dumps([{**dataclasses.asdict(file), "url": file.url} for file in CATALOGUE], indent=2))
@@ -43,9 +44,7 @@ def main(argv: Sequence[str]) -> int:
     for file in CATALOGUE:
         accuracies = [f"{file.published[key]:.1f}" for key in ("top1", "top5")]
         table.add_row(file.name, file.what, file.clip, *accuracies)
-    console = Console()
+    console = make_console()
     console.print(table)
-    console.print(
-        "`nonlocalnet weights NAME` fetches one; it opens with `from_checkpoint` and every command", highlight=False
-    )
+    console.print("`nonlocalnet weights NAME` fetches one; it opens with `from_checkpoint` and every command")
     return 0

@@ -42,7 +42,6 @@ def show_results(task: Task, console: Console, results: dict[str, Any], out: Pat
         f"What decides is in the columns {left} to {right - 1} of {results['image_width']}. The receptive field of the "
         f"local detectors' answer begins at column {min(local)} or later: they cannot know, and toss a coin. "
         f"{size['seeds']} seeds, {size['steps']} steps each, {size['test_images']} test images.",
-        highlight=False,
     )
     published = Table(
         title="Published by the paper, on COCO val2017 (not run here)", title_justify="left", show_edge=False
@@ -54,7 +53,7 @@ def show_results(task: Task, console: Console, results: dict[str, Any], out: Pat
     for row in results["published_coco"].values():
         published.add_row(row["recipe"], *(f"{row[_key(kind)]:.1f}" for kind in kinds))
     console.print(published)
-    console.print(f"{seconds:.0f} s; numbers and picture: {out}/results.json, detections.png", highlight=False)
+    console.print(f"{seconds:.0f} s; numbers and picture: {out}/results.json, detections.png")
 
 
 def _key(measure: str) -> str:

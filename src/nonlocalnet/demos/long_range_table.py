@@ -37,7 +37,6 @@ def show_results(console: Console, results: dict[str, Any], out: Path, *, second
         "± is the standard deviation over the seeds. "
         f"A blind guess scores {results['chance']:.1f}, a coin toss between a video's two candidates "
         f"{results['coin_toss']:.1f}.",
-        highlight=False,
     )
     published = results["published_kinetics400"]
     paper = Table(title="Published by the paper, on Kinetics-400 (not run here)", title_justify="left")
@@ -47,4 +46,4 @@ def show_results(console: Console, results: dict[str, Any], out: Path, *, second
     for name, shown in (("c2d", "C2D ResNet-50"), ("nl_c2d", "NL C2D ResNet-50, 5 blocks")):
         paper.add_row(shown, f"{published[name]['top1']:.1f}", f"{published[name]['top5']:.1f}")
     console.print(paper)
-    console.print(f"{seconds:.0f} s; pictures and numbers: {out}/results.json, curves.png, look.png", highlight=False)
+    console.print(f"{seconds:.0f} s; pictures and numbers: {out}/results.json, curves.png, look.png")

@@ -16,13 +16,15 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TaskID,
-    TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Column
 from rich.text import Text
 from typing_extensions import override
+
+from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.visible import visible
 
 _SECONDS_BETWEEN_LINES = 30.0
 
@@ -35,11 +37,11 @@ def progress_bars(*, transient: bool = False, shown: bool = True, seconds: float
         shown: Whether anything is shown at all.
         seconds: Between two lines of a task, where standard error is no terminal; 0 for a line at every update.
     """
-    console = Console(stderr=True)
+    console = make_console(stderr=True)
     if shown and not console.is_terminal:
         return _Lines(console, seconds=seconds)
     columns = (
-        TextColumn("{task.description}"),
+        _LabelColumn(),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(table_column=Column(min_width=7)),
@@ -103,9 +105,14 @@ class _Lines(Progress):
         left = timedelta(seconds=round((now - begun) * (total - task.completed) / done)) if done else None
         text = f"{task.description} {task.completed:.0f}/{total:.0f}  {task.fields.get('note', '')}".rstrip()
         text += "" if left is None or task.finished else f"  {left} left"
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self.console.print(text, soft_wrap=True)
+
+
+class _LabelColumn(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        return Text(visible(task.description))
 
 
 class _NoteColumn(ProgressColumn):
     def render(self, task: Task) -> Text:
-        return Text(str(task.fields.get("note", "")))
+        return Text(visible(task.fields.get("note", "")))

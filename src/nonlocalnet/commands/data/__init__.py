@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 
-from rich.console import Console
+from nonlocalnet.system.terminal import make_console
 
 # Action -> what it does. Each lives in the file of its name.
 ACTIONS = {
@@ -20,10 +20,8 @@ def main(argv: Sequence[str]) -> int:
     if not argv or argv[0] in ("-h", "--help"):
         width = max(map(len, ACTIONS))
         rows = "\n".join(f"  {name:<{width}}  {text}" for name, text in ACTIONS.items())
-        Console().print(
+        make_console().print(
             f"usage: nonlocalnet data ACTION ...\n\n{rows}\n\n`nonlocalnet data ACTION --help` shows what it takes.",
-            markup=False,
-            highlight=False,
             soft_wrap=True,
         )
         return 0

@@ -13,6 +13,7 @@ from nonlocalnet.data.annotations import FORMAT_NAMES, load_video_list
 from nonlocalnet.data.video.check_videos import CheckReport, VideoCounts, check_videos, classes_lost, clean_list
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
+from nonlocalnet.system.terminal import make_console
 
 _HEADINGS = ("listed", "readable", "missing", "broken", "lost")
 _CLASSES_SHOWN = 20
@@ -52,11 +53,11 @@ def main(argv: Sequence[str]) -> int:
             classes = classes or videos.class_names  # those of train/ number the folders of val/ too
         with counted(f"checking {source}", len(videos.entries)) as advance:
             report = check_videos(videos, workers=arguments.workers, on_video=advance)
-        _show(report, Console(), everything=arguments.all)
+        _show(report, make_console(), everything=arguments.all)
         lacking = lacking or report.total.readable < report.total.listed
         if arguments.out is not None:
             write_atomically(Path(arguments.out), clean_list(report))
-            _say(Console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
+            _say(make_console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
             return 0
     return int(lacking)
 
@@ -81,7 +82,7 @@ def _show(report: CheckReport, console: Console, *, everything: bool) -> None:
         table.add_row(name, *_cells(counts))
     table.add_section()
     table.add_row(f"{len(report.by_class)} classes", *_cells(report.total))
-    console.print(table, markup=False)
+    console.print(table)
     if len(shown) < len(lacking):
         _say(console, f"... {len(lacking) - len(shown)} more classes lack videos (--all shows them)")
     _show_copies(report, console)
@@ -124,4 +125,4 @@ def _show_copies(report: CheckReport, console: Console) -> None:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, highlight=False, soft_wrap=True)
+    console.print(text, soft_wrap=True)

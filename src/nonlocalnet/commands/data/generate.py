@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rich.console import Console
-
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.data.generated.videos import write_long_range_videos
 from nonlocalnet.system.progress import counted
+from nonlocalnet.system.terminal import make_console
 
 
 def main(argv: Sequence[str]) -> int:
@@ -20,5 +19,5 @@ def main(argv: Sequence[str]) -> int:
     total = sum(arguments[f"num_{split}"] for split in ("train", "val", "test"))
     with counted("writing videos", total) as advance:
         path = write_long_range_videos(directory, **arguments, on_video=advance)
-    Console().print(f"{total} videos in {path}", markup=False, highlight=False)
+    make_console().print(f"{total} videos in {path}")
     return 0

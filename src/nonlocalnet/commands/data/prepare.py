@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rich.console import Console
-
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.data.video.prepare_videos import EncodeSettings, find_videos, prepare_videos
 from nonlocalnet.system.progress import counted
+from nonlocalnet.system.terminal import make_console
 
 
 def main(argv: Sequence[str]) -> int:
@@ -29,12 +28,11 @@ def main(argv: Sequence[str]) -> int:
     settings = EncodeSettings(**arguments)
     with counted("preparing videos", len(find_videos(source, out))) as advance:
         report = prepare_videos(source, out, settings=settings, workers=workers, on_video=advance)
-    console = Console(highlight=False)
+    console = make_console()
     for reason in report.broken:
-        console.print(f"broken, left out: {reason}", markup=False, soft_wrap=True)
+        console.print(f"broken, left out: {reason}", soft_wrap=True)
     console.print(
         f"{report.written} videos written to {out}, {report.kept} kept from before, {len(report.broken)} broken",
-        markup=False,
         soft_wrap=True,
     )
     return int(bool(report.broken))

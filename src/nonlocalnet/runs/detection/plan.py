@@ -13,6 +13,5 @@ def show_plan(console: Console, recipe: DetectionRecipe) -> None:
     console.print(
         f"{recipe.name}: {recipe.schedule.steps} steps of {recipe.optim.batch_size} images, learning rate "
         f"{recipe.optim.lr:g}",
-        highlight=False,
     )
     show_recipe(console, recipe, model=recipe.model, size=None)

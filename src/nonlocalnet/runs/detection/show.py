@@ -29,15 +29,15 @@ def show_recipe(console: Console, recipe: DetectionRecipe, *, model: DetectionMo
     """
     recipe = dataclasses.replace(recipe, model=model)
     height, width = (recipe.data.min_sizes[-1], recipe.data.max_size) if size is None else _parse_size(size)
-    console.print(f"multiply-adds of one {height} x {width} image:", highlight=False)
+    console.print(f"multiply-adds of one {height} x {width} image:")
     cost = _cost(recipe, height, width)
-    console.print(str(cost), highlight=False)
+    console.print(str(cost))
     if cost.blocks:
         other = None if recipe.model.subsample is not None else 2
         changed = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, subsample=other))
         share = 100 * _cost(changed, height, width).blocks_share
         named = "without subsampling" if other is None else "subsampled by 2"
-        console.print(f"blocks {named}: {share:.1f}% more computation", highlight=False)
+        console.print(f"blocks {named}: {share:.1f}% more computation")
 
 
 def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
@@ -62,7 +62,7 @@ def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
     console.print(table)
     if parsed.list_keys:
         for name in opened.tensors:
-            console.print(name, markup=False, highlight=False)
+            console.print(name)
     show_recipe(console, recipe, model=recipe.model, size=parsed.input)
 
 

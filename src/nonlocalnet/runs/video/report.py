@@ -135,17 +135,17 @@ def show_test(console: Console, recipe: VideoRecipe, summary: TestSummary, *, co
     if summary.unreadable:
         console.print(f"{summary.unreadable} videos could not be read and count as wrong; summary.json lists them")
     if summary.arithmetic is not None:
-        console.print(str(summary.arithmetic), highlight=False)
+        console.print(str(summary.arithmetic))
     _show_classes(console, summary)
 
 
 def _show_classes(console: Console, summary: TestSummary) -> None:
     if summary.map_by_pooling is not None and summary.class_ap is not None:
         pooled = ", ".join(f"{name} {value:.2f}%" for name, value in summary.map_by_pooling.items())
-        console.print(f"mAP by pooling over the views: {pooled}", highlight=False)
+        console.print(f"mAP by pooling over the views: {pooled}")
         without = sum(ap is None for ap in summary.class_ap)
         if without:
-            console.print(f"{without} classes have no video here and no part in the mean", highlight=False)
+            console.print(f"{without} classes have no video here and no part in the mean")
         return
     shares = [c / v for c, v in zip(summary.class_correct, summary.class_videos, strict=True) if v]
     console.print(f"mean per-class accuracy over {len(shares)} classes: {100 * sum(shares) / len(shares):.2f}%")
