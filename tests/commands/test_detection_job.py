@@ -90,6 +90,14 @@ def test_detect_draws_and_prints_json_alone(run, images, tmp_path, capsys):
     assert of_grey["error"] == ""
     assert main(["detect", str(first), *options]) == 2
     assert "not empty" in capsys.readouterr().err
+    alone = [*options[:2], *options[4:]]
+    assert main(["detect", str(first.parent), *alone]) == 0
+    assert [entry["path"].rpartition("/")[2] for entry in json.loads(capsys.readouterr().out)] == sorted(
+        path.name for path in first.parent.iterdir()
+    )
+    (tmp_path / "none").mkdir()
+    assert main(["detect", str(tmp_path / "none"), *alone]) == 2
+    assert "the folder holds no images" in capsys.readouterr().err
 
 
 def test_detect_draws_keypoints_and_shows_a_table(tmp_path, capsys):

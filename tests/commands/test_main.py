@@ -31,6 +31,9 @@ def test_version(capsys):
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'?"),
         (["recipes", "--jsn"], "did you mean --json?"),
+        (["detect", "a.jpg"], "arguments are required: --weights"),
+        (["data", "check", "--hepl"], "`nonlocalnet data check --help` lists the options"),
+        (["predict", "--weights", "w.ckpt"], "arguments are required: videos"),
         (["train"], "required: recipe"),
         (["train", "c2d_r5"], "there is no recipe 'c2d_r5'; did you mean c2d_r50"),
         (["train", "--out", "x", "c2d_r50"], "data.root is not set"),
@@ -39,7 +42,7 @@ def test_version(capsys):
         (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
         (["train", "c2d_r50", "--data.test-clips=0"], "data.test_clips must be at least 1, got 0"),
         (["demo", "--train-videos", "0"], "train_videos must be at least 1, got 0"),
-        (["train", "c2d_r50", "--model.width", "wide"], 'Parser key "model.width"'),
+        (["train", "c2d_r50", "--model.width", "wide"], "--model.width: Expected a <class 'int'>"),
         (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
         (
             ["train", "c2d_r50", "--device", "cpu", "--trainer.precision", "16-mixed"],

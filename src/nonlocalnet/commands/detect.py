@@ -29,7 +29,7 @@ from nonlocalnet.system.visible import visible
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet detect IMAGE... --weights FILE [-o DIR] [--json]`; 1 if an image could not be read."""
     parser = make_parser("detect", "Find objects, masks and keypoints in images, and draw them.")
-    parser.add_argument("images", nargs="+", help="image files")
+    parser.add_argument("images", nargs="+", help="image files, or folders of them")
     parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
     parser.add_argument("-o", "--out", help="new or empty folder for the drawings, one PNG an image")
     parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
@@ -40,6 +40,7 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     if not 0 <= parsed.min_score <= 1:
         raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
+    images = [path for given in parsed.images for path in _images_at(Path(given))]
     out = None if parsed.out is None else Path(parsed.out)
     if out is not None:
         require_free(out, resume=False)
@@ -54,14 +55,14 @@ def main(argv: Sequence[str]) -> int:
         prepare_output(out, resume=False)
     found = detect(
         detector,
-        parsed.images,
+        images,
         labels=labels_of(card),
         device=device,
         min_score=parsed.min_score,
         bf16=False if parsed.no_bf16 else None,
     )
     skeleton = [(a, b) for a, b in card.skeleton]
-    entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(parsed.images))]
+    entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(images))]
     if parsed.json:
         print(json.dumps(entries, indent=2))
     else:
@@ -70,6 +71,17 @@ def main(argv: Sequence[str]) -> int:
         if entry["error"]:
             print(visible(f"nonlocalnet: error: {entry['error']}"), file=sys.stderr)
     return int(any(entry["error"] for entry in entries))
+
+
+def _images_at(path: Path) -> list[Path]:
+    """The file itself, or the images of a folder by name."""
+    if not path.is_dir():
+        return [path]
+    known = Image.registered_extensions()
+    found = sorted(file for file in path.iterdir() if file.suffix.lower() in known and not file.name.startswith("."))
+    if not found:
+        raise ValueError(f"{path}: the folder holds no images")
+    return found
 
 
 def _with_progress(found: Iterator[Detected], total: int) -> Iterator[Detected]:

@@ -176,3 +176,12 @@ def test_losses_are_identical_at_first_and_every_block_learns(kind: str) -> None
 def test_names_without_a_network_are_those_of_the_table() -> None:
     assert set(get_args(names.DetectorName)) == set(ARCHITECTURES)
     assert all(names.has_keypoints(name) == row.has_keypoints for name, row in ARCHITECTURES.items())
+
+
+def test_weights_that_cannot_be_fetched_name_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(*_args: object, **_further: object) -> None:
+        raise OSError("<urlopen error unknown host>")
+
+    monkeypatch.setattr("torchvision.models._api.load_state_dict_from_url", unreachable)
+    with pytest.raises(ValueError, match=r"could not be fetched from https://.*: <urlopen error.*--init FILE"):
+        detection.maskrcnn_resnet50_fpn(weights_backbone="IMAGENET1K_V1", progress=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import re
 from argparse import ArgumentError
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -31,7 +32,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     try:
         return parser.parse_args(_as_spelt(_options(parser), argv))
     except ArgumentError as error:
-        raise ValueError(f"{' '.join(str(error).split())}{_nearest_option(parser, argv)}") from None
+        said = _as_typed(" ".join(str(error).split()), _options(parser))
+        raise ValueError(f"{said}{_nearest_option(parser, argv)}") from None
 
 
 def _options(parser: ArgumentParser) -> list[str]:
@@ -50,12 +52,23 @@ def _as_spelt(known: Sequence[str], argv: Sequence[str]) -> list[str]:
     return [one(argument) for argument in argv]
 
 
+def _as_typed(message: str, options: Sequence[str]) -> str:
+    """An error of the parser's with options named as users type them: it names their fields."""
+    typed = {option.removeprefix("--").replace("-", "_"): option for option in options if option.startswith("--")}
+
+    def required(match: re.Match[str]) -> str:
+        return match[1] + ", ".join(typed.get(name, name) for name in match[2].split(", "))
+
+    message = re.sub(r"(arguments are required: )(.*)", required, message)
+    return re.sub(r'Parser key "([\w.]+)"', lambda m: typed.get(m[1].replace("-", "_"), m[0]), message)
+
+
 def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:
     known = _options(parser)
     for argument in argv:
         option = argument.split("=")[0]
         if option.startswith("--") and option not in known:
-            near = difflib.get_close_matches(option, known, n=1)
+            near = difflib.get_close_matches(option, [name for name in known if name != "--help"], n=1)
             return f"; did you mean {near[0]}?" if near else f"; `{parser.prog} --help` lists the options"
     return ""
 

@@ -50,12 +50,14 @@ class VideoViews(TypedDict):
         label: Class index, `UNLABELLED` where it is not known; in multi-label lists the multi-hot float32 (classes,) of
             the whole video.
         index: Position in the list.
+        path: The video, as the list has it.
         error: Why the video could not be read, naming the file; "" if it could. Such a video counts as wrong.
     """
 
     views: torch.Tensor
     label: int | torch.Tensor
     index: int
+    path: str
     error: str
 
 
@@ -226,7 +228,7 @@ class TestVideos(Dataset[VideoViews]):
             error_text = str(error)
             side = self.short_side if self.crops == "full" else self.crop
             views = torch.zeros((self.views_per_video, self.geometry.frames, side, side, 3), dtype=torch.uint8)
-        return VideoViews(views=views, label=entry.label, index=index, error=error_text)
+        return VideoViews(views=views, label=entry.label, index=index, path=str(entry.path), error=error_text)
 
 
 def clip_label(entry: VideoEntry, source: VideoSource, frame_indices: Sequence[int]) -> int | torch.Tensor:

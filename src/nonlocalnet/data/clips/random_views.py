@@ -26,10 +26,10 @@ class RandomViews(Dataset[VideoViews]):
         return len(self.videos)
 
     def __getitem__(self, index: int) -> VideoViews:
-        label = self.videos.video_list.entries[index].label
+        entry = self.videos.video_list.entries[index]
         try:
             frames, error_text = self.videos.frames_of(index, epoch=0), ""
         except (VideoError, FileNotFoundError) as error:
             side, error_text = self.videos.crop, str(error)
             frames = torch.zeros((self.videos.geometry.frames, side, side, 3), dtype=torch.uint8)
-        return VideoViews(views=frames[None], label=label, index=index, error=error_text)
+        return VideoViews(views=frames[None], label=entry.label, index=index, path=str(entry.path), error=error_text)

@@ -20,7 +20,7 @@ from nonlocalnet.models.detection.add import put_detector_blocks
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture
 from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.models.detection.options import DetectorOptions
-from nonlocalnet.models.detection.trunks import build_backbone
+from nonlocalnet.models.detection.trunks import build_backbone, fetched
 
 # These were trained with an eps of 0 in the frozen BatchNorms, and torchvision sets it so; others keep 1e-5.
 _TRAINED_WITHOUT_EPS = (MaskRCNN_ResNet50_FPN_Weights.COCO_V1, KeypointRCNN_ResNet50_FPN_Weights.COCO_V1)
@@ -80,7 +80,7 @@ def _assembled(row: DetectorArchitecture, options: DetectorOptions) -> MaskRCNN 
         **own,
     )
     if weights is not None:
-        detector.load_state_dict(weights.get_state_dict(progress=options.progress, check_hash=True))
+        detector.load_state_dict(fetched(weights, progress=options.progress))
         if weights in _TRAINED_WITHOUT_EPS:
             set_frozen_bn_eps(detector, 0.0)
     return detector

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,7 +74,7 @@ def build_backbone(
     resnet = _NarrowResNet(trunk, norm_layer=norm_layer)
     checked = _checked_weights(trunk, weights)
     if checked is not None:
-        resnet.load_state_dict(checked.get_state_dict(progress=progress, check_hash=True))
+        resnet.load_state_dict(fetched(checked, progress=progress))
     trained = (*_FROM_THE_TOP[:trainable_layers], *(("bn1",) if trainable_layers == 5 else ()))
     for name, parameter in resnet.named_parameters():
         parameter.requires_grad_(name.startswith(trained))
@@ -102,6 +102,21 @@ class _NarrowResNet(ResNet):
 
     def _make_layer(self, block: Any, planes: int, blocks: int, stride: int = 1, dilate: bool = False) -> nn.Sequential:
         return super()._make_layer(block, planes // self._narrow, blocks, stride=stride, dilate=dilate)
+
+
+def fetched(weights: WeightsEnum, *, progress: bool) -> Mapping[str, Any]:
+    """The tensors of torchvision's weights, downloaded if need be.
+
+    Raises:
+        ValueError: They cannot be had; names the address and what to do.
+    """
+    try:
+        return weights.get_state_dict(progress=progress, check_hash=True)
+    except (OSError, RuntimeError) as error:  # of the network, or of a file that is not what was published
+        raise ValueError(
+            f"torchvision's weights {weights} could not be fetched from {weights.url}: {error}; start from a file of "
+            "them that you have, with --init FILE"
+        ) from error
 
 
 def _checked_weights(trunk: Trunk, weights: WeightsEnum | str | None) -> WeightsEnum | None:

@@ -144,7 +144,7 @@ def score_videos(
         One entry per video, in the loader's order.
 
     Raises:
-        NonFiniteError: If a score is NaN or infinite, naming the video's position.
+        NonFiniteError: If a score is NaN or infinite, naming the video.
     """
     networks = [model] if float32_model is None else [model, float32_model]
     for network in networks:
@@ -166,7 +166,7 @@ def score_videos(
                     inputs = (prepare(views.to(device, non_blocking=True)) for views in item["views"].split(at_once))
                     scores = [network.scores(x, multi_label=multi_label).double().cpu() for x in inputs]
                     scored.append(torch.cat(scores))
-                    _require_finite(scored[-1], item["views"], video=index)
+                    _require_finite(scored[-1], item["views"], video=item.get("path", f"video {index}"))
                 exact = scored[1].mean(dim=0) if len(scored) > 1 else None
                 results.append(VideoScores(index, label, scored[0].mean(dim=0), scored[0].amax(dim=0), "", exact))
             bar.advance(task)
@@ -174,10 +174,10 @@ def score_videos(
     return results
 
 
-def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: int) -> None:
+def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: str) -> None:
     if not torch.isfinite(scores).all():
         cause = "the frames hold NaN or infinity" if not torch.isfinite(views).all() else "the weights may be broken"
-        raise NonFiniteError(f"the scores of video {video} are not finite: {cause}")
+        raise NonFiniteError(f"the scores of {video} are not finite: {cause}")
 
 
 def _label(label: int | torch.Tensor) -> int | torch.Tensor:
