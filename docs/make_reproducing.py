@@ -76,7 +76,7 @@ prints the resolved configuration, the network, and memory and time of a step, a
 These recipes train in float32, as published; every other (generated videos and images, your own) takes bfloat16 and channels-last memory on a
 GPU that has that arithmetic, as `test`, `predict` and `detect` do (`--no-bf16` for float32), and says so at the start.
 `--trainer.precision bf16-mixed`, `--trainer.channels_last true`, `--trainer.compile true` make a step faster on recent
-GPUs and change its rounding, compilation also what dropout leaves out; `--trainer.recompute true` takes less memory and changes nothing.
+GPUs (so does, in float32, `--trainer.float32_matmul_precision high`, which rounds factors to TF32) and change its rounding, compilation also what dropout leaves out; `--trainer.recompute true` takes less memory and changes nothing.
 
 ## Where the release and these recipes part
 

@@ -19,12 +19,14 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 import lightning.pytorch as pl
+import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.utilities.warnings import PossibleUserWarning
 from torch.utils.data import DataLoader
 from typing_extensions import override
 
 from nonlocalnet.engine.checkpoint import AtomicCheckpointIO, Checkpoints
+from nonlocalnet.engine.compiling import CompileNotes
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.file_notes import FileNotes
@@ -117,8 +119,9 @@ def run_steps(
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
     # A run whose steps are all made may have its last validation before it.
     if task.start_step < steps or resume_from is not None:
+        compiling = [CompileNotes()] if trainer.compile else []
         shown = [StepProgress(steps=steps, every=trainer.log_every)] if progress else []
-        watching = [run_log, FileNotes(every=trainer.log_every), *shown, *callbacks, checkpoints]
+        watching = [run_log, FileNotes(every=trainer.log_every), *shown, *compiling, *callbacks, checkpoints]
         task.train()
         with stoppable() as stops, without_advice():
             end_at_step = EndAtStep(stops, checkpoints, start_step=task.start_step)
@@ -213,6 +216,7 @@ def lightning_trainer(
 ) -> pl.Trainer:
     """Lightning's trainer with our checkpoints, and none of its own logs, bars and sanity checks."""
     device = training_device(trainer)
+    torch.set_float32_matmul_precision(trainer.float32_matmul_precision)
     plugins: list[Any] = [AtomicCheckpointIO()]
     if SLURMEnvironment.detect():
         # Lightning's own requeueing saves in the middle of an accumulation and restores other batches.
