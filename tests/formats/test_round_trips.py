@@ -10,7 +10,7 @@ import yaml
 from formats.originals import caffe2, mmaction2, slowfast
 from models.video.helpers import randomise_norms
 from nonlocalnet import formats, from_checkpoint, models, nonlocal_blocks
-from nonlocalnet.formats.read_pickle import read_pickle
+from nonlocalnet.formats.reading.read_pickle import read_pickle
 from nonlocalnet.models.video.network import fresh_card
 
 SUFFIX = {"nonlocalnet": "safetensors", "slowfast": "pyth", "mmaction2": "pth", "caffe2": "pkl"}

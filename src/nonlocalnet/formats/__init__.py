@@ -15,7 +15,6 @@ from typing import Any
 
 from nonlocalnet.formats.blocks.read import block_from_state_dict
 from nonlocalnet.formats.catalogue import CATALOGUE, ReleasedFile
-from nonlocalnet.formats.container import describe
 from nonlocalnet.formats.fill import LoadReport
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.inflate import InflationReport, inflate
@@ -23,6 +22,7 @@ from nonlocalnet.formats.initialise import InitReport, initialise
 from nonlocalnet.formats.known import FORMATS, encode, open_file, plan_file, read_tensors
 from nonlocalnet.formats.load import load
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale, Subsample
+from nonlocalnet.formats.reading.container import describe
 from nonlocalnet.formats.start import Start, start_network
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet

@@ -13,11 +13,11 @@ from typing import Any
 from torch import Tensor
 
 from nonlocalnet.formats import caffe2, image_resnet, mmaction2, native, slowfast
-from nonlocalnet.formats.container import container_of, describe, state_of
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.load_plan import Hints, LoadPlan
-from nonlocalnet.formats.read_pickle import read_pickle
-from nonlocalnet.formats.read_torch import read_torch
+from nonlocalnet.formats.reading.container import container_of, describe, state_of
+from nonlocalnet.formats.reading.read_pickle import read_pickle
+from nonlocalnet.formats.reading.read_torch import read_torch
 from nonlocalnet.formats.wrappers import without_wrappers
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from nonlocalnet.formats.content import values_of
 from nonlocalnet.formats.graph import Facts
+from nonlocalnet.formats.reading.content import values_of
 from nonlocalnet.formats.writing import per_channel
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet

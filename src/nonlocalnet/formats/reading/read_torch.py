@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from nonlocalnet.formats.content import dotted, values_of
-from nonlocalnet.formats.pickle_scan import scan
-from nonlocalnet.formats.zip_archive import check_archive
+from nonlocalnet.formats.reading.content import dotted, values_of
+from nonlocalnet.formats.reading.pickle_scan import scan
+from nonlocalnet.formats.reading.zip_archive import check_archive
 
 # The first bytes of a file that torch.save wrote before its zip archives: a pickled magic number.
 TORCH_LEGACY = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."

@@ -18,8 +18,8 @@ from safetensors.torch import save
 
 from formats.originals import slowfast
 from nonlocalnet import formats, from_checkpoint, models
-from nonlocalnet.formats.pickle_scan import scan
-from nonlocalnet.formats.read_pickle import read_pickle
+from nonlocalnet.formats.reading.pickle_scan import scan
+from nonlocalnet.formats.reading.read_pickle import read_pickle
 from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.system.tensor_file import unpack
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from formats.originals import python2
-from nonlocalnet.formats.read_pickle import read_pickle
+from nonlocalnet.formats.reading.read_pickle import read_pickle
 
 ARRAYS = {
     "f4": np.arange(6, dtype=np.float32).reshape(2, 3),

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.formats.catalogue import released_file
-from nonlocalnet.formats.read_torch import TORCH_LEGACY
+from nonlocalnet.formats.reading.read_torch import TORCH_LEGACY
 from nonlocalnet.system.odd_files import require_file, short
 
 

@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from typing_extensions import override
 
-from nonlocalnet.formats.content import values_of
-from nonlocalnet.formats.pickle_scan import scan
+from nonlocalnet.formats.reading.content import values_of
+from nonlocalnet.formats.reading.pickle_scan import scan
 from nonlocalnet.system.odd_files import one_sentence
 
 # Numbers that PyTorch has, by kind and bytes; an object array is a pickle of its own.
