@@ -51,3 +51,36 @@ def test_progress(monkeypatch, terminal):
     with progress.progress_bars(seconds=0) as bars:
         bars.update(bars.add_task(HOSTILE, total=1, note=""), advance=1, note=HOSTILE)
     assert console.file.getvalue().count(SEEN) >= 2
+
+
+def table_line(monkeypatch, capsys, **environment):
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    table = Table(title="a title")
+    table.add_column("c")
+    table.add_row("x" * 500)
+    console = make_console()
+    console.print(table)
+    console.print("y" * 300)
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) < 600  # nothing is padded to the width
+    return shown
+
+
+def test_a_file_or_pipe_has_whole_lines(monkeypatch, capsys):
+    shown = table_line(monkeypatch, capsys)
+    assert "x" * 500 in shown
+    assert "y" * 300 in shown
+    # A terminal that standard input or error belongs to says nothing of where the table goes.
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((40, 20)))
+    assert "x" * 500 in table_line(monkeypatch, capsys)
+    assert max(map(len, table_line(monkeypatch, capsys, COLUMNS="60").splitlines())) == 60
+
+
+def test_a_terminal_keeps_its_width(monkeypatch, capsys):
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((40, 20)))
+    lines = table_line(monkeypatch, capsys, TTY_COMPATIBLE="1").splitlines()
+    assert lines[-1] == "y" * 20
+    assert max(len(line) for line in lines if "x" in line) == 40

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from rich.console import Console
@@ -10,10 +11,20 @@ from typing_extensions import override
 
 from nonlocalnet.system.visible import visible
 
+# No table is wider; a display that fills the width would be, and is shown in terminals alone.
+_UNCUT = 100_000  # characters
+
 
 def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
-    """A rich console on which every text is data."""
-    return _Console(stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False)
+    """A rich console on which every text is data.
+
+    Where it writes to a file or a pipe, no line is cut, unless the environment's COLUMNS gives a width: rich would take
+    80 columns, or those of the terminal that another stream belongs to.
+    """
+    console = _Console(stderr=stderr, quiet=quiet, markup=False, emoji=False, highlight=False)
+    if not console.is_terminal and not os.environ.get("COLUMNS", "").isdigit():
+        console.width = _UNCUT
+    return console
 
 
 class _Console(Console):
