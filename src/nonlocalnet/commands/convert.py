@@ -12,8 +12,11 @@ from nonlocalnet.formats import FORMATS, VideoCard, card_of, encode, load, plan_
 from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.files import whole_folder, write_atomically
 from nonlocalnet.system.visible import visible
+
+HUB = "hub"
+"""What `--to` says for a folder that holds the weights, their card and README.md."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,17 +27,22 @@ def main(argv: Sequence[str]) -> int:
         "another graph from them.",
     )
     parser.add_argument("source", metavar="IN", help="anything that `nonlocalnet inspect` opens")
-    parser.add_argument("target", metavar="OUT", help="the file to write; it must not exist")
+    parser.add_argument("target", metavar="OUT", help="the file or folder to write; it must not exist")
     endings = ", ".join(f"{known.name} {known.suffix}" for known in FORMATS)
-    names = [known.name for known in FORMATS]
-    parser.add_argument("--to", choices=names, required=True, help=f"the format (usual endings: {endings})")
+    names = [*(known.name for known in FORMATS), HUB]
+    parser.add_argument(
+        "--to",
+        choices=names,
+        required=True,
+        help=f"the format (usual endings: {endings}; {HUB} is a folder as save_pretrained writes, with README.md)",
+    )
     parser.add_argument("--results", help="summary.json of a test, whose figures go into the card as measured")
     add_asked(parser)
     add_classes(parser)
     parsed = parse(parser, argv)
     target = Path(parsed.target)
     if target.exists():
-        raise OutputError(f"{target} exists; it is not overwritten: name another file")
+        raise OutputError(f"{target} exists; it is not overwritten: name another one")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     plan = with_class_names(plan_file(parsed.source, asked_of(parsed)), parsed.classes)
@@ -42,6 +50,11 @@ def main(argv: Sequence[str]) -> int:
     model, _ = load(plan, strict=True)
     if parsed.results is not None:
         model.card = with_measured(card_of(model), read_result(parsed.results))
+    if parsed.to == HUB:
+        with whole_folder(target) as folder:
+            model.save_pretrained(folder)
+        print(visible(f"{target}/: {', '.join(sorted(path.name for path in target.iterdir()))}"))
+        return 0
     write_atomically(target, encode(model, to=parsed.to))
     print(visible(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes"))
     return 0

@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser  # pyright: ignore[reportPrivateImportUs
 
 from nonlocalnet.commands.options.parsing import add_section, make_parser, parse, recipe_name, section_of
 from nonlocalnet.formats import open_file
+from nonlocalnet.models.hub import is_hub_id
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
@@ -73,7 +74,7 @@ def _recipe(target: str) -> Any:
         if target in kind.networks:
             made: Any = kind.recipe(target)
             return dataclasses.replace(made, model=dataclasses.replace(made.model, architecture=target))
-    if Path(target).exists():
+    if Path(target).exists() or is_hub_id(target):
         return None
     try:
         return find_recipe(target)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from nonlocalnet.formats.reading.read_torch import read_torch
 from nonlocalnet.formats.wrappers import without_wrappers
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY
+from nonlocalnet.models.hub import fetch, is_hub_id
 from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
 from nonlocalnet.system.odd_files import one_sentence, require_file
 
@@ -37,14 +39,21 @@ def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
     """Read a file of weights into CPU memory; no code of it is run.
 
     Args:
-        path: The file, or a folder that `save_pretrained` wrote. What is opened already is handed back.
+        path: The file, a folder that `save_pretrained` wrote, or OWNER/NAME of a model on the Hugging Face hub that
+            `push_to_hub` wrote; that must be a text, and no path here. What is opened already is handed back.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        FileNotFoundError: If there is no such file or model.
         ValueError: If the file is damaged, or holds more than tensors and plain values; says what was found.
+        OSError: If the hub cannot be reached.
     """
     if isinstance(path, OpenedFile):
         return path
+    if is_hub_id(path):
+        fetched = fetch(str(path))
+        log.info("%s: from the Hugging Face hub, at %s", path, fetched)
+        with one_sentence(fetched):
+            return replace(_read(fetched), path=str(path))
     path = Path(path)
     if (path / WEIGHTS_FILE).is_file():
         path = path / WEIGHTS_FILE

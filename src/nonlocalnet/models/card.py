@@ -60,6 +60,11 @@ class Card:
     results: dict[str, Any] | None = None
     licence: str | None = None
 
+    def __post_init__(self) -> None:
+        # A card is the same whether its network was trained here, opened or converted: a file turns tuples into lists.
+        for entry in fields(self):
+            object.__setattr__(self, entry.name, _json_like(getattr(self, entry.name)))
+
     @classmethod
     def from_plain(cls, plain: object, *, path: str | os.PathLike[str]) -> Self:
         """The card of a file.
@@ -127,3 +132,10 @@ def checked_plain(plain: object, *, path: str | os.PathLike[str]) -> Mapping[str
             f"{path} has checkpoint format {reprlib.repr(found)}, this version reads {FORMAT}; update nonlocalnet"
         )
     return plain
+
+
+def _json_like(value: Any) -> Any:
+    """A value as it comes back from a file: lists for tuples, at any depth."""
+    if isinstance(value, dict):
+        return {name: _json_like(entry) for name, entry in value.items()}
+    return [_json_like(entry) for entry in value] if isinstance(value, (list, tuple)) else value

@@ -45,7 +45,7 @@ def test_hub_ids_are_fetched_by_the_hub_library(tmp_path, monkeypatch):
         asked.append((repo_id, filename, options["revision"]))
         return str(tmp_path / filename)
 
-    monkeypatch.setattr("nonlocalnet.models.video.network.hf_hub_download", fetch)
+    monkeypatch.setattr("nonlocalnet.models.hub.hf_hub_download", fetch)
     monkeypatch.setattr(
         "huggingface_hub.hub_mixin.hf_hub_download", lambda **options: str(tmp_path / options["filename"])
     )
@@ -65,12 +65,19 @@ def test_push_to_hub_uploads_the_folder(monkeypatch):
             return type("Repo", (), {"repo_id": repo_id})
 
         def upload_folder(self, *, folder_path, **_):
-            uploaded.update({path.name: path.stat().st_size for path in folder_path.iterdir()})
+            uploaded.update({path.name: path.read_bytes() for path in folder_path.iterdir()})
             return "done"
 
     monkeypatch.setattr("huggingface_hub.hub_mixin.HfApi", Api)
     assert tiny(models.c2d_resnet50).push_to_hub("somebody/network") == "done"
     assert set(uploaded) == {"README.md", "config.json", "model.safetensors"}
+    text = uploaded["README.md"].decode()
+    assert "# somebody/network" in text
+    assert 'VideoResNet.from_pretrained("somebody/network")' in text
+    assert "nonlocalnet predict video.mp4 --weights somebody/network\n" in text
+    # Without an owner nobody but the hub knows the whole name, and none is made up.
+    tiny(models.c2d_resnet50).push_to_hub("network")
+    assert 'from_pretrained(".")' in uploaded["README.md"].decode()
 
 
 def test_what_cannot_be_rebuilt_is_refused(tmp_path):

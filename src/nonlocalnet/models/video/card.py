@@ -50,6 +50,9 @@ class Preprocessing:
                 raise ValueError(f"preprocessing.std must be above 0, got {reprlib.repr(value)}")
         if self.colour_order not in ("RGB", "BGR"):
             raise ValueError(f"preprocessing.colour_order must be RGB or BGR, got {reprlib.repr(self.colour_order)}")
+        for name in ("mean", "std"):
+            if isinstance(getattr(self, name), tuple):
+                object.__setattr__(self, name, list(getattr(self, name)))
 
     @property
     def bgr(self) -> bool:

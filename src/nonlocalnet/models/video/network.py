@@ -8,15 +8,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from huggingface_hub import ModelHubMixin, hf_hub_download
+from huggingface_hub import ModelCard, ModelCardData, ModelHubMixin
 from torch import Tensor
 from typing_extensions import override
 
 from nonlocalnet.models.card import CARD_KEY
+from nonlocalnet.models.hub import fetch
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName, name_of
 from nonlocalnet.models.video.blocks import VideoBlockOptions, add_blocks
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
+from nonlocalnet.models.video.readme import PAPER_URL, licence_data, readme
 from nonlocalnet.models.video.trunk import VideoTrunk
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
 from nonlocalnet.system.files import write_atomically
@@ -29,14 +31,15 @@ class VideoResNet(
     VideoTrunk,
     ModelHubMixin,
     library_name="nonlocalnet",
-    paper_url="https://arxiv.org/abs/1711.07971",
+    paper_url=PAPER_URL,
     pipeline_tag="video-classification",
     tags=["non-local", "action-recognition"],
 ):
     """C2D or I3D with its non-local blocks; the factories of `nonlocalnet.models` build it.
 
     `save_pretrained(folder)`, `from_pretrained(folder or hub id)` and `push_to_hub(id)` are huggingface_hub's; a file
-    holds the weights and the card. `VideoTrunk` documents the constructor, the layers and the methods.
+    holds the weights and the card, which README.md says in words. `VideoTrunk` documents the constructor, the layers
+    and the methods.
 
     Attributes:
         built_from: The factory's name and keyword arguments; None for a network built by hand.
@@ -64,6 +67,32 @@ class VideoResNet(
         write_atomically(save_directory / WEIGHTS_FILE, to_bytes(self.state_dict(), card))
         write_atomically(save_directory / CONFIG_FILE, json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
 
+    @override
+    def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **options: Any) -> str:
+        """Upload the weights, their card and a README.md that names the model as it is there.
+
+        Args:
+            repo_id: OWNER/NAME.
+            model_card_kwargs: As `generate_model_card` takes them.
+            options: Those of `huggingface_hub.ModelHubMixin.push_to_hub`.
+
+        Returns:
+            The address of the commit.
+        """
+        known = {"hub_id": repo_id} if "/" in repo_id else {}  # without an owner, only the hub knows the whole name
+        return super().push_to_hub(repo_id, model_card_kwargs={**known, **(model_card_kwargs or {})}, **options)
+
+    @override
+    def generate_model_card(self, *, hub_id: str | None = None) -> ModelCard:
+        """README.md with what is known of the weights: usage, input, results, classes, licence and links.
+
+        Args:
+            hub_id: OWNER/NAME under which they are pushed; None for a folder.
+        """
+        card = self.card or fresh_card(self)
+        data = ModelCardData(**self._hub_mixin_info.model_card_data.to_dict(), **licence_data(card.licence))
+        return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{readme(card, hub_id=hub_id)}")
+
     @classmethod
     @override
     def _from_pretrained(
@@ -85,9 +114,8 @@ class VideoResNet(
         older: dict[str, Any] = {"proxies": proxies} if proxies else {}
         path = Path(model_id) / WEIGHTS_FILE
         if not Path(model_id).is_dir():
-            path = hf_hub_download(
+            path = fetch(
                 model_id,
-                WEIGHTS_FILE,
                 revision=revision,
                 cache_dir=cache_dir,
                 force_download=force_download,

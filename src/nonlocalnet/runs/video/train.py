@@ -115,7 +115,7 @@ def train_recipe(
     begin_run(out, recipe, resume=resume)
     if start_step == 0 and init is None and recipe.starts_from:
         log.info("%s is meant to start from %s, given with --init; it starts fresh", recipe.name, recipe.starts_from)
-    card = dataclasses.replace(card, start=start)
+    model.card = card = dataclasses.replace(card, start=start)
     sizes = (len(train_videos.entries), len(val_videos.entries))
     log.info("training %s on %s: %d videos, %d to validate", recipe.name, device, *sizes)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
