@@ -114,12 +114,29 @@ def test_detect_draws_keypoints_and_shows_a_table(tmp_path, capsys):
     assert "000000000001.png" in shown
 
 
-def test_a_dry_run_prints_the_blocks_with_and_without_subsampling(capsys):
-    assert main(["train", "coco_mask_r50_nl", "--dry-run"]) == 0
+def test_a_dry_run_prints_the_blocks_with_and_without_subsampling(capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one
+    monkeypatch.setattr("nonlocalnet.engine.needs.estimate_cpu_seconds", lambda *_, **__: 2.5)
+    assert main(["train", "coco_mask_r50_nl", "--dry-run", "--device", "cpu", "--optim.accumulate", "4"]) == 0
     shown = capsys.readouterr().out
+    assert "46,501,105 parameters" in shown
+    assert "one step: 1 processes x 4 micro-batches x 4 images" in shown
+    assert "40.00 s (estimated: a smaller image was measured on this CPU" in shown
+    assert "41.7 days for 90,000 steps" in shown
     assert "90000 steps of 16 images, learning rate 0.02" in shown
     assert "blocks: 3.7% more computation" in shown
     assert "blocks without subsampling: 10.0% more computation" in shown
+
+
+@pytest.mark.parametrize("recipe", ["farcue_nl", "farkeypoint_nl"])
+def test_a_dry_run_tries_a_step_and_leaves_nothing(recipe, capsys, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", recipe, "--dry-run", "--device", "cpu"]) == 0
+    shown = capsys.readouterr().out
+    for text in ("weights, gradients, momentum", "memory of a process, estimated", "time of a step", "time of the run"):
+        assert text in shown
+    assert "dry run: nothing was read or written" in shown
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_recipes_of_table_6_alone(capsys):

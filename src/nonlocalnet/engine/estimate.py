@@ -59,18 +59,17 @@ def estimate_memory(
     return StepMemory(weights=weights, gradients=trained, momentum=trained, features=features)
 
 
-def estimate_cpu_seconds(model: nn.Module, clip_shape: tuple[int, ...], *, flops: int) -> float:
-    """Seconds for the forward and backward pass of one clip on this CPU, scaled up from a smaller one by multiply-adds.
+def estimate_cpu_seconds(model: nn.Module, input_shape: tuple[int, ...], *, flops: int) -> float:
+    """Seconds for the forward and backward pass of one clip or image on this CPU, scaled up from a smaller square one.
 
     Args:
         model: The network, on the CPU; it is not changed.
-        clip_shape: (1, 3, T, H, W) of the clip.
-        flops: Multiply-adds of the network for it.
+        input_shape: (1, 3, T, H, W) of the clip, or (1, 3, H, W) of the image.
+        flops: Multiply-adds of the network for it, by which the time is scaled.
     """
-    frames, height, width = clip_shape[2:]
-    side = min(height, width)
+    side = min(input_shape[-2:])
     wanted = side * math.sqrt(min(1.0, _TRIED_FLOPS / flops))
-    x = torch.randn(1, 3, frames, *(2 * [min(side, max(32, 32 * math.ceil(wanted / 32)))]))
+    x = torch.randn(*input_shape[:-2], *(2 * [min(side, max(32, 32 * math.ceil(wanted / 32)))]))
     model = copy.deepcopy(model)
     counter = FlopCounterMode(display=False)
     with counter, torch.no_grad():

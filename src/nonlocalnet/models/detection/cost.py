@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from nonlocalnet.insert import nonlocal_blocks
+from nonlocalnet.models.detection.parts import run_parts
 from nonlocalnet.system.meta import meta_copy
 
 # torchvision pads a batch to a multiple of this.
@@ -25,11 +25,13 @@ class DetectorCost:
 
     Attributes:
         parts: The trunk's, the pyramid's and every head's, the blocks in them included.
+        parameters: Numbers in each of these parts, trained or not.
         blocks: Every non-local block's, by dotted path, over all regions where it is in a head.
     """
 
     parts: dict[str, int]
     blocks: dict[str, int]
+    parameters: dict[str, int]
 
     @property
     def total(self) -> int:
@@ -44,8 +46,12 @@ class DetectorCost:
 
     def __str__(self) -> str:
         rows = [*self.parts.items(), ("total", self.total), *self.blocks.items()]
+        numbers = {**self.parameters, "total": sum(self.parameters.values())}
         width = max(len(name) for name, _ in rows)
-        lines = [f"{name:<{width}}  {count / 1e9:8.2f} G" for name, count in rows]
+        lines = [
+            f"{name:<{width}}  {count / 1e9:8.2f} G" + (f"  {numbers[name]:>13,} parameters" if name in numbers else "")
+            for name, count in rows
+        ]
         return "\n".join([*lines, f"blocks: {100 * self.blocks_share:.1f}% more computation"])
 
 
@@ -78,33 +84,19 @@ def detector_cost(
     counter = FlopCounterMode(display=False)
     parts: dict[str, int] = {}
     blocks: dict[str, int] = {}
+    parameters: dict[str, int] = {}
 
-    def run(name: str, module: Callable[..., Any], *inputs: Any) -> Any:
+    def run(name: str, module: nn.Module, *inputs: Any) -> Any:
         with counter, torch.no_grad():
             result = module(*inputs)
         parts[name] = counter.get_total_flops() // 2
+        parameters[name] = sum(parameter.numel() for parameter in module.parameters())
         counts = counter.get_flop_counts()
-        if isinstance(module, nn.Module):
-            for path in nonlocal_blocks(module):
-                key = f"{type(module).__name__}.{path}"
-                blocks[f"{name}.{path}"] = sum(counts.get(key, {}).values()) // 2
+        for path in nonlocal_blocks(module):
+            key = f"{type(module).__name__}.{path}"
+            blocks[f"{name}.{path}"] = sum(counts.get(key, {}).values()) // 2
         return result
 
-    trunk_and_pyramid: Any = copied.backbone
-    maps = run("backbone.body", trunk_and_pyramid.body, torch.empty(1, 3, height, width, device="meta"))
-    levels: dict[str, Tensor] = run("backbone.fpn", trunk_and_pyramid.fpn, maps)
-    proposer: Any = copied.rpn
-    run("rpn.head", proposer.head, list(levels.values()))
-    channels = trunk_and_pyramid.out_channels
-    heads: Any = copied.roi_heads
-    regions = torch.empty(proposals, channels, *heads.box_roi_pool.output_size, device="meta")
-    run("roi_heads.box", nn.Sequential(heads.box_head, heads.box_predictor), regions)
-    for kind in ("mask", "keypoint"):
-        head = getattr(heads, f"{kind}_head", None)
-        if head is None:
-            continue
-        size = getattr(heads, f"{kind}_roi_pool").output_size
-        regions = torch.empty(detections, channels, *size, device="meta")
-        features = run(f"roi_heads.{kind}_head", head, regions)
-        run(f"roi_heads.{kind}_predictor", getattr(heads, f"{kind}_predictor"), features)
-    return DetectorCost(parts, blocks)
+    image = torch.empty(1, 3, height, width, device="meta")
+    run_parts(copied, image, proposals=proposals, detections=detections, run=run)
+    return DetectorCost(parts, blocks, parameters)

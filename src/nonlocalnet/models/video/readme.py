@@ -15,7 +15,7 @@ PAPER_URL = "https://arxiv.org/abs/1711.07971"
 _LICENCES = {"CC-BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY 4.0": "cc-by-4.0"}
 
 
-def licence_data(licence: str | None) -> dict[str, str]:
+def licence_data(licence: str | None) -> dict[str, Any]:
     """The licence as the hub's metadata spell it; nothing where it is not known."""
     if licence is None:
         return {}
