@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -80,13 +81,13 @@ def _read(path: Path) -> OpenedFile:
         blobs = content.get("blobs")
         return OpenedFile(str(path), container, _unwrapped(path, blobs if isinstance(blobs, dict) else content), {})
     content = read_torch(path)
-    return OpenedFile(str(path), container, content, _unwrapped(path, state_of(content)))
+    return OpenedFile(str(path), container, content, _unwrapped(path, state_of(content), content=content))
 
 
-def _unwrapped(path: Path, tensors: dict[str, Any]) -> dict[str, Any]:
-    """Without what a training program put before the names, which is said."""
+def _unwrapped(path: Path, tensors: dict[str, Any], *, content: Collection[str] = ()) -> dict[str, Any]:
+    """Without what a training program put before the names, which is said where that program is not ours."""
     kept, wrappers = without_wrappers(tensors, is_known=_is_known)
-    if wrappers:
+    if wrappers and CARD_KEY not in content:
         log.info("%s: its names begin with %r, which is left off", path, "".join(wrappers))
     return kept
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -118,3 +119,9 @@ def test_errors_name_the_file(tmp_path: Path) -> None:
     path.write_bytes(b"not a picture")
     with pytest.raises(ImageError, match=r"a\.png cannot be read as an image"):
         read_image(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.png")
+    with pytest.raises(ImageError, match=r"a\.png is a pipe or a device"):
+        read_image(tmp_path / "a.png")

@@ -1,5 +1,6 @@
 """Whatever PyAV raises is an unreadable video, by name; and what only the metadata has wrong is read right."""
 
+import itertools
 import random
 from pathlib import Path
 
@@ -241,3 +242,38 @@ def test_a_playlist_leads_nowhere(tmp_path):
     (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {tmp_path}/secret.ts\n")
     with pytest.raises(VideoError, match=r"list\.mp4: "):
         probe(tmp_path / "list.mp4")
+
+
+def _is_refused_or_whole(path: Path, *, frames: int) -> bool:
+    """Whether it is refused; a file that is read has all its frames."""
+    try:
+        found = probe(path).num_frames
+    except VideoError:
+        return True
+    assert found == frames
+    return False
+
+
+def test_a_changed_header_of_a_cluster_loses_no_frame_without_a_word(tmp_path):
+    whole = write_video(tmp_path / "a.mkv", num_frames=90).read_bytes()
+    cluster = whole.index(b"\x1f\x43\xb6\x75")
+    refused = 0
+    for place, bit in itertools.product(range(cluster + 4, cluster + 24), (0x01, 0x10, 0x80)):
+        changed = bytearray(whole)
+        changed[place] ^= bit
+        path = tmp_path / f"{place}_{bit}.mkv"  # indices are kept by name
+        path.write_bytes(changed)
+        refused += _is_refused_or_whole(path, frames=90)
+    assert refused > 10
+
+
+def test_a_changed_size_of_a_frame_loses_none_without_a_word(tmp_path):
+    whole = write_video(tmp_path / "a.mp4", num_frames=40).read_bytes()
+    table = whole.index(b"stsz") + 16
+    for frame in range(0, 40, 4):
+        changed = bytearray(whole)
+        changed[table + 4 * frame] = 0x01  # 16 MB more
+        path = tmp_path / f"{frame}.mp4"
+        path.write_bytes(changed)
+        with pytest.raises(VideoError):
+            probe(path)

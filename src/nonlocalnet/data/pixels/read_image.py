@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from nonlocalnet.system.errors import FileProblem
+from nonlocalnet.system.odd_files import require_file
 
 _EXIF_ORIENTATION = 0x0112
 # Orientations that exchange width and height.
@@ -42,6 +43,7 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
             that is not known: floats outside [0, 1], integers of 32 bits.
     """
     try:
+        require_file(path)
         with Image.open(path) as stored:
             stored.load()
             picture = _oriented(stored, size=size, path=path)

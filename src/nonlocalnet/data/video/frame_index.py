@@ -164,7 +164,17 @@ def _scan(
     except Exception as error:
         raise VideoError(f"{path}: broken after {len(shown)} frames: {reason_of(error)}") from error
     with unreadable_where_it_fails(path):
-        flaw = flaw_of(path, container, stream, size=size, last_dts=last_dts, discarded=discarded)
+        ends = [pts + duration for pts, duration, _ in shown if pts is not None]
+        flaw = flaw_of(
+            path,
+            container,
+            stream,
+            size=size,
+            last_dts=last_dts,
+            last_end=max(ends, default=0),
+            packets=len(shown) + discarded,
+            discarded=discarded,
+        )
         if flaw is not None:
             raise VideoError(f"{path}: {flaw}; fetch it again or leave it out")
         if not shown:

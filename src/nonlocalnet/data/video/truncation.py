@@ -1,5 +1,6 @@
 """Telling a truncated or overwritten video file from a short one, by what the file says of its own length."""
 
+import re
 from pathlib import Path
 
 import av.container
@@ -7,6 +8,9 @@ import av.video.stream
 
 from nonlocalnet.data.video.matroska import matroska_flaw
 from nonlocalnet.data.video.mp4_times import mp4_flaw
+
+# Writers round, and a last frame may have no length.
+_SECONDS_OF_DOUBT = 0.5
 
 
 def flaw_of(
@@ -16,6 +20,8 @@ def flaw_of(
     *,
     size: int,
     last_dts: int | None,
+    last_end: int,
+    packets: int,
     discarded: int,
 ) -> str | None:
     """Say what is in the file of what should be, such as "truncated: 57 of 300 frames ...", or None if unknown.
@@ -27,7 +33,9 @@ def flaw_of(
         container: The file, opened and read to its end.
         stream: Its video stream.
         size: Bytes of the file.
-        last_dts: The latest decoding time of its packets.
+        last_dts: The latest decoding time of its packets, in the stream's unit.
+        last_end: When the frame ends that ends last.
+        packets: How many frames it holds, those that are not to be shown included.
         discarded: Frames that are not to be shown.
     """
     # Files with a table of contents, such as mp4, AVI and MOV: an entry that ends beyond the file is missing.
@@ -37,10 +45,23 @@ def flaw_of(
         return _truncated(present, len(entries))
     if container.format.name == "avi":
         return _avi_flaw(path, stream, size=size, present=(last_dts or 0) + 1)
-    # Where nothing is left out, the times lose nothing.
-    if "mp4" in container.format.name and (discarded or len(entries) < stream.frames):
-        return mp4_flaw(path, stream.id, len(entries) - discarded)
-    return matroska_flaw(path)
+    if "mp4" in container.format.name:
+        if packets < len(entries):
+            return f"damaged: {packets} of {len(entries)} frames come out of the file"
+        # Where nothing is left out, the times lose nothing.
+        skipped = discarded or len(entries) < stream.frames
+        return mp4_flaw(path, stream.id, len(entries) - discarded) if skipped else None
+    return matroska_flaw(path) or _shorter_than_said(stream, last_end)
+
+
+def _shorter_than_said(stream: av.video.stream.VideoStream, last_end: int) -> str | None:
+    """By the tag in which the writers of Matroska note how long each stream is; for what looks whole and is not."""
+    said = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    if said is None or stream.time_base is None:
+        return None
+    seconds = 3600 * int(said[1]) + 60 * int(said[2]) + float(said[3])
+    found = float(last_end * stream.time_base)
+    return f"damaged: it ends after {found:g} of {seconds:g} seconds" if found < seconds - _SECONDS_OF_DOUBT else None
 
 
 def _avi_flaw(path: Path, stream: av.video.stream.VideoStream, *, size: int, present: int) -> str | None:
