@@ -115,3 +115,34 @@ def test_a_colon_is_part_of_the_name(videos):
 def test_what_cannot_be_told_is_refused(videos, content, message):
     with pytest.raises(ValueError, match=rf"list\.csv.*{message}"):
         found(videos, content)
+
+
+@pytest.mark.parametrize("label", ["red,1", "1,red", "nan,red", "NaN,blue"])
+def test_names_and_numbers_or_missing_values_are_no_classes(tmp_path, label):
+    first, second = label.split(",")
+    (tmp_path / "list.csv").write_text(f"path,label\na.mp4,{first}\nb.mp4,{second}\n")
+    with pytest.raises(ValueError, match=r"list\.csv.*(class name|missing value)"):
+        load_video_list(tmp_path / "list.csv", check_files=False)
+
+
+def test_a_column_may_not_stand_there_twice(tmp_path):
+    (tmp_path / "list.csv").write_text("path,label,label\na.mp4,1,2\n")
+    with pytest.raises(ValueError, match="'label' more than once"):
+        load_video_list(tmp_path / "list.csv", check_files=False)
+
+
+def test_a_video_with_two_labels_is_said(tmp_path, caplog):
+    (tmp_path / "list.txt").write_text("a.mp4 0\nb.mp4 1\na.mp4 1\na.mp4 0\n")
+    load_video_list(tmp_path / "list.txt", check_files=False)
+    assert "a.mp4 has label 0 in line 1 and 1 in line 3" in caplog.text
+    caplog.clear()
+    (tmp_path / "list.txt").write_text("a.mp4 0\nb.mp4 1\na.mp4 0\n")
+    load_video_list(tmp_path / "list.txt", check_files=False)
+    assert not caplog.text
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_utf_16_without_a_mark_is_named(tmp_path, encoding):
+    (tmp_path / "list.txt").write_bytes("a.mp4 0\nb.mp4 1\n".encode(encoding))
+    with pytest.raises(ValueError, match=r"list\.txt, line 1: zero bytes, as in UTF-16"):
+        load_video_list(tmp_path / "list.txt", check_files=False)

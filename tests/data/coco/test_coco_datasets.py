@@ -262,3 +262,10 @@ def test_batches_are_of_one_orientation_resume_anywhere_and_lose_no_image(
         keys = [key for key in drawn if key[1] in members]
         epochs = [epoch for epoch, _ in keys]
         assert epochs == sorted(epochs)
+
+
+def test_text_in_another_encoding_is_named_as_such(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_bytes('{"images": [], "categories": [{"id": 1, "name": "caf\u00e9"}]}'.encode("latin-1"))
+    with pytest.raises(ValueError, match=r"a\.json is not UTF-8 text \(byte \d+\); save it as UTF-8"):
+        load_coco(path, images=tmp_path, kind="masks")

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations.lines import read_lines
+from nonlocalnet.data.annotations.lines import is_integer, read_lines
 
 CLASS_NAMES_FILE = "classes.txt"
 
@@ -64,11 +64,29 @@ def named_labels(
         class_names: Names by index, where they are known.
 
     Raises:
-        ValueError: A name is not among `class_names`.
+        ValueError: A name is not among `class_names`; or, where these are not known, a name is a number beside names
+            that are none, or "nan", which writers of tables put where a value is missing.
     """
+    if class_names is None:
+        _check_names(source, labels)
     names = class_names or tuple(sorted({name for _, name in labels}))
     index_of = index_by_name(names)
     for line, name in labels:
         if name not in index_of:
             raise ValueError(f"{source}, line {line}: label {name!r} is not among the {len(names)} class names")
     return [index_of[name] for _, name in labels], names
+
+
+def _check_names(source: Path, labels: Sequence[tuple[int, str]]) -> None:
+    number = next(((line, name) for line, name in labels if is_integer(name)), None)
+    other = next(((line, name) for line, name in labels if not is_integer(name)), None)
+    if number is not None and other is not None:
+        raise ValueError(
+            f"{source}: label {other[1]!r} in line {other[0]} is a name, {number[1]!r} in line {number[0]} a number; "
+            "give every video a class index, or every video a class name"
+        )
+    for line, name in labels:
+        if name.lower() == "nan":
+            raise ValueError(
+                f"{source}, line {line}: label {name!r} is a missing value: name the class or leave it out"
+            )

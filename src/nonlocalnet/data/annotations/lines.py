@@ -52,6 +52,9 @@ def read_lines(path: Path) -> list[str]:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(f"{path}, line {line}: not UTF-8 text; save the list as UTF-8") from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise ValueError(f"{path}, line {line}: zero bytes, as in UTF-16 text or no text at all; save it as UTF-8")
     if re.match(r"sep=.[\r\n]", text):
         raise ValueError(f"{path}, line 1: Excel's {text[:5]!r} is neither a header nor a video; delete the line")
     # Not splitlines(): it also breaks at form feeds and the like, and then line numbers are not an editor's.

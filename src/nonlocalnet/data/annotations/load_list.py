@@ -1,5 +1,6 @@
 """The one door through which every list of labelled videos comes."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from nonlocalnet.data.annotations.entries import (
 )
 from nonlocalnet.data.annotations.lines import read_lines
 from nonlocalnet.data.annotations.list_formats import FORMAT_NAMES, LIST_FORMATS
+
+log = logging.getLogger(__name__)
 
 
 def load_video_list(
@@ -74,6 +77,8 @@ def load_video_list(
     if check_files and not source.is_dir():
         locate.check(videos, source)
     names = own_names or request.class_names
+    if not several:
+        _say_disagreement(videos, source)
     _check_labels(videos, source, names=names, num_classes=num_classes)
     width = None
     if several:
@@ -111,6 +116,20 @@ def _named(name: str) -> ListFormat:
     if name not in FORMAT_NAMES:
         raise ValueError(f"format must be one of {', '.join(FORMAT_NAMES)}, got {name!r}")
     return LIST_FORMATS[FORMAT_NAMES.index(name)]
+
+
+def _say_disagreement(videos: Sequence[Found], source: Path) -> None:
+    """Warn of a video that stands there with different labels: it cannot be right twice."""
+    known: dict[Path, Found] = {}
+    for video in videos:
+        first = known.setdefault(video.path, video)
+        # Of one folder of frames a list may name several parts.
+        if first.labels != video.labels and first.lines and video.lines and video.frames is None:
+            log.warning(
+                "%s: %s has label %s in line %d and %s in line %d; several labels a video need multi_label",
+                *(source, video.path, *first.labels, first.lines[-1], *video.labels, video.lines[-1]),
+            )
+            return
 
 
 def _check_labels(

@@ -47,7 +47,11 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
         ValueError: With the file and the line.
     """
     source = request.source
-    path, label = columns_of(header_of(lines)) or ("path", "label")
+    header = header_of(lines)
+    path, label = columns_of(header) or ("path", "label")
+    for column in (path, label):
+        if list(header).count(column) > 1:
+            raise ValueError(f"{source}, line 1: the header has {column!r} more than once; keep one of the columns")
     rows = csv_rows(source, lines, required=(path, label), quote=path)
     for row in rows:
         check_cell(source, row.line, path, row.cells[path])

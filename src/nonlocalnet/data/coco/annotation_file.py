@@ -64,6 +64,8 @@ def _read(source: Path) -> Any:
         raise FileNotFoundError(f"{source}: there is no such annotation file")
     try:
         return json.loads(source.read_bytes())
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{source} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
     except ValueError as error:
         size = source.stat().st_size
         raise ValueError(f"{source} is not whole JSON ({size} bytes; {error}): is the download complete?") from error
