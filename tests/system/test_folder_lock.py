@@ -12,7 +12,7 @@ import pytest
 
 from nonlocalnet.data.video.prepare_videos import EncodeSettings, prepare_videos
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.engine.resume import start_step_of
+from nonlocalnet.engine.resume import run_to_resume
 from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import whole_folder
@@ -38,7 +38,7 @@ def prepare(out: Path) -> None:
 
 
 def resume(out: Path) -> None:
-    start_step_of(Recipe("any"), out, read=None, free={})  # pyright: ignore[reportArgumentType]  it is not read
+    run_to_resume(Recipe("any"), out, read=None, free={})  # pyright: ignore[reportArgumentType]  it is not read
 
 
 @pytest.mark.parametrize("second", [lambda out: prepare_output(out, resume=False), prepare, resume])

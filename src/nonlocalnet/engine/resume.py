@@ -23,16 +23,18 @@ class SavedRun(NamedTuple):
     Attributes:
         recipe: The run.
         step: Optimiser steps made.
+        start: What its network started from, as a card has it; None for nothing.
     """
 
     recipe: Recipe
     step: int
+    start: dict[str, Any] | None
 
 
-def start_step_of(
+def run_to_resume(
     recipe: Recipe, out: Path, *, read: Callable[[Path], SavedRun], free: Mapping[str, Collection[str]]
-) -> int:
-    """Step of the checkpoint to resume; 0 where the run has none yet.
+) -> SavedRun | None:
+    """What the checkpoint to resume says; None where the run has none yet.
 
     Args:
         recipe: As asked for now.
@@ -53,7 +55,7 @@ def start_step_of(
         if strange and not (out / RECIPE).exists():
             raise ValueError(f"{out} holds no run to resume (no {RECIPE} or {LAST}, but {strange[0]})")
         log.info("%s holds no checkpoint yet: the run starts from the beginning", out)
-        return 0
+        return None
     saved = read(last)
     for section in SECTIONS:
         asked = _plain(getattr(recipe, section))
@@ -64,7 +66,7 @@ def start_step_of(
                     "give the run's own settings, or start another run with --init"
                 )
     log.info("resuming %s at step %d", last, saved.step)
-    return saved.step
+    return saved
 
 
 def _plain(section: Any) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def read_run(path: Path) -> SavedRun:
     checkpoint = formats.read_checkpoint(path)
     with one_sentence(path):
         card = DetectionCard.from_plain(checkpoint[formats.CARD_KEY], path=path)
-        return SavedRun(saved_recipe(card), int(checkpoint["global_step"]))
+        return SavedRun(saved_recipe(card), int(checkpoint["global_step"]), card.start)
 
 
 def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:

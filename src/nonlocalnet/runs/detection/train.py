@@ -20,7 +20,7 @@ from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.loaders import TrainLoaders, spread_evenly
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.resume import start_step_of
+from nonlocalnet.engine.resume import run_to_resume
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.insert import nonlocal_blocks
@@ -105,8 +105,8 @@ def train_recipe(
         keypoint_sigmas=recipe.data.keypoint_sigmas,
     )
     evaluation.require_settings()
-    start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
-    start = formats.read_checkpoint(out / LAST)[formats.CARD_KEY].get("start") if start_step else None
+    saved = run_to_resume(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else None
+    start_step, start = (0, None) if saved is None else (saved.step, saved.start)
     detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
     if start_step == 0 and init is not None:
         start = start_detector(detector, init, anyway=init_anyway).plain()

@@ -38,4 +38,4 @@ def read_run(path: Path) -> SavedRun:
     checkpoint = formats.read_checkpoint(path)
     with one_sentence(path):
         card = VideoCard.from_plain(checkpoint[formats.CARD_KEY], path=path)
-        return SavedRun(recipe_from_plain(card.recipe or {}), int(checkpoint["global_step"]))
+        return SavedRun(recipe_from_plain(card.recipe or {}), int(checkpoint["global_step"]), card.start)

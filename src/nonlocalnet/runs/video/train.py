@@ -16,7 +16,7 @@ from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.resume import start_step_of
+from nonlocalnet.engine.resume import run_to_resume
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.formats.inflate import How
@@ -100,9 +100,9 @@ def train_recipe(
     train_videos = load_videos(recipe, "train")
     val_videos = load_videos(recipe, "val", class_names=train_videos.class_names)
     model = build_model(recipe)
-    start_step = start_step_of(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else 0
+    saved = run_to_resume(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else None
+    start_step, start = (0, None) if saved is None else (saved.step, saved.start)
     card = make_card(recipe, class_names=train_videos.class_names or val_videos.class_names)
-    start = formats.read_checkpoint(out / LAST)[formats.CARD_KEY].get("start") if start_step else None
     if start_step == 0 and init is not None:
         start = formats.start_network(
             model,
