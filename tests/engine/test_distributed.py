@@ -13,7 +13,7 @@ import torch
 
 from engine.test_resume import assert_same_run
 from engine.two_processes import frozen_run
-from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.results.counts import read_metrics
 
 
 def run_two_processes(out: Path, *, start_step: int) -> str:

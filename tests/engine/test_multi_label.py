@@ -12,8 +12,8 @@ from torch.nn import functional as F
 
 from engine.toy import Toy, ToyClips, ToyVideos, channels_first, toy_train
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.runs.video.counts import read_metrics
-from nonlocalnet.runs.video.metrics import mean_average_precision
+from nonlocalnet.runs.video.results.counts import read_metrics
+from nonlocalnet.runs.video.results.metrics import mean_average_precision
 
 
 def multi_label_run(out: Path, **settings: Any) -> Any:

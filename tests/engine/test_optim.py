@@ -10,8 +10,8 @@ from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.optim import Parts, build_optimizer, freeze, learning_rate_factor, parameter_groups
 from nonlocalnet.models import VideoResNet, c2d_resnet50
-from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.network import parts_of
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.runs.video.task import ClassifierTask
 
 

@@ -13,7 +13,7 @@ from torch import nn
 from nonlocalnet.engine.config import ScheduleConfig
 from nonlocalnet.engine.recompute import recompute_blocks
 from nonlocalnet.models import VideoResNet, i3d_resnet50
-from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.runs.video.train import train_recipe
 from runs.video.tiny import tiny_recipe, tiny_videos
 

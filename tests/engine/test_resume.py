@@ -16,7 +16,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from engine.toy import Toy, ToyClips, toy_run, toy_train
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
-from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.results.counts import read_metrics
 
 
 class DiedError(Exception):

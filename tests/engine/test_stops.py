@@ -18,7 +18,7 @@ from engine.toy import Toy, ToyClips, toy_train
 from nonlocalnet.engine.config import OptimConfig, TrainerConfig
 from nonlocalnet.engine.devices import choose_device, training_device
 from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.runs.video.counts import read_metrics
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 from nonlocalnet.system.files import whole_file, whole_folder, write_atomically
 

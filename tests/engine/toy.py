@@ -15,9 +15,9 @@ from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.loaders import TrainLoaders
 from nonlocalnet.engine.train import TrainResult, run_steps
-from nonlocalnet.runs.video.counts import Record
 from nonlocalnet.runs.video.data import ValidationShare
 from nonlocalnet.runs.video.network import adapt_network
+from nonlocalnet.runs.video.results.counts import Record
 from nonlocalnet.runs.video.task import ClassifierTask
 
 

@@ -8,8 +8,8 @@ from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.runs.video.report import HEADINGS, metric_cells
-from nonlocalnet.runs.video.scores import load_scores
-from nonlocalnet.runs.video.summary import summarise_scores
+from nonlocalnet.runs.video.results.scores import load_scores
+from nonlocalnet.runs.video.results.summary import summarise_scores
 from nonlocalnet.runs.video.test import average_tests
 from nonlocalnet.system.terminal import make_console
 

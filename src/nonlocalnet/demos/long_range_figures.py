@@ -18,8 +18,8 @@ from nonlocalnet.explanation import Look, draw_look, look
 from nonlocalnet.formats import from_checkpoint
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.video.config import VideoRecipe
-from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.data import clip_geometry
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.system.files import whole_file
 
 NAMES = {"c2d": "C2D", "nl_c2d": "NL C2D"}

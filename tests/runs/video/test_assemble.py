@@ -21,9 +21,9 @@ from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.engine.config import OptimConfig
 from nonlocalnet.runs.video import test as testing
 from nonlocalnet.runs.video.config import VideoRecipe
-from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.data import build_train_loaders, build_val_loader, load_videos
 from nonlocalnet.runs.video.predict import predict
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import OutputError
 from runs.video.tiny import tiny_recipe, tiny_videos

@@ -12,8 +12,8 @@ from torch import nn
 from nonlocalnet.models import VideoResNet, c2d_resnet50_control, i3d_resnet50
 from nonlocalnet.models.video.folding import fold_batch_norm
 from nonlocalnet.runs.video.inference import Inference, for_inference, views_at_once
+from nonlocalnet.runs.video.results.summary import measure_movement
 from nonlocalnet.runs.video.score_videos import score_videos
-from nonlocalnet.runs.video.summary import measure_movement
 
 CPU = torch.device("cpu")
 

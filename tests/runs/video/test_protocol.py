@@ -17,8 +17,8 @@ from nonlocalnet.runs.video import test as testing
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry, load_videos
 from nonlocalnet.runs.video.inference import Inference
-from nonlocalnet.runs.video.scores import load_scores
-from nonlocalnet.runs.video.summary import TestSummary
+from nonlocalnet.runs.video.results.scores import load_scores
+from nonlocalnet.runs.video.results.summary import TestSummary
 from nonlocalnet.runs.video.train import train_recipe
 from nonlocalnet.system.errors import NonFiniteError
 from runs.video.tiny import tiny_recipe, tiny_videos

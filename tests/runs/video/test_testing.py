@@ -15,11 +15,11 @@ from torch import nn
 from torch.utils.data import DataLoader
 
 from nonlocalnet.models import c2d_resnet50
-from nonlocalnet.runs.video.confusion import confused_pairs, confusion_png, draw_confusion
 from nonlocalnet.runs.video.report import write_report
+from nonlocalnet.runs.video.results.confusion import confused_pairs, confusion_png, draw_confusion
+from nonlocalnet.runs.video.results.scores import ScoredVideos
+from nonlocalnet.runs.video.results.summary import TestSummary, summarise_scores
 from nonlocalnet.runs.video.score_videos import VideoScores, score_videos
-from nonlocalnet.runs.video.scores import ScoredVideos
-from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
 from nonlocalnet.system.errors import NonFiniteError, OutputError
 
 CPU = torch.device("cpu")

@@ -13,8 +13,8 @@ from make_videos import write_video
 from nonlocalnet.formats import read_tensors
 from nonlocalnet.recipes import VIDEO_RECIPES
 from nonlocalnet.runs.video.config import VideoRecipe
-from nonlocalnet.runs.video.counts import read_metrics
 from nonlocalnet.runs.video.network import build_model
+from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.runs.video.train import train_recipe
 
 CLASSES = 3

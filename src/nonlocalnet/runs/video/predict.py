@@ -17,8 +17,8 @@ from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.video.card import Preprocessing
 from nonlocalnet.runs.video.inference import Inference
+from nonlocalnet.runs.video.results.summary import measure_movement
 from nonlocalnet.runs.video.score_videos import score_share
-from nonlocalnet.runs.video.summary import measure_movement
 
 log = logging.getLogger(__name__)
 

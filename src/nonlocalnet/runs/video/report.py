@@ -1,7 +1,7 @@
 """What a test leaves on disk, each file whole or absent, and what it prints.
 
 out/
-    scores.safetensors  every video's scores (`nonlocalnet.runs.video.scores`)
+    scores.safetensors  every video's scores (`nonlocalnet.runs.video.results.scores`)
     scores.csv          the same to read: path, label and predicted class by number and name, mean score of each class
     confusion.png       where a video has one class
     summary.json        the metrics, over all videos and by class, and what was tested
@@ -22,10 +22,10 @@ from rich.table import Table
 
 from nonlocalnet.runs.video.classes import has_published_classes
 from nonlocalnet.runs.video.config import METRICS, VideoRecipe
-from nonlocalnet.runs.video.confusion import confusion_png
+from nonlocalnet.runs.video.results.confusion import confusion_png
+from nonlocalnet.runs.video.results.scores import SCORES_FILE, ScoredVideos, pack_scores
+from nonlocalnet.runs.video.results.summary import TestSummary
 from nonlocalnet.runs.video.score_videos import VideoScores
-from nonlocalnet.runs.video.scores import SCORES_FILE, ScoredVideos, pack_scores
-from nonlocalnet.runs.video.summary import TestSummary
 from nonlocalnet.system.files import write_atomically
 
 HEADINGS = {key: f"{heading} (%)" for key, heading in METRICS.items()}

@@ -14,9 +14,9 @@ from typing_extensions import override
 
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
-from nonlocalnet.runs.video.counts import Counts, Record, Sums
-from nonlocalnet.runs.video.metrics import mean_average_precision
 from nonlocalnet.runs.video.network import parts_of
+from nonlocalnet.runs.video.results.counts import Counts, Record, Sums
+from nonlocalnet.runs.video.results.metrics import mean_average_precision
 from nonlocalnet.runs.video.unreadable import UnreadableShare
 
 

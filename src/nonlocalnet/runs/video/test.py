@@ -31,9 +31,9 @@ from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.network import build_model
 from nonlocalnet.runs.video.options import require_clip_used
 from nonlocalnet.runs.video.report import write_report
+from nonlocalnet.runs.video.results.scores import ScoredVideos, average_scores, load_scores
+from nonlocalnet.runs.video.results.summary import TestSummary, summarise_scores
 from nonlocalnet.runs.video.score_videos import Pooling, VideoScores, score_share
-from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
-from nonlocalnet.runs.video.summary import TestSummary, summarise_scores
 from nonlocalnet.system.processes import run_in_processes
 from nonlocalnet.system.progress import progress_bars
 

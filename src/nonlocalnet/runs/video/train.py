@@ -22,9 +22,9 @@ from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.runs.video.card import make_card, read_run
 from nonlocalnet.runs.video.config import VideoRecipe
-from nonlocalnet.runs.video.counts import Record
 from nonlocalnet.runs.video.data import build_train_loaders, build_val_loader, load_videos
 from nonlocalnet.runs.video.network import adapt_network, build_model
+from nonlocalnet.runs.video.results.counts import Record
 from nonlocalnet.runs.video.task import ClassifierTask
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from typing import Any
 
 import torch
 
+from nonlocalnet.runs.video.results.summary import label_tensor
 from nonlocalnet.runs.video.score_videos import VideoScores
-from nonlocalnet.runs.video.summary import label_tensor
 from nonlocalnet.system.odd_files import one_sentence
 from nonlocalnet.system.tensor_file import pack, unpack
 

@@ -6,7 +6,12 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multilabel_average_precision
 
-from nonlocalnet.runs.video.metrics import average_precision, confusion_matrix, mean_average_precision, topk_correct
+from nonlocalnet.runs.video.results.metrics import (
+    average_precision,
+    confusion_matrix,
+    mean_average_precision,
+    topk_correct,
+)
 
 
 @pytest.mark.parametrize("k", [1, 2, 5, 9])

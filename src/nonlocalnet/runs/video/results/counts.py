@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from nonlocalnet.engine.runlog import read_records
-from nonlocalnet.runs.video.metrics import topk_correct
+from nonlocalnet.runs.video.results.metrics import topk_correct
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,12 @@ from typing import Any
 
 import torch
 
-from nonlocalnet.runs.video.metrics import average_precision, confusion_matrix, mean_average_precision, topk_correct
+from nonlocalnet.runs.video.results.metrics import (
+    average_precision,
+    confusion_matrix,
+    mean_average_precision,
+    topk_correct,
+)
 from nonlocalnet.runs.video.score_videos import Pooling, VideoScores
 
 

@@ -10,11 +10,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from nonlocalnet.runs.video.metrics import mean_average_precision
 from nonlocalnet.runs.video.report import write_report
+from nonlocalnet.runs.video.results.metrics import mean_average_precision
+from nonlocalnet.runs.video.results.scores import ScoredVideos, average_scores, load_scores
+from nonlocalnet.runs.video.results.summary import summarise_scores
 from nonlocalnet.runs.video.score_videos import VideoScores
-from nonlocalnet.runs.video.scores import ScoredVideos, average_scores, load_scores
-from nonlocalnet.runs.video.summary import summarise_scores
 
 CLASSES = ["a", "b, c", "d"]
 
