@@ -13,6 +13,7 @@ SURFACE = {
         "insert_nonlocal",
         "models",
         "nonlocal_blocks",
+        "predict",
     ],
     "nonlocalnet.functional": [
         "PAIRWISE",

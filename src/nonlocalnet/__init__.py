@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from nonlocalnet.block import NonLocalBlock
     from nonlocalnet.formats import from_checkpoint
     from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
+    from nonlocalnet.runs.video.predict import predict
 
 __all__ = [
     "NonLocalBlock",
@@ -30,6 +31,7 @@ __all__ = [
     "insert_nonlocal",
     "models",
     "nonlocal_blocks",
+    "predict",
 ]
 
 # `nonlocalnet --help` needs no PyTorch.
@@ -41,5 +43,6 @@ _HOMES = {
     "insert_nonlocal": "insert",
     "models": "models",
     "nonlocal_blocks": "insert",
+    "predict": "runs.video.predict",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

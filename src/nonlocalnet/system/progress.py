@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any
@@ -51,19 +51,43 @@ def progress_bars(*, transient: bool = False, shown: bool = True, seconds: float
     return Progress(*columns, console=console, transient=transient, disable=not shown)
 
 
+class Counter:
+    """A bar that moves by one at each call.
+
+    Args:
+        progress: The display; drawn from the first step on, so that an error before it stays one line.
+        what: Its label.
+        total: Its end.
+    """
+
+    def __init__(self, progress: Progress, what: str, total: int) -> None:
+        self._progress = progress
+        self._task = progress.add_task(what, total=total)
+
+    def __call__(self) -> None:
+        """Move by one."""
+        self._progress.start()
+        self._progress.advance(self._task)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Take the bar away while results are written to the same terminal."""
+        shown = self._progress.live.is_started
+        if shown:
+            self._progress.stop()
+        try:
+            yield
+        finally:
+            if shown:
+                self._progress.start()
+
+
 @contextmanager
-def counted(what: str, total: int) -> Iterator[Callable[[], None]]:
-    """Show `what` with a bar that moves by one of `total` at each call of the function yielded."""
+def counted(what: str, total: int) -> Iterator[Counter]:
+    """Show `what` with a bar that moves by one of `total` at each call of what is yielded."""
     progress = progress_bars(transient=True)
-    task = progress.add_task(what, total=total)
-
-    def advance() -> None:
-        # Drawn from the first step on: an error before it stays one line.
-        progress.start()
-        progress.advance(task)
-
     try:
-        yield advance
+        yield Counter(progress, what, total)
     finally:
         if progress.live.is_started:
             progress.stop()

@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 import pytest
 import torch
 
+import nonlocalnet
 from nonlocalnet import formats
 from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.engine.config import OptimConfig
@@ -237,21 +238,29 @@ def test_no_readable_video_at_all_is_one_line(videos: Path, tmp_path: Path, work
 
 def test_predict(run: Path, videos: Path, tmp_path: Path) -> None:
     model = formats.from_checkpoint(run / "best.ckpt")
-    card = formats.card_of(model)
     one = next(iter(load_videos(tiny_recipe(videos), "test").entries)).path
-    kinds: dict[str, Any] = {"preprocessing": card.preprocessing, "device": torch.device("cpu"), "progress": False}
-    named, missing = predict(model, [one, tmp_path / "no.mp4"], class_names=card.class_names, num_clips=2, **kinds)
+    named, missing = predict(model, [one, tmp_path / "no.mp4"], num_clips=2)
     assert sorted(named.names) == ["blue", "green", "red", "yellow"]
     assert named.scores == sorted(named.scores, reverse=True)
     assert sum(named.scores) == pytest.approx(1, abs=1e-5)
     assert missing.classes == []
     assert "no.mp4" in missing.error
-    (bare,) = predict(model, [one], class_names=None, clip="2x2", num_clips=2, top=2, **kinds)
+    assert nonlocalnet.predict(model, one, num_clips=2) == named
+    model.card = dataclasses.replace(formats.card_of(model), class_names=None)
+    bare = predict(model, str(one), clip="2x2", num_clips=2, top=2)
     assert bare.names == [str(i) for i in bare.classes]
     assert len(bare.classes) == 2
+    # Of one path alone the error is raised.
+    with pytest.raises(FileNotFoundError, match=r"video file not found: .*no.mp4"):
+        predict(model, tmp_path / "no.mp4")
+    (tmp_path / "empty.mp4").touch()
+    with pytest.raises(VideoError, match=r"empty.mp4: the file is empty"):
+        predict(model, tmp_path / "empty.mp4")
     # Refused before the video, which does not exist, is opened.
     with pytest.raises(ValueError, match=r"clip \(--clip\) must have at least 2 frames .* got '1x4'"):
-        predict(model, ["no.mp4"], class_names=None, clip="1x4", **kinds)
+        predict(model, ["no.mp4"], clip="1x4")
+    with pytest.raises(ValueError, match=r"top \(--top\) must be at least 1, got 0"):
+        predict(model, ["no.mp4"], top=0)
 
 
 def test_limit_takes_some_of_the_videos(videos: Path) -> None:

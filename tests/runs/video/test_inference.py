@@ -102,15 +102,17 @@ def items(count: int) -> list[dict[str, Any]]:
 def test_bf16_is_compared_with_float32_on_some_videos(model: VideoResNet) -> None:
     fast, exact = for_inference(model, Inference(bf16=True))
     assert exact is not None
-    results = score_videos(
-        fast,
-        items(4),
-        prepare=lambda views: views.permute(0, 4, 1, 2, 3).float() / 64 - 2,
-        device=CPU,
-        batch_views=2,
-        float32_model=exact,
-        compared={0, 1, 3},
-        progress=False,
+    results = list(
+        score_videos(
+            fast,
+            items(4),
+            prepare=lambda views: views.permute(0, 4, 1, 2, 3).float() / 64 - 2,
+            device=CPU,
+            batch_views=2,
+            float32_model=exact,
+            compared={0, 1, 3},
+            progress=False,
+        )
     )
     assert [r.float32_mean is not None for r in results] == [True, False, False, True]  # 1 cannot be read
     movement = measure_movement(results)
@@ -121,13 +123,15 @@ def test_bf16_is_compared_with_float32_on_some_videos(model: VideoResNet) -> Non
     assert movement.mean_change == pytest.approx(changes.mean().item())
     assert 0 < movement.largest_change < 0.5
     assert "bfloat16 against float32 on 2 videos" in str(movement)
-    plain = score_videos(
-        for_inference(model, Inference())[0],
-        items(1),
-        prepare=lambda views: views.permute(0, 4, 1, 2, 3).float() / 64 - 2,
-        device=CPU,
-        batch_views=2,
-        progress=False,
+    plain = list(
+        score_videos(
+            for_inference(model, Inference())[0],
+            items(1),
+            prepare=lambda views: views.permute(0, 4, 1, 2, 3).float() / 64 - 2,
+            device=CPU,
+            batch_views=2,
+            progress=False,
+        )
     )
     assert measure_movement(plain) is None
     assert torch.allclose(plain[0].mean, pairs[0][1])  # pyright: ignore[reportArgumentType]

@@ -41,13 +41,15 @@ def item(views: torch.Tensor, label: int, index: int, error: str = "") -> dict[s
 
 
 def score(items: list[dict[str, Any]], *, batch_views: int = 2, model: Any = None) -> list[VideoScores]:
-    return score_videos(
-        model or BrightnessScorer(),
-        items,
-        prepare=lambda views: views.permute(0, 4, 1, 2, 3).float(),
-        device=CPU,
-        batch_views=batch_views,
-        progress=False,
+    return list(
+        score_videos(
+            model or BrightnessScorer(),
+            items,
+            prepare=lambda views: views.permute(0, 4, 1, 2, 3).float(),
+            device=CPU,
+            batch_views=batch_views,
+            progress=False,
+        )
     )
 
 
@@ -208,7 +210,9 @@ def test_a_dataloader_of_single_videos_works() -> None:
             return item(torch.full((2, 2, 4, 4, 3), index, dtype=torch.uint8), index, index)
 
     loader = DataLoader(Videos(), batch_size=None, num_workers=1)
-    results = score_videos(
-        BrightnessScorer(), loader, prepare=lambda v: v.permute(0, 4, 1, 2, 3).float(), device=CPU, batch_views=4
+    results = list(
+        score_videos(
+            BrightnessScorer(), loader, prepare=lambda v: v.permute(0, 4, 1, 2, 3).float(), device=CPU, batch_views=4
+        )
     )
     assert [(r.index, r.label, r.predicted) for r in results] == [(0, 0, 1), (1, 1, 0), (2, 2, 0)]

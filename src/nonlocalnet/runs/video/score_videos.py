@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
@@ -67,7 +67,7 @@ def score_share(
     progress: bool = False,
     describe: str = "test",
     on_video: Callable[[], object] = lambda: None,
-) -> list[VideoScores]:
+) -> Iterator[VideoScores]:
     """Score the videos rank, rank + processes, rank + 2 processes, ... of a list.
 
     Args:
@@ -85,8 +85,8 @@ def score_share(
         describe: As in `score_videos`.
         on_video: As in `score_videos`.
 
-    Returns:
-        One entry per video of the share.
+    Yields:
+        One entry per video of the share, as it is scored.
 
     Raises:
         NonFiniteError: If a score is NaN or infinite.
@@ -123,7 +123,7 @@ def score_videos(
     progress: bool = True,
     describe: str = "test",
     on_video: Callable[[], object] = lambda: None,
-) -> list[VideoScores]:
+) -> Iterator[VideoScores]:
     """Score each video of a loader by the network's class probabilities of its views.
 
     Args:
@@ -140,8 +140,8 @@ def score_videos(
         describe: Its label.
         on_video: Called after each video.
 
-    Returns:
-        One entry per video, in the loader's order.
+    Yields:
+        One entry per video, in the loader's order, as it is scored.
 
     Raises:
         NonFiniteError: If a score is NaN or infinite, naming the video.
@@ -151,27 +151,38 @@ def score_videos(
         network.to(device)
         network.eval()
     at_once = batch_views or views_at_once(device)
-    results = []
-    bar = progress_bars(shown=progress)
-    with bar, torch.inference_mode():
+    with progress_bars(shown=progress) as bar:
         task = bar.add_task(describe, total=total)
         for item in loader:
-            index, error, label = int(item["index"]), str(item["error"]), _label(item["label"])
-            if error:
-                nothing = torch.zeros(model.num_classes, dtype=torch.float64)
-                results.append(VideoScores(index, label, nothing, nothing, error))
-            else:
-                scored: list[torch.Tensor] = []  # (V, K) float64 on the CPU, of every network
-                for network in networks if index in compared else [model]:
-                    inputs = (prepare(views.to(device, non_blocking=True)) for views in item["views"].split(at_once))
-                    scores = [network.scores(x, multi_label=multi_label).double().cpu() for x in inputs]
-                    scored.append(torch.cat(scores))
-                    _require_finite(scored[-1], item["views"], video=item.get("path", f"video {index}"))
-                exact = scored[1].mean(dim=0) if len(scored) > 1 else None
-                results.append(VideoScores(index, label, scored[0].mean(dim=0), scored[0].amax(dim=0), "", exact))
+            used = networks if int(item["index"]) in compared else [model]
+            result = _score_one(used, item, prepare, device=device, at_once=at_once, multi_label=multi_label)
             bar.advance(task)
             on_video()
-    return results
+            yield result
+
+
+@torch.inference_mode()
+def _score_one(
+    networks: Sequence[Scorer],
+    item: dict[str, Any],
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    device: torch.device,
+    at_once: int,
+    multi_label: bool,
+) -> VideoScores:
+    """One video by each network: the one that counts, and the same in float32 where they are compared."""
+    index, error, label = int(item["index"]), str(item["error"]), _label(item["label"])
+    if error:
+        nothing = torch.zeros(networks[0].num_classes, dtype=torch.float64)
+        return VideoScores(index, label, nothing, nothing, error)
+    scored: list[torch.Tensor] = []  # (V, K) float64 on the CPU, of every network
+    for network in networks:
+        inputs = (prepare(views.to(device, non_blocking=True)) for views in item["views"].split(at_once))
+        scored.append(torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs]))
+        _require_finite(scored[-1], item["views"], video=item.get("path", f"video {index}"))
+    exact = scored[1].mean(dim=0) if len(scored) > 1 else None
+    return VideoScores(index, label, scored[0].mean(dim=0), scored[0].amax(dim=0), "", exact)
 
 
 def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: str) -> None:

@@ -241,7 +241,7 @@ class _Share:
         self, model: VideoResNet, rank: int, *, processes: int, on_item: Callable[[], object]
     ) -> list[VideoScores]:
         data = self.recipe.data
-        return score_share(
+        results = score_share(
             model,
             build_test_videos(self.recipe, self.videos, clip=self.clip),
             preprocessing=self.preprocessing,
@@ -254,6 +254,7 @@ class _Share:
             multi_label=self.recipe.model.multi_label,
             on_video=on_item,
         )
+        return list(results)
 
 
 def _score(share: _Share, model: VideoResNet, *, progress: bool) -> list[VideoScores]:

@@ -1,0 +1,95 @@
+"""`nonlocalnet predict`: what is named, what is printed and when, and what is written."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from make_videos import write_video
+from nonlocalnet.commands.main import main
+from runs.video.tiny import tiny_network
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("weights")
+    tiny_network().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    for name in ("b/one.mp4", "a/one.mp4", "a/broken.mp4"):
+        (tmp_path / "videos" / name).parent.mkdir(parents=True, exist_ok=True)
+        write_video(tmp_path / "videos" / name, num_frames=12, height=32, width=48)
+    (tmp_path / "videos" / "a" / "broken.mp4").write_bytes(b"no video")
+    return tmp_path / "videos"
+
+
+def predict(weights: Path, *further: str | Path) -> int:
+    return main(["predict", *map(str, further), "--weights", str(weights), "--views", "1x1", "--device", "cpu"])
+
+
+def test_a_folder_with_a_broken_video(weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(weights, videos, "--top", "2") == 1
+    shown = capsys.readouterr()
+    assert shown.out.index("a/one.mp4") < shown.out.index("b/one.mp4")
+    assert shown.out.count("probability") == 2
+    assert "broken.mp4: not a video" in shown.err
+
+
+def test_json_and_csv_say_the_same_and_what_a_list_says(
+    weights: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "list.txt").write_text("a/broken.mp4 1\nb/one.mp4 2\n")
+    table = tmp_path / "table.csv"
+    assert predict(weights, videos / "list.txt", "--json", "--csv", table, "--top", "2") == 1
+    broken, good = json.loads(capsys.readouterr().out)
+    assert (broken["classes"], broken["label"], good["label"]) == ([], "sit", "wave")
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["rank"] for row in rows] == ["", "1", "2"]
+    assert "broken.mp4: not a video" in rows[0]["error"]
+    assert [row["name"] for row in rows[1:]] == good["names"]
+    assert [float(row["probability"]) for row in rows[1:]] == pytest.approx(good["scores"])
+    assert {row["label"] for row in rows[1:]} == {"wave"}
+
+
+def test_results_appear_as_they_are_made(
+    weights: Path, videos: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nonlocalnet.runs.video import score_videos as scoring
+
+    seen: list[str] = []
+    score = scoring._score_one
+
+    def watched(*arguments: object, **further: object) -> object:
+        seen.append(capsys.readouterr().out)
+        return score(*arguments, **further)  # pyright: ignore[reportArgumentType]
+
+    monkeypatch.setattr(scoring, "_score_one", watched)
+    assert predict(weights, videos / "a" / "one.mp4", videos / "b" / "one.mp4") == 0
+    assert "a/one.mp4" not in seen[0]
+    assert "a/one.mp4" in seen[1]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--csv", "/no/such/folder/x.csv"], "--csv /no/such/folder/x.csv: there is no folder /no/such/folder"),
+        (["--top", "0"], "--top must be at least 1, got 0"),
+    ],
+)
+def test_what_cannot_be_is_refused_first(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert predict(Path("/no/such/weights"), "x.mp4", *options) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_names_are_data(weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    odd = (videos / "b" / "one.mp4").rename(videos / "b" / "[red]\x1b[31m.mp4")
+    assert predict(weights, odd) == 0
+    shown = capsys.readouterr().out
+    assert "[red]\\x1b[31m.mp4" in shown
+    assert "\x1b" not in shown
