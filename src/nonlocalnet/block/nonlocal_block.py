@@ -245,6 +245,9 @@ class NonLocalBlock(nn.Module):
     def _fold(self, features: Tensor, group_frames: int | None) -> Tensor:
         """(B, C, *positions) to (B G, F S, C), the sets of positions summed together; (B G S, F, C) for "time"."""
         batch, channels = features.shape[:2]
+        # One group takes no axis of its own: torch.export would guard whether 1 divides into the open sizes.
+        if group_frames is None and self.domain == "spacetime":
+            return features.flatten(2).transpose(1, 2)
         groups, frames, places = self._group_sizes(features, group_frames)
         features = features.reshape(batch, channels, groups, frames, places)
         if self.domain == "time":
@@ -254,6 +257,8 @@ class NonLocalBlock(nn.Module):
     def _unfold(self, y: Tensor, x: Tensor) -> Tensor:
         """The inverse of ``_fold`` for output positions: to (B, D, *positions of x)."""
         batch, channels = x.shape[0], y.shape[2]
+        if self._group_frames is None and self.domain == "spacetime":
+            return y.transpose(1, 2).reshape(batch, channels, *x.shape[2:])
         groups, frames, places = self._group_sizes(x, self._group_frames)
         if self.domain == "time":
             y = y.reshape(batch, groups, places, frames, channels).permute(0, 4, 1, 3, 2)

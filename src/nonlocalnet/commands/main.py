@@ -26,6 +26,7 @@ COMMANDS = {
     "detect": "find objects, masks and keypoints in images, and draw them",
     "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
     "convert": "write weights in another program's format",
+    "export": "write a network as ONNX or a program of torch.export, compared with itself",
     "weights": "list or fetch the weights that the paper's authors released",
     "data": "generate, check and prepare videos",
 }

@@ -24,7 +24,7 @@ and the space axes at 224 x 224 (after conv1 -> pool1 -> res3 -> res4 -> res5):
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import count
 from typing import Literal, NamedTuple, get_args
@@ -231,6 +231,36 @@ def minimum_input(geometry: Geometry) -> Size:
     return (_minimum(geometry, axis=0), _minimum(geometry, axis=1), _minimum(geometry, axis=2))
 
 
+def input_leaving(geometry: Geometry, positions: Mapping[str, Size]) -> Size:
+    """Return the fewest frames, rows and columns that leave at least so many positions in the maps of some stages.
+
+    Args:
+        geometry: The strides and pools.
+        positions: (T, H, W) by stage.
+    """
+
+    def fewest(axis: int) -> int:
+        enough = (
+            size
+            for size in count(_minimum(geometry, axis=axis))
+            if all(map_size(size, geometry, stage, axis=axis) >= least[axis] for stage, least in positions.items())
+        )
+        return next(enough)
+
+    return (fewest(0), fewest(1), fewest(2))
+
+
+def map_size(size: int, geometry: Geometry, stage: str, *, axis: int) -> int:
+    """Return how many positions the map of a stage has along an axis of the input, 0 for time, 1 and 2 for space."""
+    sizes = _sizes(size, geometry, axis=axis)
+    if stage == "res2":
+        return sizes[1]
+    positions = sizes[2]
+    for _ in range(STAGES.index(stage) if axis else 0):  # each stage from res3 on halves space with a padded 3x3
+        positions = -(-positions // 2)
+    return positions
+
+
 def head_window(geometry: Geometry, *, crop: int | None) -> int | None:
     """Return the rows and columns that the head averages for a training crop of so many pixels; None for all of them.
 
@@ -240,10 +270,7 @@ def head_window(geometry: Geometry, *, crop: int | None) -> int | None:
         return None
     if geometry.window == "crop // 32":
         return max(1, crop // 32)
-    rows = _sizes(crop, geometry, axis=1)[-1]
-    for _ in ("res3", "res4", "res5"):  # each halves the rows with a padded 3x3
-        rows = -(-rows // 2)
-    return rows
+    return map_size(crop, geometry, "res5", axis=1)
 
 
 def _minimum(geometry: Geometry, *, axis: int) -> int:
