@@ -123,7 +123,7 @@ def _segments(index: FrameIndex, wanted: list[int]) -> list[tuple[int, list[int]
 
 def _decode_from_start(path: Path, index: FrameIndex, wanted: list[int]) -> Iterator[_Decoded]:
     """Yield those wanted frames that come before any broken packet, known by their pts or by counting."""
-    container, stream = open_video(path)
+    container, stream = open_video(path, follow_edits=index.follows_edits)
     with container:
         decoder = decoder_of(stream, turned=index.turned)
         if index.by_pts:

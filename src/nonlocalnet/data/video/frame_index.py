@@ -14,9 +14,11 @@ from av.error import InvalidDataError
 from av.stream import Disposition
 
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
+from nonlocalnet.data.video.frame_order import first_out_of_order, order_is_certain
 from nonlocalnet.data.video.local_file import local_url
+from nonlocalnet.data.video.mp4_times import mp4_times
 from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
-from nonlocalnet.data.video.truncation import flaw_of
+from nonlocalnet.data.video.truncation import EDITS_NOT_MEANT, flaw_of
 
 OpenedVideo: TypeAlias = tuple[av.container.InputContainer, av.video.stream.VideoStream]
 
@@ -39,6 +41,7 @@ class FrameIndex:
             over the duration.
         duration_seconds: From the first frame's start to the last frame's end; 0.0 where the file does not say.
         turned: Whether the container turns the pictures; looked at for VP9 only (`codec`).
+        follows_edits: Whether the file's edit list is followed; `open_video` has to be told.
     """
 
     pts: npt.NDArray[np.int64]
@@ -47,6 +50,7 @@ class FrameIndex:
     seconds: npt.NDArray[np.float64]
     duration_seconds: float
     turned: bool = False
+    follows_edits: bool = True
 
     @property
     def num_frames(self) -> int:
@@ -54,10 +58,14 @@ class FrameIndex:
         return len(self.pts)
 
 
-def open_video(path: Path) -> OpenedVideo:
+def open_video(path: Path, *, follow_edits: bool = True) -> OpenedVideo:
     """Open a file and choose its best video stream, decoded by one thread.
 
     The caller closes the container.
+
+    Args:
+        path: The file.
+        follow_edits: Whether frames that an edit list of mp4 or mov leaves out are left out (`FrameIndex`).
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -67,7 +75,7 @@ def open_video(path: Path) -> OpenedVideo:
         _check_file(path)
         try:
             # Names of encoders and titles are in any encoding; no frame depends on them.
-            container = av.open(local_url(path), options=_options(path), metadata_errors="replace")
+            container = av.open(local_url(path), options=_options(path, follow_edits), metadata_errors="replace")
         except InvalidDataError as error:
             raise VideoError(f"{path}: not a video, or cut off before its header: {reason_of(error)}") from error
         try:
@@ -86,7 +94,7 @@ def _check_file(path: Path) -> None:
         raise VideoError(f"{path}: the file is empty (0 bytes); fetch it again")
 
 
-def _options(path: Path) -> dict[str, str]:
+def _options(path: Path, follow_edits: bool) -> dict[str, str]:
     """What to tell FFmpeg on opening: a playlist or the like must not lead it to other files or the network.
 
     It decodes the first frames to learn the pixel format and more; the header of an mp4 or mov says all that is needed
@@ -94,7 +102,8 @@ def _options(path: Path) -> dict[str, str]:
     """
     with path.open("rb") as file:
         skip = {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
-    return {"protocol_whitelist": "file", **skip}
+    edits = {} if follow_edits else {"ignore_editlist": "1"}
+    return {"protocol_whitelist": "file", **skip, **edits}
 
 
 def _best_stream(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:
@@ -145,20 +154,25 @@ def frame_index(path: Path, *, opened: OpenedVideo | None = None) -> FrameIndex:
 
 
 def _scan(
-    path: Path, size: int, container: av.container.InputContainer, stream: av.video.stream.VideoStream
+    path: Path,
+    size: int,
+    container: av.container.InputContainer,
+    stream: av.video.stream.VideoStream,
+    *,
+    follow_edits: bool = True,
 ) -> FrameIndex:
     # Packets that an edit list discards are decoded but not shown.
     shown: list[tuple[int | None, int, bool]] = []
     turned = False
     last_dts = None
-    discarded = 0
+    times: list[tuple[int | None, int | None]] = []
     try:
         for packet in container.demux(stream):
             if not shown and stream.codec_context.name == "vp9":
                 turned = any(orientation_of(frame) != AS_STORED for frame in stream.codec_context.decode(packet))
-            if packet.is_discard:
-                discarded += 1
-            elif packet.size:
+            if packet.size or packet.is_discard:
+                times.append((packet.pts, packet.dts))
+            if packet.size and not packet.is_discard:
                 shown.append((packet.pts, packet.duration or 0, packet.is_keyframe))
                 last_dts = packet.dts
     except Exception as error:
@@ -172,14 +186,37 @@ def _scan(
             size=size,
             last_dts=last_dts,
             last_end=max(ends, default=0),
-            packets=len(shown) + discarded,
-            discarded=discarded,
+            packets=len(times),
+            discarded=len(times) - len(shown),
         )
+        if flaw == EDITS_NOT_MEANT:
+            container, stream = open_video(path, follow_edits=False)
+            with container:
+                return _scan(path, size, container, stream, follow_edits=False)
         if flaw is not None:
             raise VideoError(f"{path}: {flaw}; fetch it again or leave it out")
         if not shown:
             raise VideoError(f"{path}: its video stream holds no frame")
-        return replace(_build(container.format.name, stream, shown), turned=turned)
+        built = _build(container.format.name, stream, shown)
+        index = replace(built, turned=turned, follows_edits=follow_edits)
+        # Where times repeat, frames are counted in the decoder's order; but what is left out is known by the times.
+        if "mp4" in container.format.name and (index.by_pts or len(shown) < len(times)):
+            header = mp4_times(path, stream.id)
+            if header is None or not header.is_composed or not order_is_certain(times):
+                _check_order(path)
+        return index
+
+
+def _check_order(path: Path) -> None:
+    # Frames that the edit list leaves out may be left out by a damaged time.
+    container, stream = open_video(path, follow_edits=False)
+    with container:
+        number = first_out_of_order(container, stream)
+    if number is not None:
+        raise VideoError(
+            f"{path}: damaged: by the times in its header frame {number} is shown before the one that it follows; "
+            "fetch it again or leave it out"
+        )
 
 
 def _build(

@@ -69,6 +69,9 @@ class VideoReader:
         self._container, self._stream = open_video(self.path)
         try:
             self.index: FrameIndex = frame_index(self.path, opened=(self._container, self._stream))
+            if not self.index.follows_edits:
+                self.close()
+                self._container, self._stream = open_video(self.path, follow_edits=False)
         except BaseException:
             self.close()
             raise

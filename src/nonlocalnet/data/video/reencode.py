@@ -67,7 +67,7 @@ def reencode(source: Path, target: Path, *, settings: EncodeSettings) -> None:
     opened = open_video(source)
     with opened[0] as container:
         index = frame_index(source, opened=opened)
-    container, stream = open_video(source)
+    container, stream = open_video(source, follow_edits=index.follows_edits)
     with container:
         frames = _every_frame(source, container, stream, index)
         try:
@@ -88,7 +88,7 @@ def decode_all(path: Path) -> int:
         VideoError: The video is not readable from its first frame to its last.
     """
     index = frame_index(path)
-    container, stream = open_video(path)
+    container, stream = open_video(path, follow_edits=index.follows_edits)
     with container:
         return sum(1 for _ in _every_frame(path, container, stream, index))
 

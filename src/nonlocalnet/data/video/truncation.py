@@ -7,8 +7,10 @@ import av.container
 import av.video.stream
 
 from nonlocalnet.data.video.matroska import matroska_flaw
-from nonlocalnet.data.video.mp4_times import mp4_flaw
+from nonlocalnet.data.video.mp4_times import mp4_times
 
+# In place of a flaw: the frames that an edit list leaves out are to be shown.
+EDITS_NOT_MEANT = "its edit list is not meant"
 # Writers round, and a last frame may have no length.
 _SECONDS_OF_DOUBT = 0.5
 
@@ -25,6 +27,8 @@ def flaw_of(
     discarded: int,
 ) -> str | None:
     """Say what is in the file of what should be, such as "truncated: 57 of 300 frames ...", or None if unknown.
+
+    `EDITS_NOT_MEANT` is no flaw: the file is to be opened without its edit list.
 
     Formats made for broadcast (MPEG-TS and the like) do not know their length: they are as long as they are.
 
@@ -48,10 +52,33 @@ def flaw_of(
     if "mp4" in container.format.name:
         if packets < len(entries):
             return f"damaged: {packets} of {len(entries)} frames come out of the file"
-        # Where nothing is left out, the times lose nothing.
-        skipped = discarded or len(entries) < stream.frames
-        return mp4_flaw(path, stream.id, len(entries) - discarded) if skipped else None
+        return _mp4_flaw(path, stream, entries=len(entries), discarded=discarded)
     return matroska_flaw(path) or _shorter_than_said(stream, last_end)
+
+
+def _mp4_flaw(path: Path, stream: av.video.stream.VideoStream, *, entries: int, discarded: int) -> str | None:
+    """By the header, which says in several places how many frames there are and how long they are shown."""
+    times = mp4_times(path, stream.id)
+    if times is not None and times.sized > path.stat().st_size:
+        return f"damaged: by its header the frames take {times.sized} bytes, which is more than the file has"
+    # Where nothing is left out, the times lose nothing.
+    if not discarded and entries >= max(stream.frames, 0 if times is None else times.samples):
+        return None
+    kept = entries - discarded
+    if times is None:
+        return "its header is damaged"
+    if times.counted > times.samples + 1:
+        return f"its header counts {times.counted} frames by their durations and {times.samples} by their sizes"
+    if times.edited is None:
+        return f"damaged: only {kept} of its {times.samples} frames have a place in time"
+    if times.is_trimmed:
+        return None
+    if times.is_whole:
+        return EDITS_NOT_MEANT
+    return (
+        f"the times in its header make no sense: of {times.media:g} s, {times.edited:g} s are to be shown by its "
+        f"edit list and {times.shown:g} s by its track's header"
+    )
 
 
 def _shorter_than_said(stream: av.video.stream.VideoStream, last_end: int) -> str | None:
