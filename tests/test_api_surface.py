@@ -7,6 +7,7 @@ import pytest
 SURFACE = {
     "nonlocalnet": [
         "NonLocalBlock",
+        "create_model",
         "formats",
         "from_checkpoint",
         "functional",

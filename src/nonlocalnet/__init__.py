@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from nonlocalnet import formats, functional, models
     from nonlocalnet.block import NonLocalBlock
     from nonlocalnet.formats import from_checkpoint
+    from nonlocalnet.formats.create import create_model
     from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
     from nonlocalnet.runs.video.predict import predict
 
 __all__ = [
     "NonLocalBlock",
+    "create_model",
     "formats",
     "from_checkpoint",
     "functional",
@@ -37,6 +39,7 @@ __all__ = [
 # `nonlocalnet --help` needs no PyTorch.
 _HOMES = {
     "NonLocalBlock": "block",
+    "create_model": "formats.create",
     "formats": "formats",
     "from_checkpoint": "formats",
     "functional": "functional",
