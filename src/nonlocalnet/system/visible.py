@@ -29,6 +29,31 @@ def visible(text: object) -> str:
     )
 
 
+_LONGEST_VALUE = 200  # characters
+
+
+def cut(text: object, at_most: int = _LONGEST_VALUE) -> str:
+    """A value for an error: of one that is too long its beginning and its end, which names a file.
+
+    >>> cut("/videos/" + "a" * 900 + "/b.mp4", at_most=20)
+    '/videos/aa... (894 characters more) ...aaaa/b.mp4'
+    """
+    text = str(text)
+    if len(text) <= at_most:
+        return text
+    half = at_most // 2
+    return f"{text[:half]}... ({len(text) - 2 * half:,} characters more) ...{text[-half:]}"
+
+
+def quoted(text: object) -> str:
+    r"""`cut` in quotes, as Python writes it.
+
+    >>> quoted("a\n")
+    "'a\\n'"
+    """
+    return repr(cut(text))
+
+
 class LogFormatter(logging.Formatter):
     """A record's message alone."""
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from nonlocalnet.data.annotations.charades import FPS, NUM_CLASSES
 from nonlocalnet.data.annotations.entries import Action, Found, FrameFiles, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import check_cell, class_index
+from nonlocalnet.system.visible import cut, quoted
 
 FIRST_COLUMN = "original_vido_id"  # misspelt in the published files
 
@@ -44,11 +45,13 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
             videos.append(_video(request, rows))
             rows = []
         if not rows and frame.video in seen:
-            raise ValueError(f"{request.source}, line {frame.line}: rows of video {frame.video} also stand further up")
+            raise ValueError(
+                f"{request.source}, line {frame.line}: rows of video {cut(frame.video)} also stand further up"
+            )
         if rows and (frame.folder, frame.files, frame.number) != (*rows[-1][2:4], rows[-1].number + 1):
             raise ValueError(
-                f"{request.source}, line {frame.line}: the frames of {frame.video} do not follow one another: "
-                f"number {frame.number} of {frame.folder} comes after {rows[-1].number} of {rows[-1].folder}"
+                f"{request.source}, line {frame.line}: the frames of {cut(frame.video)} do not follow one another: "
+                f"number {frame.number} of {cut(frame.folder)} comes after {rows[-1].number} of {cut(rows[-1].folder)}"
             )
         seen.add(frame.video)
         rows.append(frame)
@@ -65,12 +68,12 @@ def _frames(source: Path, lines: Sequence[str]) -> Iterator[_Frame]:
         if len(cells) != 5:
             raise ValueError(
                 f"{source}, line {line}: {len(cells)} columns, expected 5, "
-                f"`original_vido_id video_id frame_id path labels`: {text.strip()!r}"
+                f"`original_vido_id video_id frame_id path labels`: {quoted(text.strip())}"
             )
         path = PurePath(check_cell(source, line, "path", cells[3]))
         match = _FILE_NAME.fullmatch(path.name)
         if match is None or len(match["number"]) > 9:
-            raise ValueError(f"{source}, line {line}: the frame's file name has no number: {cells[3]!r}")
+            raise ValueError(f"{source}, line {line}: the frame's file name has no number: {quoted(cells[3])}")
         files = FrameFiles(match["start"], len(match["number"]), match["end"] or "", first=0)
         labels = tuple(class_index(source, line, cell) for cell in cells[4].replace('"', "").split(",") if cell)
         yield _Frame(line, cells[0], str(path.parent), files, int(match["number"]), labels)

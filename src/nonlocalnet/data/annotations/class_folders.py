@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nonlocalnet.data.annotations.class_names import index_by_name
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
+from nonlocalnet.system.visible import quoted
 
 
 def folder_names(folder: Path) -> tuple[str, ...]:
@@ -28,7 +29,7 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
     index_of = index_by_name(names)
     strange = next((name for name in folders if name not in index_of), None)
     if strange is not None:
-        raise ValueError(f"{folder}: the subfolder {strange!r} is not among the {len(names)} class names given")
+        raise ValueError(f"{folder}: the subfolder {quoted(strange)} is not among the {len(names)} class names given")
     videos = [
         Found(path, (index_of[name],))
         for name in folders

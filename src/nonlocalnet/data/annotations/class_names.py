@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.lines import is_integer, read_lines
+from nonlocalnet.system.visible import quoted
 
 CLASS_NAMES_FILE = "classes.txt"
 
@@ -36,7 +37,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         names = [match["name"] for match in numbered if match is not None]
     if len(set(names)) < len(names):
         repeated = min(name for name in names if names.count(name) > 1)
-        raise ValueError(f"{path}: class name {repeated!r} stands there more than once")
+        raise ValueError(f"{path}: class name {quoted(repeated)} stands there more than once")
     return tuple(names)
 
 
@@ -73,7 +74,7 @@ def named_labels(
     index_of = index_by_name(names)
     for line, name in labels:
         if name not in index_of:
-            raise ValueError(f"{source}, line {line}: label {name!r} is not among the {len(names)} class names")
+            raise ValueError(f"{source}, line {line}: label {quoted(name)} is not among the {len(names)} class names")
     return [index_of[name] for _, name in labels], names
 
 
@@ -82,11 +83,12 @@ def _check_names(source: Path, labels: Sequence[tuple[int, str]]) -> None:
     other = next(((line, name) for line, name in labels if not is_integer(name)), None)
     if number is not None and other is not None:
         raise ValueError(
-            f"{source}: label {other[1]!r} in line {other[0]} is a name, {number[1]!r} in line {number[0]} a number; "
+            f"{source}: label {quoted(other[1])} in line {other[0]} is a name, "
+            f"{quoted(number[1])} in line {number[0]} a number; "
             "give every video a class index, or every video a class name"
         )
     for line, name in labels:
         if name.lower() == "nan":
             raise ValueError(
-                f"{source}, line {line}: label {name!r} is a missing value: name the class or leave it out"
+                f"{source}, line {line}: label {quoted(name)} is a missing value: name the class or leave it out"
             )

@@ -19,6 +19,7 @@ from nonlocalnet.data.annotations.lines import (
     integers_in,
     unquoted,
 )
+from nonlocalnet.system.visible import quoted
 
 
 def read(request: ListRequest, lines: Sequence[str]) -> Read:
@@ -50,7 +51,8 @@ def _folder_line(request: ListRequest, number: int, line: str) -> tuple[str, int
     numbers = integers_in(match["numbers"]) if match is not None else []
     if match is None or len(numbers) < (1 if request.multi_label else 2):
         raise ValueError(
-            f"{request.source}, line {number}: expected 3 columns, `folder total_frames label`, with integers: {line!r}"
+            f"{request.source}, line {number}: expected 3 columns, `folder total_frames label`, with integers: "
+            f"{quoted(line)}"
         )
     path = match["path"]
     if not request.multi_label:  # integers before the last two belong to the folder's name

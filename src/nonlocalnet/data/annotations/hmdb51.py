@@ -12,6 +12,7 @@ from pathlib import Path
 
 from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import check_cell, read_lines
+from nonlocalnet.system.visible import quoted
 
 _SOURCE_NAME = re.compile(r"(?P<part>train|test)_split(?P<split>[1-9])")
 _FLAGS = {"train": "1", "test": "2"}
@@ -44,7 +45,7 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
             if not cells:
                 continue
             if len(cells) != 2 or cells[1] not in ("0", "1", "2"):
-                raise ValueError(f"{file}, line {number}: expected `video.avi 0`, 1 or 2: {line.strip()!r}")
+                raise ValueError(f"{file}, line {number}: expected `video.avi 0`, 1 or 2: {quoted(line.strip())}")
             if cells[1] == _FLAGS[match["part"]]:
                 videos.append(Found(folder / check_cell(file, number, "path", cells[0]), (index,)))
     if not videos:

@@ -16,6 +16,7 @@ from pathlib import Path
 from nonlocalnet.data.annotations.class_names import named_labels, spoken
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import CsvRow, csv_rows, header_of
+from nonlocalnet.system.visible import quoted
 
 COLUMN = "youtube_id"
 
@@ -35,7 +36,7 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
     for row in rows:
         youtube_id = row.cells[COLUMN]
         if len(youtube_id) != _ID_LENGTH or "/" in youtube_id or "\0" in youtube_id:
-            raise ValueError(f"{source}, line {row.line}: youtube_id must have 11 characters, got {youtube_id!r}")
+            raise ValueError(f"{source}, line {row.line}: youtube_id must have 11 characters, got {quoted(youtube_id)}")
         videos.append(Found(_file_of(row, _stem(source, row), files, request.root), (), lines=row.lines))
     named = [(row.line, row.cells["label"]) for row in rows if row.cells.get("label")]
     if named and len(named) < len(rows):

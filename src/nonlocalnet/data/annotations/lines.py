@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from nonlocalnet.system.visible import cut, quoted
+
 # Marks of encodings at the start of a text.
 _OTHER_ENCODINGS = (
     (b"\xff\xfe\0\0", "UTF-32"),
@@ -93,7 +95,7 @@ def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote
     header, separator = _header(lines)
     lacking = [name for name in required if name not in header]
     if lacking:
-        raise ValueError(f"{path}, line 1: no column {lacking[0]!r} in the header ({','.join(header)})")
+        raise ValueError(f"{path}, line 1: no column {lacking[0]!r} in the header ({cut(','.join(header))})")
     rows = []
     reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=separator)
     try:
@@ -106,7 +108,7 @@ def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote
             if len(cells) != len(header):
                 raise ValueError(
                     f"{path}, line {end}: {len(cells)} columns, but the header has {len(header)} "
-                    f"({','.join(header)}); quote a {quote} that holds a comma"
+                    f"({cut(','.join(header))}); quote a {quote} that holds a comma"
                 )
             named = dict(zip(header, (cell.strip() for cell in cells), strict=True))
             rows.append(CsvRow(range(start, end + 1), named))
@@ -153,7 +155,7 @@ def class_index(path: Path, line: int, text: str) -> int:
     """
     if not is_integer(text):
         raise ValueError(
-            f"{path}, line {line}: label {text!r} is not a class index (an integer from 0); "
+            f"{path}, line {line}: label {quoted(text)} is not a class index (an integer from 0); "
             "class names need a csv with header path,label"
         )
     return int(text)

@@ -18,6 +18,7 @@ from nonlocalnet.data.annotations.entries import (
 )
 from nonlocalnet.data.annotations.lines import read_lines
 from nonlocalnet.data.annotations.list_formats import FORMAT_NAMES, LIST_FORMATS
+from nonlocalnet.system.visible import cut, quoted
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ def load_video_list(
     names = own_names or request.class_names
     if not several:
         _say_disagreement(videos, source)
-    _check_labels(videos, source, names=names, num_classes=num_classes)
+    _check_labels(videos, source, chosen, names=names, num_classes=num_classes)
     width = None
     if several:
         highest = max((label for video in videos for label in video.labels), default=0)
@@ -114,7 +115,7 @@ def recognise(source: Path, lines: Sequence[str]) -> str:
 
 def _named(name: str) -> ListFormat:
     if name not in FORMAT_NAMES:
-        raise ValueError(f"format must be one of {', '.join(FORMAT_NAMES)}, got {name!r}")
+        raise ValueError(f"format must be one of {', '.join(FORMAT_NAMES)}, got {quoted(name)}")
     return LIST_FORMATS[FORMAT_NAMES.index(name)]
 
 
@@ -127,26 +128,37 @@ def _say_disagreement(videos: Sequence[Found], source: Path) -> None:
         if first.labels != video.labels and first.lines and video.lines and video.frames is None:
             log.warning(
                 "%s: %s has label %s in line %d and %s in line %d; several labels a video need multi_label",
-                *(source, video.path, *first.labels, first.lines[-1], *video.labels, video.lines[-1]),
+                *(source, cut(video.path), *first.labels, first.lines[-1], *video.labels, video.lines[-1]),
             )
             return
 
 
 def _check_labels(
-    videos: Sequence[Found], source: Path, *, names: tuple[str, ...] | None, num_classes: int | None
+    videos: Sequence[Found],
+    source: Path,
+    chosen: ListFormat,
+    *,
+    names: tuple[str, ...] | None,
+    num_classes: int | None,
 ) -> None:
+    known = chosen.multi_label_classes
     if num_classes is not None and names is not None and len(names) != num_classes:
         raise ValueError(
             f"{source}: {len(names)} classes, but num_classes is {num_classes}; set num_classes to {len(names)} or "
             f"give the matching list ({CLASS_NAMES_FILE} beside it, or `classes`, names all classes in order)"
         )
-    limit = len(names) if names is not None else num_classes
+    limit = len(names) if names is not None else num_classes or known
     worst = max(videos, key=lambda video: max(video.labels, default=UNLABELLED))
     highest = max(worst.labels, default=UNLABELLED)
     if limit is not None and highest >= limit:
-        reason = f"num_classes is {limit}" if names is None else f"there are {limit} class names"
+        if names is not None:
+            reason = f"there are {limit} class names"
+        else:
+            reason = f"num_classes is {limit}" if num_classes else f"{chosen.name} lists have {limit} classes"
+        place = f", line {worst.lines[-1]}" if worst.lines else ""
         raise ValueError(
-            f"{source}: label {highest} of {worst.path} is out of range: {reason}, so labels go from 0 to {limit - 1}"
+            f"{source}{place}: label {highest} of {cut(worst.path)} is out of range: {reason}, so labels go from 0 to "
+            f"{limit - 1}"
         )
 
 

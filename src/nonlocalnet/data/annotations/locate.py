@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.entries import Found
+from nonlocalnet.system.visible import cut
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +43,7 @@ def check(videos: Sequence[Found], source: Path) -> None:
     missing = [video for video in videos if not _exists(video)]
     if missing:
         named = "; ".join(
-            (f"line {video.lines[-1]}: " if video.lines else "") + str(video.path)
+            (f"line {video.lines[-1]}: " if video.lines else "") + cut(video.path)
             for video in missing[:_NAMED_IN_ERRORS]
         )
         more = "; ..." if len(missing) > _NAMED_IN_ERRORS else ""

@@ -25,6 +25,7 @@ from nonlocalnet.data.annotations.lines import (
     unquoted,
 )
 from nonlocalnet.data.annotations.path_csv import columns_of
+from nonlocalnet.system.visible import quoted
 
 _LAST_COLUMN = re.compile(r"(?P<path>.*[^\s,;])\s*[\s,;]\s*(?P<label>[^\s,;]+)", re.DOTALL)
 
@@ -67,7 +68,7 @@ def _check_header(source: Path, rows: Sequence[tuple[int, str, list[str]]]) -> N
     others = any(_has_suffix(path) for _, path, _ in rows)
     if not PurePath(path).suffix and others and not all(map(is_integer, labels)):
         raise ValueError(
-            f"{source}, line {number}: {' '.join((path, *labels))!r} is a header, not a video; "
+            f"{source}, line {number}: {quoted(' '.join((path, *labels)))} is a header, not a video; "
             "call its columns path and label, or leave the line out"
         )
 
@@ -82,12 +83,12 @@ def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
         return path, [check_cell(source, number, "label", label)]
     match = _LAST_COLUMN.fullmatch(line)
     if match is None:
-        raise ValueError(f"{source}, line {number}: 1 column, expected 2, `path label`: {line!r}")
+        raise ValueError(f"{source}, line {number}: 1 column, expected 2, `path label`: {quoted(line)}")
     # No video file is called "x.mp4 3": that is a list with more columns, for example one of several labels.
     if re.search(r"[\s,;]-?\d+$", match["path"]):
         raise ValueError(
             f"{source}, line {number}: more than 2 columns, expected `path label` with one label (several labels "
-            f"need multi_label): {line!r}"
+            f"need multi_label): {quoted(line)}"
         )
     return match["path"], [match["label"]]
 
@@ -98,7 +99,7 @@ def _many(source: Path, number: int, line: str) -> tuple[str, list[str]]:
         return match["path"], integers_in(match["numbers"])
     if _has_suffix(unquoted(line)):
         return line, []  # a video in which none of the classes is seen
-    raise ValueError(f"{source}, line {number}: expected `path label label ...` with class indices: {line!r}")
+    raise ValueError(f"{source}, line {number}: expected `path label label ...` with class indices: {quoted(line)}")
 
 
 FORMAT = ListFormat("path_list", recognises=lambda source, _lines: source.is_file(), read=read)

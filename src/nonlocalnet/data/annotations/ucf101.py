@@ -13,6 +13,7 @@ from pathlib import Path
 
 from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import check_cell, read_lines
+from nonlocalnet.system.visible import quoted
 
 CLASSES_FILE = "classInd.txt"
 
@@ -42,9 +43,11 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
         path = check_cell(source, number, "path", cells[0])
         folder = path.split("/")[0]
         if len(cells) > 2 or "/" not in path:
-            raise ValueError(f"{source}, line {number}: expected `CLASS/video.avi` or `CLASS/video.avi n`: {line!r}")
+            raise ValueError(
+                f"{source}, line {number}: expected `CLASS/video.avi` or `CLASS/video.avi n`: {quoted(line)}"
+            )
         if folder not in index_of:
-            raise ValueError(f"{source}, line {number}: class {folder!r} is not in {CLASSES_FILE}")
+            raise ValueError(f"{source}, line {number}: class {quoted(folder)} is not in {CLASSES_FILE}")
         if len(cells) == 2 and cells[1] != str(index_of[folder] + 1):
             raise ValueError(
                 f"{source}, line {number}: {folder} is class {index_of[folder] + 1} in {CLASSES_FILE}, "
@@ -66,7 +69,7 @@ def _class_names(path: Path) -> tuple[str, ...]:
             continue
         if len(cells) != 2 or cells[0] != str(len(names) + 1) or cells[1] in names:
             raise ValueError(
-                f"{path}, line {number}: expected `{len(names) + 1} NAME` with a new name: {line.strip()!r}"
+                f"{path}, line {number}: expected `{len(names) + 1} NAME` with a new name: {quoted(line.strip())}"
             )
         names.append(cells[1])
     if not names:
