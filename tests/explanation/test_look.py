@@ -57,7 +57,7 @@ def test_bad_questions_are_refused():
     model, clip = network(), torch.randn(1, 3, 2, 4, 4)
     with pytest.raises(ValueError, match="its non-local blocks are 0_nonlocal"):
         look(model, clip, block="1", at=(0, 0, 0))
-    with pytest.raises(ValueError, match=r"shape \(1, C, T, H, W\), got \(2, 3, 2, 4, 4\)"):
+    with pytest.raises(ValueError, match=r"shape \(1, C, T, H, W\), .*got \(2, 3, 2, 4, 4\)"):
         look(model, clip.expand(2, -1, -1, -1, -1), block="0_nonlocal", at=(0, 0, 0))
     with pytest.raises(ValueError, match=r"fractions \(t, y, x\) in \[0, 1\]"):
         look(model, clip, block="0_nonlocal", at=(0, 0, 4))

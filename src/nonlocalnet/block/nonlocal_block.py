@@ -16,7 +16,7 @@ G groups of frames, F frames in a group, S positions in one frame.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import fields
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from nonlocalnet import functional
+from nonlocalnet.block.affinities import Affinities, set_numbers
 from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain, one_of, positive
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
@@ -181,24 +181,24 @@ class NonLocalBlock(nn.Module):
             ValueError: As in ``forward``, or positions has the wrong shape or type, or lies outside the map.
         """
         self._check_input(x, key_mask)
-        asked = _flat_positions(positions, x)
-        queries_BCQ = x.flatten(2)[:, :, asked]
-        if self.theta is not None:
-            queries_BCQ = self.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (self.ndim - 1))).flatten(2)
-        keys, _, key_mask = self._keys_and_values(x, key_mask)
-        grid = keys.shape[2:]
-        keys_BMC = keys.flatten(2).transpose(1, 2)
-        weights_BQM = keys.new_zeros(len(x), len(asked), keys_BMC.shape[1])
-        for rows, columns in self._members(asked, x, keys):
-            weights_BQM[:, rows.unsqueeze(1), columns] = functional.affinity(
-                self.pairwise,
-                queries_BCQ[:, :, rows].transpose(1, 2),
-                keys_BMC[:, columns],
-                w_f=self.w_f,
-                scale=self._scale_factor,
-                key_mask=None if key_mask is None else key_mask.flatten(1)[:, columns],
-            ).to(weights_BQM.dtype)
-        return AffinityRows(weights_BQM.unflatten(2, grid), self._kernel(x))
+        affinities = self._affinities(x, _flat_positions(positions, x), key_mask)
+        return AffinityRows(affinities.rows().unflatten(2, affinities.key_grid), affinities.key_stride)
+
+    def affinities(self, x: Tensor, *, key_mask: Tensor | None = None) -> Affinities:
+        """What decides the weights of all positions, for those who go through many of them in parts.
+
+        Args:
+            x: (B, C, *positions), the block's input.
+            key_mask: As in ``forward``.
+
+        Returns:
+            Theta and phi of every position, a copy of x with "gaussian": what is done to x later changes nothing.
+
+        Raises:
+            ValueError: As in ``forward``.
+        """
+        self._check_input(x, key_mask)
+        return self._affinities(x, torch.arange(math.prod(x.shape[2:]), device=x.device), key_mask)
 
     def extra_repr(self) -> str:
         """The options, for ``print(block)``."""
@@ -273,14 +273,25 @@ class NonLocalBlock(nn.Module):
         frames, places = features.shape[2], math.prod(features.shape[3:])
         return (1, frames, places) if group_frames is None else (frames // group_frames, group_frames, places)
 
-    def _members(self, asked: Tensor, x: Tensor, keys: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """For every group that holds asked positions: their rows in ``asked``, and the keys they look at."""
-        query_sets = self._fold(_numbered(x), self._group_frames).squeeze(2)
-        key_sets = self._fold(_numbered(keys), self._key_group_frames).squeeze(2)
-        set_of = torch.empty(query_sets.numel(), dtype=torch.long, device=x.device)
-        set_of[query_sets] = torch.arange(len(query_sets), device=x.device).unsqueeze(1)
-        for index in set_of[asked].unique():
-            yield (set_of[asked] == index).nonzero().squeeze(1), key_sets[index]
+    def _affinities(self, x: Tensor, asked: Tensor, key_mask: Tensor | None) -> Affinities:
+        queries_BCQ = x.flatten(2)[:, :, asked]
+        if self.theta is not None:
+            queries_BCQ = self.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (self.ndim - 1))).flatten(2)
+        keys, _, key_mask = self._keys_and_values(x, key_mask)
+        return Affinities(
+            pairwise=self.pairwise,
+            scale=self._scale_factor,
+            w_f=self.w_f,
+            asked=asked,
+            queries_BQC=queries_BCQ.transpose(1, 2),
+            keys_BMC=keys.flatten(2).transpose(1, 2).clone(),
+            kept_BM=None if key_mask is None else key_mask.flatten(1),
+            grid=tuple(x.shape[2:]),
+            key_grid=tuple(keys.shape[2:]),
+            key_stride=self._kernel(x),
+            set_of_Q=set_numbers(self._fold(_numbered(x), self._group_frames).squeeze(2), asked),
+            keys_of_set=self._fold(_numbered(keys), self._key_group_frames).squeeze(2),
+        )
 
     def _check_input(self, x: Tensor, key_mask: Tensor | None) -> None:
         expected = f"(B, {self.channels}, {AXES[self.ndim]})"

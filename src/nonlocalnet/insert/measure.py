@@ -34,7 +34,7 @@ def measure_features(
     """
     looks = [_Look(place) for place in places]
     with ExitStack() as stack:
-        stack.enter_context(_left_as_it_was(model))
+        stack.enter_context(left_as_it_was(model))
         for look in looks:
             for handle in look.hooks():
                 stack.callback(handle.remove)
@@ -110,7 +110,8 @@ class _Look:
 
 
 @contextmanager
-def _left_as_it_was(model: nn.Module) -> Iterator[None]:
+def left_as_it_was(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode; its training flags, its buffers and the random state are afterwards what they were."""
     training = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     cuda = sorted({p.get_device() for p in model.parameters() if p.is_cuda})

@@ -1,0 +1,91 @@
+"""The weights that the positions of one input give to each other in a non-local block, as rows that are asked for.
+
+Shapes: B batch, C channels, Q asked positions, M summed positions, K the summed positions of one set. Positions are
+numbered in row-major order over their grid. A set is what is summed together: everything, or one frame, one location,
+or one temporal group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nonlocalnet import functional
+from nonlocalnet.functional import Pairwise
+
+
+@dataclass(frozen=True)
+class Affinities:
+    """What decides the weights of asked positions, and the weights; never more of them than are asked for.
+
+    Attributes:
+        pairwise: The pairwise function f.
+        scale: Factor on the logits of a softmax.
+        w_f: (2 C,), for "concatenation" only.
+        asked: (Q,) the numbers of the asked positions.
+        queries_BQC: theta of them; x of them with "gaussian".
+        keys_BMC: phi of the summed positions; x, pooled or not, with "gaussian".
+        kept_BM: bool, False where a summed position is left out; None where all are kept.
+        grid: The axes of the block's input.
+        key_grid: The axes of the summed positions.
+        key_stride: Positions that one key covers along each axis.
+        set_of_Q: (Q,) the number of the set that each asked position is in.
+        keys_of_set: (sets, K) the numbers of the summed positions of each set.
+    """
+
+    pairwise: Pairwise
+    scale: float
+    w_f: Tensor | None
+    asked: Tensor
+    queries_BQC: Tensor
+    keys_BMC: Tensor
+    kept_BM: Tensor | None
+    grid: tuple[int, ...]
+    key_grid: tuple[int, ...]
+    key_stride: tuple[int, ...]
+    set_of_Q: Tensor
+    keys_of_set: Tensor
+
+    def sets(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """For every set with asked positions: which of the Q they are, and the numbers of the K keys, in order."""
+        for index in self.set_of_Q.unique():
+            yield (self.set_of_Q == index).nonzero().squeeze(1), self.keys_of_set[index]
+
+    def of_set(self, rows: Tensor, keys: Tensor) -> Tensor:
+        """The weights (B, R, K) of asked positions of one set over its keys, as `sets` gives both."""
+        return functional.affinity(
+            self.pairwise,
+            self.queries_BQC[:, rows],
+            self.keys_BMC[:, keys],
+            w_f=self.w_f,
+            scale=self.scale,
+            key_mask=None if self.kept_BM is None else self.kept_BM[:, keys],
+        )
+
+    def rows(self) -> Tensor:
+        """The weights (B, Q, M) of all asked positions; 0 where a key is not in a position's set."""
+        weights_BQM = self.keys_BMC.new_zeros(len(self.keys_BMC), len(self.asked), self.keys_BMC.shape[1])
+        for rows, keys in self.sets():
+            weights_BQM[:, rows.unsqueeze(1), keys] = self.of_set(rows, keys).to(weights_BQM.dtype)
+        return weights_BQM
+
+    def only(self, rows: Tensor) -> Affinities:
+        """The same for some of the asked positions: `rows` counts among the Q."""
+        return Affinities(
+            **{
+                **vars(self),
+                "asked": self.asked[rows],
+                "queries_BQC": self.queries_BQC[:, rows],
+                "set_of_Q": self.set_of_Q[rows],
+            }
+        )
+
+
+def set_numbers(query_sets: Tensor, asked: Tensor) -> Tensor:
+    """(Q,) which row of `query_sets` (sets, positions of a set) holds each asked position."""
+    set_of = torch.empty(query_sets.numel(), dtype=torch.long, device=query_sets.device)
+    set_of[query_sets] = torch.arange(len(query_sets), device=query_sets.device).unsqueeze(1)
+    return set_of[asked]
