@@ -7,9 +7,9 @@ The N x M matrix is far larger than what it is made of, so the page gets what ro
     rows               the rows themselves in 8 bits, where they are smaller than theta and phi
 
 The directions: of theta^T theta and phi^T phi one gets, without theta phi^T, its singular values and vectors. The
-smallest are left out as long as they move logits by less than `_LOGIT_ERROR` (root mean square). In a softmax a constant
-added to a row changes nothing, so phi is centred first. How far the page's rows are from the exact ones is measured and
-said in the page; the strongest keys of each query are stored as they are.
+smallest are left out as long as they move logits by less than `_LOGIT_ERROR` (root mean square). In a softmax a
+constant added to a row changes nothing, so phi is centred first. How far the page's rows are from the exact ones is
+measured and said in the page; the strongest keys of each query are stored as they are.
 """
 
 from __future__ import annotations

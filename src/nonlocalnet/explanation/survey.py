@@ -145,11 +145,13 @@ class _Totals:
         self.apart_T = (t[:, None] - key_t).abs()
         self.place_yx = torch.cartesian_prod(y, x).reshape(-1, 2)
         self.key_place_yx = torch.cartesian_prod(key_y, key_x).reshape(-1, 2)
-        self.space_edges = torch.linspace(0, _furthest(cells[1:]), _BINS + 1, dtype=torch.float64)
-        self.time_edges = torch.linspace(0, max(cells[0].length, 1), min(_BINS, cells[0].length) + 1).double()
+        # No more bins than there are distances on the grid, or some would be empty whatever the weights.
+        bins = min(max(2, *grid[1:]), _BINS)
+        self.space_edges = torch.linspace(0, _furthest(cells[1:]), bins + 1, dtype=torch.float64)
+        self.time_edges = torch.linspace(0, max(cells[0].length, 1), min(_BINS, grid[0]) + 1, dtype=torch.float64)
         self.time_TT = torch.zeros_like(self.apart_T)
         self.uniform_TT = torch.zeros_like(self.apart_T)
-        self.space_bins = torch.zeros(2, _BINS, dtype=torch.float64, device=device)  # weights, uniform
+        self.space_bins = torch.zeros(2, bins, dtype=torch.float64, device=device)  # weights, uniform
         self.space_sum = self.left = self.top_sum = self.variation = self.cosine = 0.0
         self.looking = self.compared = self.paired = 0
 
