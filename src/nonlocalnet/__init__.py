@@ -19,6 +19,7 @@ from nonlocalnet.system.lazy import lazy_names
 if TYPE_CHECKING:
     from nonlocalnet import formats, functional, models
     from nonlocalnet.block import NonLocalBlock
+    from nonlocalnet.explanation import explain
     from nonlocalnet.formats import from_checkpoint
     from nonlocalnet.formats.create import create_model
     from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = [
     "NonLocalBlock",
     "create_model",
+    "explain",
     "formats",
     "from_checkpoint",
     "functional",
@@ -40,6 +42,7 @@ __all__ = [
 _HOMES = {
     "NonLocalBlock": "block",
     "create_model": "formats.create",
+    "explain": "explanation",
     "formats": "formats",
     "from_checkpoint": "formats",
     "functional": "functional",

@@ -17,6 +17,7 @@ from nonlocalnet.system.files import whole_file
 
 ARROW = "#ffd23f"
 ASKED = "#ff2d2d"
+_EVEN = 4.0  # times the mean weight: the scale of colours reaches so far at least
 
 
 def draw_look(
@@ -90,7 +91,8 @@ def _to_picture(look: Look, size: tuple[int, int]) -> tuple[float, float]:
 
 def _draw_weights(look: Look, axis: Axes, frame: int, size: tuple[int, int]) -> None:
     weights, (down, across) = look.weights_THW.numpy(), _to_picture(look, size)
-    most = max(float(np.abs(weights).max()), np.finfo(np.float32).tiny)
+    # Equal weights are to look even and dark, as in the page.
+    most = max(float(np.abs(weights).max()), _EVEN * float(np.abs(weights).mean()), np.finfo(np.float32).tiny)
     signed = bool((weights < 0).any())
     step_t, step_y, step_x = look.key_stride
     rectangles, values = [], []

@@ -1,7 +1,7 @@
 """The kinds of run, one row each. Nobody else asks which kind a recipe is: whoever needs to know asks its row.
 
 A kind is a folder beside this file. Its files have the same names as every other kind's: config, data, network, task,
-card, train, test, predict, report, and
+card, train, test, predict, explain, report, and
 
     options     what the command line may say beside the fields of the recipe
     plan        what a run would do and need
@@ -155,6 +155,14 @@ class ShowFile(Protocol):
         ...
 
 
+class ExplainFile(Protocol):
+    """What a kind's explain.py has."""
+
+    def explain_weights(self, opened: OpenedFile, parsed: Namespace, *, device: Any) -> Any:
+        """The `nonlocalnet.explanation.Explanation` of a user's file; `parsed` has what `explain` takes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of run.
@@ -209,6 +217,11 @@ class Kind:
     def show(self) -> ShowFile:
         """Its show.py."""
         return self._file("show")
+
+    @property
+    def explain(self) -> ExplainFile:
+        """Its explain.py."""
+        return self._file("explain")
 
     def _file(self, name: str) -> Any:
         return importlib.import_module(f"{__package__}.{self.name}.{name}")

@@ -24,6 +24,7 @@ function chooseBlock(index) {
 }
 
 let caption = "";
+const EVEN = 4; // times the mean weight: the scale reaches so far at least
 
 function draw() {
   const block = DATA.blocks[state.block];
@@ -31,14 +32,17 @@ function draw() {
   const weights = weightsOf(state.block, state.query);
   const strongest = strongestOf(state.block, state.query);
   const { signed } = block;
-  let most = 0, all = 0, outside = 0;
+  let largest = 0, all = 0, outside = 0, summed = 0;
   const ownKey = Math.floor(position[0] / block.keyStride[0]), perFrame = block.keyGrid[1] * block.keyGrid[2];
   weights.forEach((weight, key) => {
     if (weight !== weight) return;
-    most = Math.max(most, Math.abs(weight));
+    largest = Math.max(largest, Math.abs(weight));
+    summed++;
     all += Math.abs(weight);
     if (Math.floor(key / perFrame) !== ownKey) outside += Math.abs(weight);
   });
+  // Equal weights are to look even and dark, not all as if they were the strongest.
+  const most = Math.max(largest, (EVEN * all) / Math.max(summed, 1));
   drawHeat(block, weights, most, signed, state.heat);
   drawArrows(block, position, state.frame, strongest, state.arrows);
   showLegend(block, most);
@@ -157,7 +161,7 @@ element("theme").addEventListener("click", () => {
 
 const size = element("size");
 if (DATA.axes === 3) {
-  size.value = Math.max(56, Math.min(160, Math.round(Math.sqrt((strip.clientWidth * 560) / tiles.length)) - 6));
+  size.value = Math.max(56, Math.min(240, Math.round(Math.sqrt((strip.clientWidth * 560) / tiles.length)) - 6));
   setTileWidth(Number(size.value));
 } else {
   element("size-label").hidden = true;

@@ -38,11 +38,11 @@ def read_run(path: Path) -> SavedRun:
         return SavedRun(saved_recipe(card), int(checkpoint["global_step"]), card.start)
 
 
-def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
+def open_detector(file: str | Path | formats.OpenedFile) -> tuple[GeneralizedRCNN, DetectionCard]:
     """Rebuild the detector of a detection run's checkpoint.
 
     Args:
-        path: File such as `best.ckpt` of a run.
+        file: Such as `best.ckpt` of a run, or what `formats.open_file` gave.
 
     Returns:
         The detector on the CPU in eval mode, and the checkpoint's card.
@@ -51,7 +51,8 @@ def open_detector(path: str | Path) -> tuple[GeneralizedRCNN, DetectionCard]:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, no checkpoint of this library, or none of a detector.
     """
-    checkpoint = formats.read_checkpoint(path)
+    opened = formats.open_file(file)
+    path, checkpoint = opened.path, formats.read_checkpoint(opened)
     plain = checkpoint[formats.CARD_KEY]
     if formats.kind_of(plain) == "video":
         found = plain.get("model", {}).get("architecture", "another network")

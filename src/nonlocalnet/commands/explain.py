@@ -1,0 +1,117 @@
+"""`nonlocalnet explain FILE --weights FILE -o page.html`: where the non-local blocks look, as a page and as figures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.table import Table
+
+from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.engine.devices import choose_device
+from nonlocalnet.explanation import Explanation, draw_look
+from nonlocalnet.formats import open_file
+from nonlocalnet.runs.kinds import kind_of_file
+from nonlocalnet.runs.video.options import add_asked, add_classes
+from nonlocalnet.system.terminal import make_console
+
+_FIGURES = (".svg", ".png", ".pdf")
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run `nonlocalnet explain FILE --weights FILE [-o PAGE] [--figure FILE]`."""
+    parser = make_parser("explain", "Show where the non-local blocks of a network look, as one self-contained page.")
+    parser.add_argument("file", help="a video, or a picture for a detector")
+    parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
+    parser.add_argument("-o", "--out", help="the page to write, such as page.html; default: FILE's name with .html")
+    parser.add_argument("--figure", help="also draw one position as in the paper's Figure 3: .svg, .png or .pdf")
+    parser.add_argument("--blocks", nargs="+", help="dotted paths of the blocks; default: all. --figure takes the last")
+    parser.add_argument(
+        "--at", default="0.5,0.5,0.5", help="what --figure asks: fractions t,y,x of the clip, from 0 to 1"
+    )
+    parser.add_argument(
+        "--start", type=float, help="seconds at which the clip begins; default: the middle of the video"
+    )
+    parser.add_argument("--full", action="store_true", help="the whole frame; default: the centre square, as in tests")
+    parser.add_argument("--short-side", type=int, help="pixels of the frames' short side; default: as in tests")
+    parser.add_argument(
+        "--most-mb", type=float, help="size of the page at most; default: 15, and 40 from 128 frames on"
+    )
+    add_asked(parser)
+    add_classes(parser)
+    add_device(parser)
+    parsed = parse(parser, argv)
+    page = Path(parsed.out or f"{Path(parsed.file).stem}.html")
+    at = _fractions(parsed.at)
+    if parsed.most_mb is not None and not parsed.most_mb > 0:
+        raise ValueError(f"--most-mb must be above 0, got {parsed.most_mb:g}")
+    _require_places(page, parsed.figure, given_at=parsed.at != parser.get_default("at"))
+    if not Path(parsed.file).exists():
+        raise FileNotFoundError(f"{parsed.file}: there is no such file")
+    opened = open_file(parsed.weights)
+    explained: Explanation = kind_of_file(opened).explain.explain_weights(
+        opened, parsed, device=choose_device(parsed.device)
+    )
+    explained.save(page, most_bytes=None if parsed.most_mb is None else round(parsed.most_mb * 1e6))
+    _show(explained, page)
+    if parsed.figure is not None:
+        seen = explained.look(at=at)
+        draw_look(seen, explained.pictures, parsed.figure, title=f"{explained.title}, {seen.block} at {seen.position}")
+        make_console().print(parsed.figure)
+    return 0
+
+
+def _fractions(text: str) -> tuple[float, float, float]:
+    try:
+        t, y, x = (float(part) for part in text.split(","))
+    except ValueError:
+        t = y = x = -1.0
+    if not all(0 <= part <= 1 for part in (t, y, x)):
+        raise ValueError(f"--at must be three fractions t,y,x from 0 to 1, such as 0.5,0.5,0.5, got {text!r}")
+    return t, y, x
+
+
+def _require_places(page: Path, figure: str | None, *, given_at: bool) -> None:
+    """Refuse what cannot be written before minutes are spent on it."""
+    if page.suffix.lower() not in (".html", ".htm"):
+        raise ValueError(f"--out must end in .html, got {str(page)!r}; --figure draws {', '.join(_FIGURES)}")
+    if figure is None and given_at:
+        raise ValueError(
+            "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
+        )
+    if figure is not None and Path(figure).suffix.lower() not in _FIGURES:
+        raise ValueError(f"--figure must end in {', '.join(_FIGURES)}, got {figure!r}")
+    for path in (page, *([] if figure is None else [Path(figure)])):
+        if not path.resolve().parent.is_dir():
+            raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
+        if path.is_dir():
+            raise ValueError(f"{path} is a folder; give the name of a file")
+
+
+def _show(explained: Explanation, page: Path) -> None:
+    console = make_console()
+    for name, probability in explained.predictions:
+        console.print(f"{probability:7.1%}  {name}")
+    table = Table(title="where the blocks look", title_justify="left")
+    for heading in ("block", "positions", "keys"):
+        table.add_column(heading)
+    for heading in (
+        "maps differ",
+        f"top {len(explained.blocks[0].survey.weights[0])} hold",
+        "distance",
+        "leaves frame",
+    ):
+        table.add_column(heading, justify="right")
+    for block in explained.blocks:
+        survey = block.survey
+        table.add_row(
+            block.name,
+            "x".join(map(str, block.grid[3 - explained.axes :])),
+            "x".join(map(str, block.key_grid[3 - explained.axes :])),
+            f"{survey.variation:.1%}",
+            f"{survey.top_share:.1%}",
+            f"{survey.mean_space:.0f} px",
+            f"{survey.leaves_frame:.1%}" if block.grid[0] > 1 else "",
+        )
+    console.print(table)
+    console.print(f"{page} ({page.stat().st_size / 1e6:.1f} MB)")
