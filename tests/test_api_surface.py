@@ -8,6 +8,7 @@ SURFACE = {
     "nonlocalnet": [
         "NonLocalBlock",
         "create_model",
+        "explain",
         "formats",
         "from_checkpoint",
         "functional",
@@ -52,7 +53,15 @@ SURFACE = {
         "maskrcnn_slim_fpn",
         "receptive_field",
     ],
-    "nonlocalnet.block": ["AffinityRows", "BlockArguments", "BlockOptions", "Domain", "NonLocalBlock", "Norm"],
+    "nonlocalnet.block": [
+        "Affinities",
+        "AffinityRows",
+        "BlockArguments",
+        "BlockOptions",
+        "Domain",
+        "NonLocalBlock",
+        "Norm",
+    ],
     "nonlocalnet.formats": [
         "CARD_KEY",
         "CATALOGUE",
@@ -83,7 +92,16 @@ SURFACE = {
         "read_tensors",
         "start_network",
     ],
-    "nonlocalnet.explanation": ["Look", "draw_look", "look"],
+    "nonlocalnet.explanation": [
+        "BlockExplanation",
+        "Explanation",
+        "Histogram",
+        "Look",
+        "Survey",
+        "draw_look",
+        "explain",
+        "look",
+    ],
 }
 
 

@@ -15,8 +15,22 @@ from nonlocalnet.recipes import RECIPES
 from nonlocalnet.runs import kinds
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
 
-FILES = ("config", "data", "network", "task", "card", "train", "test", "predict", "report", "options", "plan", "show")
-PARTS = ("data", "options", "train", "test", "report", "plan", "show")
+FILES = (
+    "config",
+    "data",
+    "network",
+    "task",
+    "card",
+    "train",
+    "test",
+    "predict",
+    "explain",
+    "report",
+    "options",
+    "plan",
+    "show",
+)
+PARTS = ("data", "options", "train", "test", "explain", "report", "plan", "show")
 
 
 def test_the_table_holds_every_folder() -> None:

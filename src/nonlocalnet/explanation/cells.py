@@ -73,7 +73,8 @@ class CellsByLayers:
 
     What a layer makes of an axis depends on its input's size along that axis alone, as far as the networks of the field
     go: the branches of a residual block agree, or could not be added. So the first layer that gives a size decides what
-    positions of that size stand for.
+    positions of that size stand for. (A layer that keeps a size is taken to keep the centres, which an even kernel with
+    padding "same" moves by half a position.)
 
     Args:
         sizes: The input's axes without batch and channels.

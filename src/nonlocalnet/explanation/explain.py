@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -231,6 +231,8 @@ def explain(
 
 def _explained(call: BlockCall, top: int, advance: Any) -> BlockExplanation:
     affinities = call.block.affinities(call.x, key_mask=call.key_mask)
+    if affinities.w_f is not None:  # further training does not change what was explained
+        affinities = replace(affinities, w_f=affinities.w_f.detach().clone())
     cells = cells_of_three(call.cells)
     found = survey(
         affinities,

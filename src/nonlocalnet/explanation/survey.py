@@ -160,9 +160,14 @@ class _Totals:
         asked = self.affinities.asked[rows]
         sizes_R = weights_RK.abs().sum(1, dtype=torch.float64)
         looks_R = sizes_R > 0
-        top, columns = weights_RK.topk(min(self.strongest.shape[1], weights_RK.shape[1]), dim=1)
+        kept_BM = self.affinities.kept_BM
+        # A left-out key has weight 0, which is more than a negative weight.
+        candidates = weights_RK if kept_BM is None else weights_RK.masked_fill(~kept_BM[0, of_set.keys], -math.inf)
+        top, columns = candidates.topk(min(self.strongest.shape[1], weights_RK.shape[1]), dim=1)
+        there = top > -math.inf
+        top = top.masked_fill(~there, 0.0)
         at = asked.cpu()
-        self.strongest[at, : top.shape[1]] = of_set.keys[columns].cpu()
+        self.strongest[at, : top.shape[1]] = of_set.keys[columns].masked_fill(~there, -1).cpu()
         self.weights[at, : top.shape[1]] = top.cpu()
         reached_R = torch.where(looks_R, top.abs().sum(1) / sizes_R.clamp_min(torch.finfo(torch.float64).tiny), 0.0)
         self.shares[at] = reached_R.float().clamp(0, 1).cpu()

@@ -187,3 +187,6 @@ showTable();
 showHistograms();
 recallState();
 draw();
+
+// For those who look with the browser's console, and for tests.
+window.explanation = Object.freeze({ data: DATA, weightsOf, strongestOf });
