@@ -28,6 +28,7 @@ def test_demo_writes_results_and_pictures_and_prints_both_tables(tmp_path, capsy
     assert results["nl_c2d"]["flops"] > results["c2d"]["flops"]
     for picture in ("curves.png", "look.png"):
         assert (out / picture).read_bytes().startswith(b"\x89PNG")
+    assert "NL C2D, seed" in (out / "look.html").read_text()
     shown = capsys.readouterr().out
     assert "Measured here" in shown
     assert "Published by the paper" in shown

@@ -62,7 +62,8 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
     """Generate the videos, train and test both networks, and write what they came to.
 
     Args:
-        out: New or empty folder. It receives `videos/`, `runs/`, `tests/`, `results.json`, `curves.png` and `look.png`.
+        out: New or empty folder. It receives `videos/`, `runs/`, `tests/`, `results.json`, `curves.png`, `look.png`
+            and `look.html`, the page of `nonlocalnet explain`.
         size: How much to do.
 
     Returns:
@@ -80,7 +81,7 @@ def run_long_range_demo(out: str | Path, *, size: DemoSize) -> dict[str, Any]:
         top1 = run_arms(arms, progress=progress)
     results = _results(recipes, arms, top1, size=size)
     draw_curves(arms, out / "curves.png", coin_toss=50.0, chance=100 / recipes["c2d"].model.num_classes)
-    draw_where_it_looks([arm for arm in arms if arm.name == "nl_c2d"], out / "look.png")
+    draw_where_it_looks([arm for arm in arms if arm.name == "nl_c2d"], out / "look.png", page=out / "look.html")
     write_atomically(out / "results.json", json.dumps(results, indent=2) + "\n")
     return results
 

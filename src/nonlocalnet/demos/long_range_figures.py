@@ -1,4 +1,4 @@
-"""The demo's two pictures: how the networks learn, and where a non-local block looks."""
+"""The demo's pictures: how the networks learn, and where a non-local block looks, also as a page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from nonlocalnet.data.clips.windows import evenly_spaced_clips
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.demos.arms import Arm
-from nonlocalnet.explanation import Look, draw_look, look
+from nonlocalnet.explanation import Look, draw_look, explain, look
 from nonlocalnet.formats import from_checkpoint
 from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.runs.video.config import VideoRecipe
@@ -58,7 +58,7 @@ def draw_curves(arms: Sequence[Arm[VideoRecipe]], path: Path, *, coin_toss: floa
         figure.savefig(partial, dpi=130)
 
 
-def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path) -> None:
+def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path, *, page: Path) -> None:
     """Draw where a block looks when asked at a late object of the first test video.
 
     Of all blocks, seeds and the two objects, the look is drawn that puts most weight on the time of the cue; the title
@@ -67,6 +67,7 @@ def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path) -> None:
     Args:
         arms: Finished trainings of a network with blocks.
         path: The PNG to write.
+        page: The HTML file to write, with all blocks of that network.
     """
     video = _first_test_video(arms[0])
     clip = evenly_spaced_clips(probe(video).num_frames, clip_geometry(arms[0].recipe), num_clips=1)[0]
@@ -84,6 +85,9 @@ def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path) -> None:
         "position framed in red are on the first quarter of the clip, where the cue is"
     )
     draw_look(chosen, frames_THWC, path, title=title, arrows=4)
+    network = f"NL C2D, seed {arm.recipe.trainer.seed}, of the demo"
+    model = from_checkpoint(arm.run / "last.ckpt")
+    explain(model, x, title=video.name, network=network, pictures=frames_THWC).save(page)
 
 
 def _first_test_video(arm: Arm[VideoRecipe]) -> Path:

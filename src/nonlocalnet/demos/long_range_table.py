@@ -46,4 +46,6 @@ def show_results(console: Console, results: dict[str, Any], out: Path, *, second
     for name, shown in (("c2d", "C2D ResNet-50"), ("nl_c2d", "NL C2D ResNet-50, 5 blocks")):
         paper.add_row(shown, f"{published[name]['top1']:.1f}", f"{published[name]['top5']:.1f}")
     console.print(paper)
-    console.print(f"{seconds:.0f} s; pictures and numbers: {out}/results.json, curves.png, look.png")
+    console.print(
+        f"{seconds:.0f} s; pictures and numbers: {out}/results.json, curves.png, look.png; look.html to click on"
+    )
