@@ -1,0 +1,92 @@
+"""Hugging Face's form: the same logits after a folder, both ways, and what its users do with it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from models.video.helpers import tiny
+from nonlocalnet import models
+from nonlocalnet.models.video.card import Preprocessing, VideoCard
+
+transformers = pytest.importorskip("transformers")
+huggingface = pytest.importorskip("nonlocalnet.models.huggingface")
+
+
+@pytest.fixture(scope="module")
+def network():
+    torch.manual_seed(0)
+    model = tiny(models.i3d_resnet50, clip="8x8", width=4, num_classes=3, nonlocal_blocks=1)
+    model.card = VideoCard(
+        **model.built_from,
+        preprocessing=Preprocessing(
+            clip_frames=8, frame_stride=2, mean=[1.0, 2.0, 3.0], std=50.0, colour_order="BGR", short_side=72, crop=64
+        ),
+        class_names=["a", "b", "ü"],
+    )
+    return model
+
+
+@pytest.fixture(scope="module")
+def folder(network, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("huggingface")
+    huggingface.NonLocalForVideoClassification.from_nonlocalnet(network).save_pretrained(folder)
+    huggingface.NonLocalVideoProcessor.from_nonlocalnet(network).save_pretrained(folder)
+    return folder
+
+
+def test_the_same_logits_from_a_folder(network, folder):
+    loaded = transformers.AutoModelForVideoClassification.from_pretrained(folder)
+    x = torch.randn(2, 3, 8, 64, 64)
+    with torch.no_grad():
+        assert torch.equal(loaded(x.transpose(1, 2)).logits, network(x))
+        assert torch.equal(loaded(x.transpose(1, 2), return_dict=False)[0], network(x))
+    assert loaded.config.id2label == {0: "a", 1: "b", 2: "ü"}
+    assert json.loads((folder / "config.json").read_text())["model_type"] == "nonlocal_video"
+
+
+def test_back_again(network, folder):
+    loaded = huggingface.NonLocalForVideoClassification.from_pretrained(folder)
+    processor = transformers.AutoVideoProcessor.from_pretrained(folder)
+    again = loaded.to_nonlocalnet(processor)
+    assert again.card == network.card
+    with torch.no_grad():
+        assert torch.equal(again(x := torch.randn(1, 3, 8, 64, 64)), network(x))
+
+
+def test_other_labels_by_its_own_idiom(folder, network):
+    loaded = transformers.AutoModelForVideoClassification.from_pretrained(
+        folder, num_labels=5, ignore_mismatched_sizes=True
+    )
+    x = torch.randn(2, 8, 3, 64, 64)
+    result = loaded(x, labels=torch.tensor([0, 4]))
+    assert result.logits.shape == (2, 5)
+    assert torch.isfinite(result.loss)
+    assert loaded.network.head.projection.weight.std() < 0.02
+    with torch.no_grad():
+        torch.testing.assert_close(
+            loaded.network.features(x.transpose(1, 2).contiguous()), network.features(x.transpose(1, 2).contiguous())
+        )
+
+
+def test_the_processor_reads_as_predict_does(folder, tmp_path):
+    processor = transformers.AutoVideoProcessor.from_pretrained(folder)
+    frames = torch.randint(0, 256, (20, 80, 96, 3), dtype=torch.uint8)
+    (given,) = processor(frames)["pixel_values_videos"]
+    assert given.shape == (8, 3, 64, 64)
+    # The centre clip of 15 frames begins at (20 - 15) // 2; blue first.
+    same = huggingface.NonLocalVideoProcessor(**{**vars(processor.preprocessing), "short_side": 80, "crop": 64})
+    (cut,) = same(frames.numpy())["pixel_values_videos"]
+    first = frames[2, 8:72, 16:80].flip(-1).float()
+    torch.testing.assert_close(cut[0].permute(1, 2, 0), (first - torch.tensor([1.0, 2.0, 3.0])) / 50)
+    with pytest.raises(ValueError, match="must be uint8"):
+        processor(frames.float())
+    with pytest.raises(FileNotFoundError, match="video file not found"):
+        processor(str(tmp_path / "none.mp4"))
+
+
+def test_it_is_imported_by_nobody_else():
+    code = "import sys, nonlocalnet, nonlocalnet.models, nonlocalnet.formats; assert 'transformers' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)
