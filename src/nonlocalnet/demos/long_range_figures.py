@@ -85,7 +85,7 @@ def draw_where_it_looks(arms: Sequence[Arm[VideoRecipe]], path: Path, *, page: P
         "position framed in red are on the first quarter of the clip, where the cue is"
     )
     draw_look(chosen, frames_THWC, path, title=title, arrows=4)
-    network = f"NL C2D, seed {arm.recipe.trainer.seed}, of the demo"
+    network = f"the demo's NL C2D, seed {arm.recipe.trainer.seed},"
     model = from_checkpoint(arm.run / "last.ckpt")
     explain(model, x, title=video.name, network=network, pictures=frames_THWC).save(page)
 

@@ -161,7 +161,7 @@ element("theme").addEventListener("click", () => {
 
 const size = element("size");
 if (DATA.axes === 3) {
-  size.value = Math.max(56, Math.min(240, Math.round(Math.sqrt((strip.clientWidth * 560) / tiles.length)) - 6));
+  size.value = Math.max(56, Math.min(176, Math.round(Math.sqrt((strip.clientWidth * 560) / tiles.length)) - 6));
   setTileWidth(Number(size.value));
 } else {
   element("size-label").hidden = true;

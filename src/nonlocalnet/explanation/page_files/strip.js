@@ -107,8 +107,8 @@ function arrowTo(from, block, key, share) {
   const at = (point) => `${point[0].toFixed(1)} ${point[1].toFixed(1)}`;
   const line = `M${at(from)}Q${at(middle)} ${at(to)}`;
   const group = svg("g", { class: "arrow", "data-key": key });
-  group.append(svg("path", { d: line, fill: "none", stroke: "#000", "stroke-opacity": 0.35, "stroke-width": 2.4 + 2 * share }));
-  group.append(svg("path", { d: line, fill: "none", stroke: ARROW, "stroke-opacity": 0.45 + 0.55 * share, "stroke-width": 0.9 + 2 * share }));
-  group.append(svg("path", { d: `M${at(to)}L${side(0.45)}L${side(-0.45)}Z`, fill: ARROW, stroke: "#000", "stroke-opacity": 0.5, "stroke-width": 0.6 }));
+  group.append(svg("path", { d: line, fill: "none", stroke: "#000", "stroke-opacity": 0.1 + 0.25 * share, "stroke-width": 2.4 + 2 * share }));
+  group.append(svg("path", { d: line, fill: "none", stroke: ARROW, "stroke-opacity": 0.25 + 0.75 * share, "stroke-width": 0.9 + 2 * share }));
+  group.append(svg("path", { d: `M${at(to)}L${side(0.45)}L${side(-0.45)}Z`, fill: ARROW, "fill-opacity": 0.4 + 0.6 * share, stroke: "#000", "stroke-opacity": 0.4, "stroke-width": 0.6 }));
   return group;
 }
