@@ -5,11 +5,13 @@ import logging
 from types import SimpleNamespace
 
 import pytest
+from safetensors.torch import save_file
 
 from nonlocalnet.commands import train
 from nonlocalnet.commands.main import main
 from nonlocalnet.recipes import recipe
 from nonlocalnet.runs.kinds import KINDS
+from nonlocalnet.runs.video.network import build_model
 
 SMALL = ["--model.width", "4", "--device", "cpu"]
 
@@ -86,6 +88,32 @@ def test_batches_that_cannot_be_divided_are_refused_before_anything(capsys, tmp_
         assert main(["train", "longrange_nl_c2d", *command, "--optim.accumulate", "3"]) == 2
         assert "optim.batch_size must be a multiple of" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("recipe_name", ["longrange_nl_c2d", "farcue_nl"])
+def test_a_dry_run_reads_what_the_run_would_start_from(recipe_name, capsys, tmp_path):
+    broken = tmp_path / "truncated.avi"
+    broken.write_bytes(b"RIFF\x00\x10\x00\x00AVI LIST" + bytes(4000))
+    for init in (broken, tmp_path / "missing.ckpt", tmp_path):
+        assert main(["train", recipe_name, "--dry-run", "--device", "cpu", "--init", str(init)]) == 2
+        err = capsys.readouterr().err
+        assert str(init) in err
+        assert err.count("\n") == 1
+
+
+def test_a_dry_run_names_the_file_that_it_read(capsys, monkeypatch, tmp_path):
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one
+    monkeypatch.setattr("nonlocalnet.engine.needs.estimate_cpu_seconds", lambda *_, **__: 2.5)
+    start = tmp_path / "start.safetensors"
+    save_file(build_model(with_width(recipe("longrange_nl_c2d"), 4)).state_dict(), start)
+    assert main(["train", "longrange_nl_c2d", "--dry-run", *SMALL, "--init", str(start)]) == 0
+    assert f"dry run: {start} was read, nothing written" in capsys.readouterr().out
+    assert main(["train", "longrange_nl_c2d", "--dry-run", *SMALL, "--init-anyway"]) == 2
+    assert "--init-anyway has no effect without --init" in capsys.readouterr().err
+
+
+def with_width(run, width):
+    return dataclasses.replace(run, model=dataclasses.replace(run.model, width=width))
 
 
 def test_an_unknown_recipe_has_one_line(capsys):

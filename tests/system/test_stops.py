@@ -7,11 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from nonlocalnet.commands.main import main
-from nonlocalnet.system.stops import SIGNALS, Stopped, stoppable
+from nonlocalnet.engine.stopping import EndAtStep
+from nonlocalnet.system.stops import SIGNALS, Stopped, Stops, stoppable
 
 
 def ends(code: str) -> tuple[int, str]:
@@ -56,6 +58,35 @@ def test_a_postponed_signal_comes_at_the_end_and_handlers_are_put_back() -> None
         work()
     assert (reached, caught.value.code) == ([signal.SIGTERM], 143)
     assert {signum: signal.getsignal(signum) for signum in SIGNALS} == before
+
+
+_AFTER_THE_WORK = (
+    "import atexit, sys\nfrom nonlocalnet.commands import main as commands\n"
+    "sys.argv = ['nonlocalnet', '--version']\n{before}code = commands.main()\n{after}sys.exit(code)\n"
+)
+
+
+@pytest.mark.parametrize(("signum", "name"), [(15, "SIGTERM"), (2, "Ctrl-C"), (1, "SIGHUP")])
+def test_a_signal_after_the_work_has_its_code_and_one_line(signum: int, name: str) -> None:
+    code, said = ends(_AFTER_THE_WORK.format(before="", after=f"os.kill(me, {signum})\ntime.sleep(9)\n"))
+    assert (code, said) == (128 + signum, f"nonlocalnet: stopped by {name}\n")
+
+
+@pytest.mark.parametrize("signum", [15, 2, 1])
+def test_a_signal_while_python_ends_changes_nothing(signum: int) -> None:
+    # A callback that was registered first runs last; an object of a module is deleted when handlers are gone.
+    late = f"class Late:\n    def __del__(self, kill=os.kill, me=me):\n        kill(me, {signum})\nlate = Late()\n"
+    for before in (f"atexit.register(os.kill, me, {signum})\n", late):
+        assert ends(_AFTER_THE_WORK.format(before=before, after="")) == (0, "")
+
+
+def test_a_run_that_cannot_be_gone_on_with_says_so() -> None:
+    for resumes in (True, False):
+        stops = Stops()
+        stops.resumes = resumes
+        where = EndAtStep(stops, SimpleNamespace(last_step=3), start_step=0).where()
+        assert ("--resume" in where) == resumes
+        assert " at step 0" in where
 
 
 def test_ctrl_c_during_imports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

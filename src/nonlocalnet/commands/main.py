@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from nonlocalnet.system.errors import reason_of
 from nonlocalnet.system.odd_files import short
 from nonlocalnet.system.processes import is_first_process
-from nonlocalnet.system.stops import Stopped, stoppable
+from nonlocalnet.system.stops import Stopped, end_by_signals, stoppable
 from nonlocalnet.system.visible import LogFormatter, visible
 
 # Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
@@ -42,6 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The process's exit code: 0 for success, 1 for a run that failed, 2 for an error in what the user gave.
     """
+    if argv is None:
+        end_by_signals()
     try:
         code = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()

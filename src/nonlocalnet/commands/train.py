@@ -31,17 +31,21 @@ def main(argv: Sequence[str]) -> int:
     kind, parsed, recipe, base, own = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
     _say_what_follows(kind, recipe, base, own, parsed)
     console = make_console(quiet=not is_first_process())
-    if parsed.dry_run:
-        show_configuration(console, recipe, own)
-        kind.plan.show_plan(console, recipe)
-        read = "nothing was read or written" if parsed.epochs is None else "the training list was read, nothing written"
-        console.print(f"dry run: {read}")
-        return 0
     if parsed.init_anyway and parsed.init is None:
         raise ValueError("--init-anyway has no effect without --init FILE")
+    further = kind.options.train_arguments(parsed)
+    if parsed.dry_run:
+        if parsed.init is not None:
+            kind.plan.check_start(recipe, init=parsed.init, init_anyway=parsed.init_anyway, **further)
+        show_configuration(console, recipe, own)
+        kind.plan.show_plan(console, recipe)
+        read = [] if parsed.epochs is None else ["the training list"]
+        read += [] if parsed.init is None else [str(parsed.init)]
+        was = f"{' and '.join(read)} {'were' if len(read) > 1 else 'was'} read, nothing written"
+        console.print(f"dry run: {was if read else 'nothing was read or written'}")
+        return 0
     out = Path(parsed.out or f"runs/{recipe.name}")
     require_free(out, resume=parsed.resume)
-    further = kind.options.train_arguments(parsed)
     result = kind.train.train_recipe(
         recipe, out=out, resume=parsed.resume, init=parsed.init, init_anyway=parsed.init_anyway, **further
     )
@@ -138,6 +142,6 @@ def _make_parser(kind: Kind) -> ArgumentParser:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="show the configuration, and what the run would do and need; read and write nothing",
+        help="show the configuration, and what the run would do and need; write nothing",
     )
     return parser

@@ -23,6 +23,7 @@ from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.steps import StepTask
 from nonlocalnet.runs.kinds import kind_of
 from nonlocalnet.system.processes import run_in_processes
+from nonlocalnet.system.stops import stoppable
 
 _Recipe = TypeVar("_Recipe", bound=Recipe)
 
@@ -99,5 +100,7 @@ class _Arms:
         warnings.simplefilter("ignore")
         report = _Report(on_item)
         kind = kind_of(arm.recipe)
-        trained = kind.train.train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[report])
+        with stoppable() as stops:
+            stops.resumes = False  # a demo is made of many runs, and has no --resume
+            trained = kind.train.train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[report])
         return kind.test.test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).quality

@@ -81,7 +81,7 @@ def step_needs(
         except torch.OutOfMemoryError:
             how = f"it does not fit: {smaller}"
     else:
-        how = f"estimated: a smaller {item} was measured on this CPU and scaled by multiply-adds"
+        how = f"estimated: a smaller {item} was measured on this CPU as busy as it is now, scaled by multiply-adds"
         repeated = 4 / 3 if trainer.recompute else 1.0  # a second forward pass
         seconds = estimate_cpu_seconds(tried(), (1, *shape), flops=flops) * micro_batch * repeated
     return StepNeeds(

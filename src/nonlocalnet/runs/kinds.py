@@ -142,6 +142,10 @@ class PlanFile(Protocol):
         """Print what a run would do and need."""
         ...
 
+    def check_start(self, recipe: Any, *, init: str | Path, init_anyway: bool, **further: Any) -> None:
+        """Start a network from a file as `train_recipe` would, and forget it."""
+        ...
+
 
 class ShowFile(Protocol):
     """What a kind's show.py has."""

@@ -7,6 +7,7 @@ to end in good order is over.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
@@ -41,6 +42,7 @@ class Stops:
     Attributes:
         asked: The first signal; None as long as there is none.
         where: How far the work is, for the line that is printed.
+        resumes: Whether what is stopped can be gone on with.
         speaks: Whether this process prints the line; of several only one does.
         last: Called before a process that does not end by itself is ended.
     """
@@ -48,6 +50,7 @@ class Stops:
     def __init__(self) -> None:
         self.asked: int | None = None
         self.where: Callable[[], str] = str
+        self.resumes = True
         self.speaks = True
         self.last: Callable[[], object] = str
         self._postponed = 0
@@ -147,6 +150,29 @@ def stoppable() -> Iterator[Stops]:
         signal.set_wakeup_fd(wakeup)
         written.close()
         _current = None
+
+
+def end_by_signals() -> None:
+    """For a process whose only work is a command: after the work, a signal ends it as during it, in one line.
+
+    Python takes its handlers back while it ends, and the process would die of the signal without a word although all is
+    done: from there on signals are ignored.
+    """
+    for signum in SIGNALS:
+        if signal.getsignal(signum) != signal.SIG_IGN:
+            signal.signal(signum, _end_now)
+    # What is registered first is called last.
+    atexit.register(_ignore_signals)
+
+
+def _end_now(signum: int, _frame: FrameType | None) -> None:
+    _ignore_signals()
+    Stops().end(signum)
+
+
+def _ignore_signals() -> None:
+    for signum in SIGNALS:
+        signal.signal(signum, signal.SIG_IGN)
 
 
 def leave_stops_to_the_parent() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import torch
 from rich.console import Console
@@ -16,9 +17,20 @@ from nonlocalnet.engine.optim import freeze
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector, parts_of, set_sizes
 from nonlocalnet.runs.detection.show import show_recipe
+from nonlocalnet.runs.detection.start import start_detector
 from nonlocalnet.runs.detection.trial import RandomStep, TrainedParts
 
 _DIVISIBLE = 32  # torchvision pads a batch to a multiple of this
+
+
+def check_start(recipe: DetectionRecipe, *, init: str | Path, init_anyway: bool) -> None:
+    """Start a detector from a file as `train_recipe` would, and forget it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The detector cannot start from it.
+    """
+    start_detector(build_detector(recipe, pretrained=False), init, anyway=init_anyway)
 
 
 def show_plan(console: Console, recipe: DetectionRecipe) -> None:

@@ -2,20 +2,42 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import torch
 from rich.console import Console
 from torch import nn
 
+from nonlocalnet import formats
 from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.machine import settled
 from nonlocalnet.engine.needs import show_needs, step_needs
 from nonlocalnet.engine.optim import freeze
+from nonlocalnet.formats.inflate import How
 from nonlocalnet.models import summarise
+from nonlocalnet.runs.video.card import make_card
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry
 from nonlocalnet.runs.video.network import adapt_network, build_model, parts_of
 from nonlocalnet.runs.video.show import show_network
+
+
+def check_start(recipe: VideoRecipe, *, init: str | Path, init_anyway: bool, init_inflation: How) -> None:
+    """Start a network from a file as `train_recipe` would, and forget it.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        ValueError: The network cannot start from it.
+    """
+    formats.start_network(
+        build_model(recipe),
+        init,
+        preprocessing=make_card(recipe, class_names=None).preprocessing,
+        inflation=init_inflation,
+        fresh_classifier=recipe.fresh_classifier,
+        anyway=init_anyway,
+    )
 
 
 def show_plan(console: Console, recipe: VideoRecipe) -> None:
