@@ -107,6 +107,19 @@ def write_video(
     return path
 
 
+def write_brightening_video(path: Path, *, num_frames: int, side: int = 32) -> Path:
+    """Frames of one grey each, 10 a second, from black to white: what a network says of them depends on the time."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("libx264", rate=Fraction(10), options=_encoder_options("libx264", None))
+        stream.height, stream.width, stream.pix_fmt = side, side, "yuv420p"
+        for i in range(num_frames):
+            grey = np.full((side, side, 3), 255 * i // num_frames, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(grey, format="rgb24")))
+        container.mux(stream.encode())
+    _ordinary_priority()
+    return path
+
+
 def write_two_streams(path: Path) -> Path:
     """A small video stream of 10 frames, a larger one of 20 that is marked as the default, and sound."""
     sizes = ((32, 32, 10), (64, 96, 20))

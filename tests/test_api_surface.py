@@ -16,6 +16,7 @@ SURFACE = {
         "models",
         "nonlocal_blocks",
         "predict",
+        "timeline",
     ],
     "nonlocalnet.functional": [
         "PAIRWISE",

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from nonlocalnet.formats.create import create_model
     from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
     from nonlocalnet.runs.video.predict import predict
+    from nonlocalnet.runs.video.timeline.scoring import timeline
 
 __all__ = [
     "NonLocalBlock",
@@ -36,6 +37,7 @@ __all__ = [
     "models",
     "nonlocal_blocks",
     "predict",
+    "timeline",
 ]
 
 # `nonlocalnet --help` needs no PyTorch.
@@ -50,5 +52,6 @@ _HOMES = {
     "models": "models",
     "nonlocal_blocks": "insert",
     "predict": "runs.video.predict",
+    "timeline": "runs.video.timeline.scoring",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)

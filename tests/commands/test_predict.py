@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from make_videos import write_video
+from make_videos import write_brightening_video, write_video
 from nonlocalnet.commands.main import main
 from runs.video.tiny import tiny_network
 
@@ -80,6 +80,10 @@ def test_results_appear_as_they_are_made(
     [
         (["--csv", "/no/such/folder/x.csv"], "--csv /no/such/folder/x.csv: there is no folder /no/such/folder"),
         (["--top", "0"], "--top must be at least 1, got 0"),
+        (["--step", "2"], "--step is for windows: give --window SECONDS with it"),
+        (["--figure", "x.png"], "--figure is for windows"),
+        (["--window", "2", "--step", "0"], "step (--step) must be a number of seconds above 0, got 0.0"),
+        (["--window", "2", "--figure", "x.gif"], "--figure must end in .png, .svg, .pdf, got 'x.gif'"),
     ],
 )
 def test_what_cannot_be_is_refused_first(options: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -93,3 +97,62 @@ def test_names_are_data(weights: Path, videos: Path, capsys: pytest.CaptureFixtu
     shown = capsys.readouterr().out
     assert "[red]\\x1b[31m.mp4" in shown
     assert "\x1b" not in shown
+
+
+def test_a_timeline_in_words_as_json_as_csv_and_drawn(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = write_brightening_video(tmp_path / "one $x$.mp4", num_frames=50)
+    two = write_brightening_video(tmp_path / "two.mp4", num_frames=20)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    every = [one, tmp_path / "broken.mp4", two, "--window", "2", "--step", "1", "--top", "2"]
+    assert timeline(weights, *every) == 1
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert len(lines) == 3 + 4 + 1  # three names of files, four windows and one
+    assert lines[1].split()[:3] == ["0:00", "-", "0:02"]
+    assert "broken.mp4: not a video" in shown.err
+    table, drawing = tmp_path / "table.csv", tmp_path / "drawing.svg"
+    assert timeline(weights, *every, "--json", "--csv", table, "--figure", drawing) == 1
+    first, broken, second = json.loads(capsys.readouterr().out)
+    assert [(window["start"], window["end"]) for window in first["windows"]] == [(0, 2), (1, 3), (2, 4), (3, 5)]
+    assert len(second["windows"]) == 1
+    assert (broken["windows"], "not a video" in broken["error"]) == ([], True)
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [row["rank"] for row in rows] == ["1", "2"] * 4 + [""] + ["1", "2"]
+    assert [row["name"] for row in rows[:2]] == first["windows"][0]["names"]
+    text = drawing.read_text()
+    assert "<svg" in text
+    assert text.count("<!-- probability -->") == 2
+    assert "<!-- broken.mp4 -->" not in text
+
+
+def test_a_window_shorter_than_a_clip_and_too_many_for_a_figure(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    video = write_brightening_video(tmp_path / "one.mp4", num_frames=20)
+    assert timeline(weights, video, "--window", "0.2") == 1
+    assert "window (--window) must be at least 0.7 seconds here: a clip of 4x2" in capsys.readouterr().err
+    many = [tmp_path / f"{number}.mp4" for number in range(13)]
+    assert timeline(weights, *many, "--window", "2", "--figure", tmp_path / "x.png") == 2
+    assert "--figure draws at most 12 videos, got 13" in capsys.readouterr().err
+
+
+def test_a_figure_that_is_interrupted_leaves_nothing(
+    weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from nonlocalnet.runs.video.timeline.scoring import WindowScorer
+
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    video = write_brightening_video(tmp_path / "one.mp4", num_frames=20)
+    monkeypatch.setattr(WindowScorer, "_clip_scores", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        timeline(weights, video, "--window", "2", "--csv", tmp_path / "a.csv", "--figure", tmp_path / "a.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["one.mp4"]
+
+
+def timeline(weights: Path, *further: str | Path) -> int:
+    views = ("--weights", weights, "--views", "autox1", "--device", "cpu")
+    return main(["predict", *map(str, (*further, *views))])

@@ -1,4 +1,4 @@
-"""`nonlocalnet predict VIDEO... --weights FILE`: the most probable classes of videos."""
+"""`nonlocalnet predict VIDEO... --weights FILE`: the most probable classes of videos, or of each part of long ones."""
 
 from __future__ import annotations
 
@@ -6,19 +6,36 @@ import dataclasses
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+import torch
+from jsonargparse import Namespace
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.commands.options.rows import rows_as_csv, writable
+from nonlocalnet.data.clips.sections import check_sections
+from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.data.clips.windows import parse_clip
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import card_of, load, plan_file
+from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.classes import with_class_names
 from nonlocalnet.runs.video.given import GivenVideo, find_given
+from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.options import add_asked, add_classes, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, chosen_clip, predict_each
+from nonlocalnet.runs.video.timeline.scoring import ScoredWindow, Timeline, WindowScorer, WindowSettings
+from nonlocalnet.runs.video.timeline.words import (
+    CSV_COLUMNS,
+    FIGURE_SUFFIXES,
+    MOST_IN_A_FIGURE,
+    as_plain,
+    csv_rows,
+    line_of,
+)
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import Counter, counted
 from nonlocalnet.system.terminal import make_console
@@ -32,8 +49,15 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser("predict", "Name the most probable classes of videos.")
     parser.add_argument("videos", nargs="+", help="video files, folders of them, quoted patterns, or lists of videos")
     parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
-    parser.add_argument("--views", default="10x3", help="clips x crops: crops are 1 (centre), 3, or full, such as 10x3")
-    parser.add_argument("--top", type=int, default=5, help="classes named per video")
+    parser.add_argument(
+        "--views",
+        help="clips x crops: crops are 1 (centre), 3, or full; default: 10x3, or of each window autox3, as many clips "
+        "as leave no frame out",
+    )
+    parser.add_argument("--top", type=int, default=5, help="classes named per video or window")
+    parser.add_argument("--window", type=float, metavar="SECONDS", help="name the classes of each so long part instead")
+    parser.add_argument("--step", type=float, metavar="SECONDS", help="from window to window; default: side by side")
+    parser.add_argument("--figure", metavar="FILE", help="draw the windows' classes over time: .png, .svg or .pdf")
     parser.add_argument("--root", help="folder that relative paths in a list start from; default: the list's own")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parser.add_argument("--csv", metavar="FILE", help="write a row a class named, when all videos are done")
@@ -42,31 +66,121 @@ def main(argv: Sequence[str]) -> int:
     add_device(parser)
     add_inference(parser)
     parsed = parse(parser, argv)
-    num_clips, crops = parse_views(parsed.views)
-    if parsed.clip is not None:
-        parse_clip(parsed.clip)
-    if parsed.top < 1:
-        raise ValueError(f"--top must be at least 1, got {parsed.top}")
-    csv_path = None if parsed.csv is None else writable("--csv", parsed.csv)
+    job = _Job.of(parsed)
     plan = with_class_names(plan_file(parsed.weights, asked_of(parsed)), parsed.classes)
     model = load(plan, strict=True)[0]
     card = card_of(model)
     given = find_given(parsed.videos, class_names=card.class_names, multi_label=card.multi_label, root=parsed.root)
+    return _timelines(job, model, given) if job.window is not None else _predictions(job, model, given)
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What was asked for, checked before the weights are read."""
+
+    num_clips: int | None
+    crops: Crops
+    clip: str | None
+    top: int
+    window: float | None
+    step: float
+    as_json: bool
+    csv: Path | None
+    figure: Path | None
+    inference: Inference
+    device: torch.device
+
+    @classmethod
+    def of(cls, parsed: Namespace) -> _Job:
+        """The job, or ValueError for an option that cannot be."""
+        if parsed.clip is not None:
+            parse_clip(parsed.clip)
+        if parsed.top < 1:
+            raise ValueError(f"--top must be at least 1, got {parsed.top}")
+        alone = next((name for name in ("step", "figure") if parsed[name] is not None and parsed.window is None), None)
+        if alone is not None:
+            raise ValueError(f"--{alone} is for windows: give --window SECONDS with it")
+        if parsed.window is not None:
+            check_sections(window=parsed.window, step=parsed.window if parsed.step is None else parsed.step)
+        num_clips, crops = _views(parsed.views, of_windows=parsed.window is not None)
+        return cls(
+            num_clips=num_clips,
+            crops=crops,
+            clip=parsed.clip,
+            top=parsed.top,
+            window=parsed.window,
+            step=parsed.step or parsed.window or 0.0,
+            as_json=parsed.json,
+            csv=None if parsed.csv is None else writable("--csv", parsed.csv),
+            figure=None if parsed.figure is None else writable("--figure", parsed.figure, suffixes=FIGURE_SUFFIXES),
+            inference=inference_of(parsed),
+            device=choose_device(parsed.device),
+        )
+
+
+def _views(text: str | None, *, of_windows: bool) -> tuple[int | None, Crops]:
+    if of_windows and (text is None or text.startswith("auto")):
+        return None, parse_views(f"1{(text or 'autox3').removeprefix('auto')}")[1]
+    return parse_views(text or "10x3")
+
+
+def _predictions(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> int:
+    assert job.num_clips is not None
     predictions = predict_each(
         model,
         [video.entry for video in given],
-        clip=chosen_clip(model, parsed.clip),
-        num_clips=num_clips,
-        crops=crops,
-        top=parsed.top,
-        device=choose_device(parsed.device),
-        inference=inference_of(parsed),
+        clip=chosen_clip(model, job.clip),
+        num_clips=job.num_clips,
+        crops=job.crops,
+        top=job.top,
+        device=job.device,
+        inference=job.inference,
     )
     with counted("predicting", len(given)) as advance:
-        made = list(_shown(zip(given, predictions, strict=True), advance, as_json=parsed.json))
-    if csv_path is not None:
-        write_atomically(csv_path, rows_as_csv(_CSV_COLUMNS, (row for one in made for row in _csv_rows(*one))))
+        made = list(_shown(zip(given, predictions, strict=True), advance, as_json=job.as_json))
+    if job.csv is not None:
+        write_atomically(job.csv, rows_as_csv(_CSV_COLUMNS, (row for one in made for row in _csv_rows(*one))))
     return int(any(prediction.error for _, prediction in made))
+
+
+def _timelines(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> int:
+    assert job.window is not None
+    if job.figure is not None and len(given) > MOST_IN_A_FIGURE:
+        raise ValueError(f"--figure draws at most {MOST_IN_A_FIGURE} videos, got {len(given)}; give fewer, or --csv")
+    settings = WindowSettings(job.window, job.step, chosen_clip(model, job.clip), job.num_clips, job.crops)
+    scorer = WindowScorer(model, settings, inference=job.inference, device=job.device)
+    made: list[Timeline] = []
+    for count, video in enumerate(given):
+        if not job.as_json:
+            print(visible(f"{video.entry.path}" + (f" (listed as {video.label})" if video.label else "")), flush=True)
+        made.append(_timeline(job, scorer, video))
+        if job.as_json:
+            print(",\n" if count else "[\n", json.dumps(as_plain(made[-1], top=job.top), indent=2), sep="", end="")
+        if made[-1].error:
+            print(visible(f"nonlocalnet: error: {made[-1].error}"), file=sys.stderr)
+    if job.as_json:
+        print("\n]")
+    if job.csv is not None:
+        rows = (row for one in made for row in csv_rows(one, top=job.top))
+        write_atomically(job.csv, rows_as_csv(CSV_COLUMNS, rows))
+    if job.figure is not None:
+        from nonlocalnet.runs.video.timeline.figure import draw_timelines  # Matplotlib takes a second
+
+        draw_timelines(made, job.figure)
+    return int(any(one.error for one in made))
+
+
+def _timeline(job: _Job, scorer: WindowScorer, video: GivenVideo) -> Timeline:
+    """The timeline of a video; each window is printed when it is made, unless JSON is asked for."""
+    with counted(video.entry.path.name, 0) as advance:
+
+        def show(window: ScoredWindow) -> None:
+            if not job.as_json:
+                with advance.aside():
+                    print(visible(line_of(window, scorer.class_names, top=job.top)), flush=True)
+            advance()
+
+        return scorer.timeline_of(video.entry, on_window=show, on_begin=advance.expect)
 
 
 def _shown(

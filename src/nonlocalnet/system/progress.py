@@ -64,6 +64,10 @@ class Counter:
         self._progress = progress
         self._task = progress.add_task(what, total=total)
 
+    def expect(self, total: int) -> None:
+        """Set the end, where it was not known before."""
+        self._progress.update(self._task, total=total)
+
     def __call__(self) -> None:
         """Move by one."""
         self._progress.start()

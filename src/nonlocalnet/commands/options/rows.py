@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any
 
 
-def writable(option: str, text: str) -> Path:
+def writable(option: str, text: str, *, suffixes: Sequence[str] = ()) -> Path:
     """The file that an option names, where one can be written: said before hours of work, not after.
 
     Args:
         option: As it is typed, for the error.
         text: What was given for it.
+        suffixes: One of which it must have; any where there are none.
 
     Raises:
-        ValueError: Its folder is not there or not writable, or it is a folder.
+        ValueError: It has another suffix, its folder is not there or not writable, or it is a folder.
     """
     path = Path(text)
+    if suffixes and path.suffix.lower() not in suffixes:
+        raise ValueError(f"{option} must end in {', '.join(suffixes)}, got {text!r}")
     if path.is_dir():
         raise ValueError(f"{option} {path} is a folder; give a file in it")
     if not path.parent.is_dir():

@@ -32,7 +32,7 @@ _MIN_FRAMES_SAVED = 8
 # Picture types of a frame that needs no other; some decoders do not tell the type.
 _CLEAN_STARTS = frozenset({PictureType.NONE, PictureType.I, PictureType.SI})
 # A frame is shown at most this many frames after one that refers to it (H.264 and HEVC).
-_MAX_REORDERED = 16
+MAX_REORDERED = 16
 
 # A frame with its index; None in its place takes back what was yielded before.
 _Decoded: TypeAlias = tuple[int, av.VideoFrame | None]
@@ -145,7 +145,7 @@ def _decode_known_by_pts(
     given: list[int] = []
     damaged_from = math.inf
     started = landing is None
-    for frame in _decode_packets(decoder, packets, order, frame_of):
+    for frame in decode_packets(decoder, packets, order, frame_of):
         if landing is not None and frame.pts is not None and frame.pts < landing:
             continue  # refers to what lies before the keyframe
         if not started:
@@ -172,29 +172,37 @@ def _decode_known_by_pts(
 def _decode_counting(decoder: VideoCodecContext, packets: Iterable[av.Packet], wanted: set[int]) -> Iterator[_Decoded]:
     """Yield the wanted frames by number, then (number, None) for those that may come after damage."""
     last = max(wanted)
-    for count, frame in enumerate(_decode_packets(decoder, packets, {}, None)):
+    for count, frame in enumerate(decode_packets(decoder, packets, {}, None)):
         if frame.is_corrupt:
             # Which frames refer to this one is not known without time stamps: as many as can be shown before it.
             for number in wanted:
-                if count - _MAX_REORDERED <= number < count:
+                if count - MAX_REORDERED <= number < count:
                     yield number, None
             return
         if count in wanted:
             yield count, frame
-        if count >= last + _MAX_REORDERED:
+        if count >= last + MAX_REORDERED:
             return
 
 
-def _decode_packets(
+def decode_packets(
     decoder: VideoCodecContext,
     packets: Iterable[av.Packet],
-    order: dict[int | None, int],
+    order: dict[int | None, int] | None,
     wanted_pts: Container[int | None] | None,
 ) -> Iterator[av.VideoFrame]:
-    """Decode until a packet is broken, noting each packet's place in `order`. Frames of other pts may be left out."""
+    """Decode until a packet is broken.
+
+    Args:
+        decoder: Their decoder.
+        packets: From a place where decoding may start.
+        order: Takes each packet's place by its pts; None where nobody asks.
+        wanted_pts: Frames of other pts may be left out; None for all.
+    """
     skipping = decoder.codec.canonical_name in _NONREF_IS_EXACT
     for packet in packets:
-        order[packet.pts] = len(order)
+        if order is not None:
+            order[packet.pts] = len(order)
         if skipping and wanted_pts is not None:
             needed = packet.pts in wanted_pts or not packet.size
             decoder.skip_frame = "DEFAULT" if needed else "NONREF"

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Protocol
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from PIL import UnidentifiedImageError
 
@@ -24,6 +25,7 @@ from nonlocalnet.data.pixels.resize import Scaling
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.finish import CropChoice, Finish
 from nonlocalnet.data.video.gather import distinct, gather
+from nonlocalnet.data.video.in_order import frames_in_order
 from nonlocalnet.data.video.reader import VideoReader
 
 _MOST_SAMPLED = 10_000_000  # frames of a timeline, 115 hours at 24 a second
@@ -35,10 +37,12 @@ class VideoSource(Protocol):
     Attributes:
         path: The file or folder, for messages.
         num_frames: Frames of its timeline, at least 1.
+        duration_seconds: From the first frame's start to the last frame's end; 0.0 where it is not known.
     """
 
     path: Path
     num_frames: int
+    duration_seconds: float
 
     def seconds(self, frame: int) -> float:
         """When a frame is shown, counted from the first one."""
@@ -53,6 +57,10 @@ class VideoSource(Protocol):
         scaling: Scaling = "antialiased",
     ) -> torch.Tensor:
         """uint8 RGB (N, H, W, 3), in the order of `frame_indices`; as `reader.read_frames`."""
+        ...
+
+    def in_order(self, wanted: npt.NDArray[np.int64], *, short_side: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """(frame, uint8 RGB (H, W, 3)) of ascending frames one by one, each once; as `in_order.frames_in_order`."""
         ...
 
     def close(self) -> None:
@@ -94,6 +102,7 @@ class VideoFile:
         self._fps = fps
         self._shown: list[int] | None = None
         self.num_frames = index.num_frames
+        self.duration_seconds = index.duration_seconds
         if fps is not None:
             if index.duration_seconds * fps > _MOST_SAMPLED:
                 raise VideoError(
@@ -120,6 +129,16 @@ class VideoFile:
         shown = frame_indices if self._shown is None else [self._shown[frame] for frame in frame_indices]
         return self._reader.read(shown, short_side=short_side, crop=crop, scaling=scaling)
 
+    def in_order(self, wanted: npt.NDArray[np.int64], *, short_side: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """(frame, uint8 RGB (H, W, 3)) of ascending frames one by one, each once; as `in_order.frames_in_order`."""
+        finish = Finish(short_side=short_side, crop=None)
+        shown = wanted if self._shown is None else np.asarray(self._shown, np.int64)[wanted]
+        place = 0
+        for number, frame_HWC in frames_in_order(self.path, self._reader.index, np.unique(shown), finish=finish):
+            while place < len(wanted) and shown[place] == number:  # a slow video's frame stands for several
+                yield int(wanted[place]), frame_HWC
+                place += 1
+
     def close(self) -> None:
         """Close the file."""
         self._reader.close()
@@ -139,6 +158,7 @@ class FrameFolder:
         self._files = files
         self._fps = fps
         self.num_frames = files.total if files.total is not None else _count(path, files)
+        self.duration_seconds = self.num_frames / fps if fps else 0.0
 
     def seconds(self, frame: int) -> float:
         """When a frame is shown, counted from the first one."""
@@ -157,6 +177,13 @@ class FrameFolder:
         finish = Finish(short_side=short_side, crop=crop, scaling=scaling)
         images = ((frame, finish.region(_read_frame(self.path / self._files.name(frame))[None])) for frame in wanted)
         return gather(images, frame_indices, finish)
+
+    def in_order(self, wanted: npt.NDArray[np.int64], *, short_side: int) -> Iterator[tuple[int, torch.Tensor]]:
+        """(frame, uint8 RGB (H, W, 3)) of ascending frames one by one, each once."""
+        finish = Finish(short_side=short_side, crop=None)
+        for frame in wanted.tolist():
+            image = _read_frame(self.path / self._files.name(frame))
+            yield frame, finish(finish.region(image[None]))[0]
 
     def close(self) -> None:
         """Nothing is open between two reads."""

@@ -178,11 +178,48 @@ def _score_one(
         return VideoScores(index, label, nothing, nothing, error)
     scored: list[torch.Tensor] = []  # (V, K) float64 on the CPU, of every network
     for network in networks:
-        inputs = (prepare(views.to(device, non_blocking=True)) for views in item["views"].split(at_once))
-        scored.append(torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs]))
-        _require_finite(scored[-1], item["views"], video=item.get("path", f"video {index}"))
+        one = view_scores(
+            network,
+            item["views"],
+            prepare,
+            device=device,
+            at_once=at_once,
+            multi_label=multi_label,
+            video=item.get("path", f"video {index}"),
+        )
+        scored.append(one)
     exact = scored[1].mean(dim=0) if len(scored) > 1 else None
     return VideoScores(index, label, scored[0].mean(dim=0), scored[0].amax(dim=0), "", exact)
+
+
+def view_scores(
+    network: Scorer,
+    views: torch.Tensor,
+    prepare: Callable[[torch.Tensor], torch.Tensor],
+    *,
+    device: torch.device,
+    at_once: int,
+    multi_label: bool,
+    video: str,
+) -> torch.Tensor:
+    """The class probabilities of views, (V, classes) float64 on the CPU; to be called in inference mode.
+
+    Args:
+        network: On `device`, in eval mode.
+        views: uint8 (V, T, H, W, 3).
+        prepare: Turns views into the network's input.
+        device: Where the network is.
+        at_once: Views that go through it together.
+        multi_label: As in `score_videos`.
+        video: What they are of, for the error.
+
+    Raises:
+        NonFiniteError: A score is NaN or infinite.
+    """
+    inputs = (prepare(part.to(device, non_blocking=True)) for part in views.split(at_once))
+    scores = torch.cat([network.scores(x, multi_label=multi_label).double().cpu() for x in inputs])
+    _require_finite(scores, views, video=video)
+    return scores
 
 
 def _require_finite(scores: torch.Tensor, views: torch.Tensor, *, video: str) -> None:
