@@ -7,6 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
+from make_videos import write_video
 from nonlocalnet.commands.main import main
 from nonlocalnet.data.generated.images import write_far_cue_images, write_far_keypoint_images
 
@@ -97,7 +98,26 @@ def test_detect_draws_and_prints_json_alone(run, images, tmp_path, capsys):
     )
     (tmp_path / "none").mkdir()
     assert main(["detect", str(tmp_path / "none"), *alone]) == 2
-    assert "the folder holds no images" in capsys.readouterr().err
+    assert "the folder holds no images or videos" in capsys.readouterr().err
+
+
+def test_detect_takes_videos_beside_images(run, images, tmp_path, capsys, monkeypatch):
+    monkeypatch.delenv("COLUMNS", raising=False)  # pytest's workers have one
+    folder = tmp_path / "both"
+    folder.mkdir()
+    video = write_video(folder / "b.mp4", num_frames=3)
+    (folder / "broken.mp4").write_bytes(video.read_bytes()[:500])
+    (folder / "a.png").write_bytes((images / "val2017" / "000000000001.png").read_bytes())
+    out = tmp_path / "out"
+    options = ["--weights", str(run / "last.ckpt"), "-o", str(out), "--min-score", "0", "--device", "cpu"]
+    assert main(["detect", str(folder), *options]) == 1
+    captured = capsys.readouterr()
+    assert "b.mp4: in 3 frames" in captured.out
+    assert f"nonlocalnet: error: {folder / 'broken.mp4'}" in captured.err
+    assert {path.name for path in out.iterdir()} == {"a.png", "b.mp4", "b.jsonl"}
+    assert main(["detect", str(video), *options[:2], "-o", str(tmp_path / "two"), "--every", "2", "--json"]) == 0
+    (entry,) = json.loads(capsys.readouterr().out)
+    assert (entry["frames"], entry["results"]) == (2, str(tmp_path / "two" / "b.jsonl"))
 
 
 def test_detect_draws_keypoints_and_shows_a_table(tmp_path, capsys):

@@ -1,11 +1,13 @@
-"""`nonlocalnet detect IMAGE... --weights FILE -o DIR`: objects, masks and keypoints, drawn."""
+"""`nonlocalnet detect IMAGE|VIDEO... --weights FILE -o DIR`: objects, masks and keypoints, drawn."""
 
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +16,14 @@ from rich.table import Table
 from torch import Tensor
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.data.annotations import VIDEO_SUFFIXES
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.run_folder import prepare_output, require_free
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.draw import draw
 from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.predict import Detected, detect
+from nonlocalnet.runs.detection.video import detect_video
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
@@ -27,11 +31,12 @@ from nonlocalnet.system.visible import visible
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet detect IMAGE... --weights FILE [-o DIR] [--json]`; 1 if an image could not be read."""
-    parser = make_parser("detect", "Find objects, masks and keypoints in images, and draw them.")
-    parser.add_argument("images", nargs="+", help="image files, or folders of them")
+    """Run `nonlocalnet detect IMAGE|VIDEO... --weights FILE [-o DIR] [--json]`; 1 if one could not be read."""
+    parser = make_parser("detect", "Find objects, masks and keypoints in images and videos, and draw them.")
+    parser.add_argument("images", nargs="+", help="image and video files, or folders of them")
     parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
-    parser.add_argument("-o", "--out", help="new or empty folder for the drawings, one PNG an image")
+    parser.add_argument("-o", "--out", help="new or empty folder: a PNG an image, an mp4 and a .jsonl a video")
+    parser.add_argument("--every", type=int, default=1, help="of a video, look at and draw every so many frames only")
     parser.add_argument("--min-score", type=float, default=0.5, help="lowest score of what is shown, in [0, 1]")
     parser.add_argument("--min-size", type=int, help="short side in pixels; default: what the weights were trained on")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
@@ -42,6 +47,11 @@ def main(argv: Sequence[str]) -> int:
         raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
     images = [path for given in parsed.images for path in _images_at(Path(given))]
     out = None if parsed.out is None else Path(parsed.out)
+    if parsed.every < 1:
+        raise ValueError(f"--every must be at least 1, got {parsed.every}")
+    video = next((path for path in images if _is_video(path)), None)
+    if video is not None and out is None:
+        raise ValueError(f"{video} is a video: give a folder for its drawing and what is found, -o DIR")
     if out is not None:
         require_free(out, resume=False)
     device = choose_device(parsed.device)
@@ -53,16 +63,24 @@ def main(argv: Sequence[str]) -> int:
     set_sizes(detector, (side,), max_size=data.max_size)
     if out is not None:
         prepare_output(out, resume=False)
-    found = detect(
-        detector,
-        images,
-        labels=labels_of(card),
-        device=device,
-        min_score=parsed.min_score,
-        bf16=False if parsed.no_bf16 else None,
-    )
+    options: dict[str, Any] = {
+        "labels": labels_of(card),
+        "device": device,
+        "min_score": parsed.min_score,
+        "bf16": False if parsed.no_bf16 else None,
+    }
     skeleton = [(a, b) for a, b in card.skeleton]
-    entries = [_drawn(d, out, skeleton) for d in _with_progress(found, len(images))]
+    entries: list[dict[str, Any]] = []
+    for videos, paths in itertools.groupby(images, key=_is_video):
+        if videos:
+            assert out is not None
+            for path in paths:
+                options_here = {**options, "every": parsed.every, "skeleton": skeleton}
+                entries.append(asdict(detect_video(detector, path, to=_free_stem(out, path.stem), **options_here)))
+        else:
+            some = list(paths)
+            found = _with_progress(detect(detector, some, **options), len(some))
+            entries.extend(_drawn(detected, out, skeleton) for detected in found)
     if parsed.json:
         print(json.dumps(entries, indent=2))
     else:
@@ -74,14 +92,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _images_at(path: Path) -> list[Path]:
-    """The file itself, or the images of a folder by name."""
+    """The file itself, or the images and videos of a folder by name."""
     if not path.is_dir():
         return [path]
-    known = Image.registered_extensions()
+    known = {*Image.registered_extensions(), *VIDEO_SUFFIXES}
     found = sorted(file for file in path.iterdir() if file.suffix.lower() in known and not file.name.startswith("."))
     if not found:
-        raise ValueError(f"{path}: the folder holds no images")
+        raise ValueError(f"{path}: the folder holds no images or videos")
     return found
+
+
+def _is_video(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES
 
 
 def _with_progress(found: Iterator[Detected], total: int) -> Iterator[Detected]:
@@ -94,7 +116,7 @@ def _with_progress(found: Iterator[Detected], total: int) -> Iterator[Detected]:
 def _drawn(detected: Detected, out: Path | None, skeleton: list[tuple[int, int]]) -> dict[str, Any]:
     drawing = ""
     if out is not None and detected.image is not None:
-        path = _free_name(out, Path(detected.path).stem)
+        path = Path(f"{_free_stem(out, Path(detected.path).stem)}.png")
         write_atomically(path, _png(draw(detected, skeleton=skeleton)))
         drawing = str(path)
     return {"path": detected.path, "objects": detected.objects, "drawing": drawing, "error": detected.error}
@@ -106,11 +128,11 @@ def _png(image: Tensor) -> bytes:
     return buffer.getvalue()
 
 
-def _free_name(out: Path, stem: str) -> Path:
-    """Images of one name in several folders get numbers."""
-    path, number = out / f"{stem}.png", 2
-    while path.exists():
-        path, number = out / f"{stem}_{number}.png", number + 1
+def _free_stem(out: Path, stem: str) -> Path:
+    """Without an ending; files of one name in several folders get numbers."""
+    path, number = out / stem, 2
+    while any(Path(f"{path}{suffix}").exists() for suffix in (".png", ".mp4", ".jsonl")):
+        path, number = out / f"{stem}_{number}", number + 1
     return path
 
 
@@ -118,6 +140,12 @@ def _show(entries: Sequence[dict[str, Any]]) -> None:
     console = make_console()
     for entry in entries:
         if entry["error"]:
+            continue
+        if "frames" in entry:
+            found = ", ".join(f"{name} {count}" for name, count in entry["found"].items()) or "nothing"
+            console.print(
+                f"{entry['path']}: in {entry['frames']} frames {found}\n{entry['drawing']}\n{entry['results']}"
+            )
             continue
         table = Table(title=entry["path"], title_justify="left")
         table.add_column("class")

@@ -68,9 +68,38 @@ def detect(
         except (ImageError, FileNotFoundError) as error:
             yield Detected(str(path), None, [], None, str(error))
             continue
-        with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
-            (found,) = model(as_input([image.to(device)]))
-        yield _detected(str(path), image, {name: value.cpu() for name, value in found.items()}, labels, min_score)
+        yield from detect_images(
+            model, [image], path=str(path), labels=labels, device=device, min_score=min_score, bf16=bf16
+        )
+
+
+def detect_images(
+    model: nn.Module,
+    images: Sequence[Tensor],
+    *,
+    path: str,
+    labels: Labels,
+    device: torch.device,
+    min_score: float,
+    bf16: bool,
+) -> list[Detected]:
+    """Find objects in pictures that are read already, all at once; as `detect`, whose `model` is on the device.
+
+    Args:
+        model: A detector in eval mode.
+        images: uint8 (3, H, W) each.
+        path: Where they come from.
+        labels: The detector's.
+        device: Where it runs.
+        min_score: Lowest score of an object that is kept.
+        bf16: Convolutions and products in bfloat16.
+    """
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=bf16):
+        all_found = model(as_input([image.to(device) for image in images]))
+    return [
+        _detected(path, image, {name: value.cpu() for name, value in found.items()}, labels, min_score)
+        for image, found in zip(images, all_found, strict=True)
+    ]
 
 
 def _detected(path: str, image: Tensor, found: dict[str, Tensor], labels: Labels, min_score: float) -> Detected:
