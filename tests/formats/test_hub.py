@@ -13,6 +13,7 @@ from make_videos import write_video
 from nonlocalnet import formats, from_checkpoint
 from nonlocalnet.commands.main import main
 from nonlocalnet.models import VideoResNet, c2d_resnet50
+from nonlocalnet.models.card import without_places
 from nonlocalnet.models.hub import is_hub_id
 from nonlocalnet.models.video.network import fresh_card
 from nonlocalnet.runs.video.train import train_recipe
@@ -146,4 +147,8 @@ def test_the_card_is_the_same_after_training(tmp_path):
     result = train_recipe(recipe, out=tmp_path / "run", progress=False, callbacks=[Kept()])
     network = from_checkpoint(result.last)
     assert seen[0].card == network.card
-    assert all_ways(network, tmp_path) == [network.card] * 3
+    assert network.card.recipe["data"]["root"] == recipe.data.root
+    given_away = replace(network.card, recipe=without_places(network.card.recipe))
+    assert all_ways(network, tmp_path) == [given_away, given_away, network.card]
+    for file in (tmp_path / "net").iterdir():
+        assert str(tmp_path).encode() not in file.read_bytes()

@@ -21,6 +21,7 @@ import os
 import reprlib
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
 from typing import Any, ClassVar
 
 from typing_extensions import Self
@@ -108,6 +109,19 @@ class Card:
         contents = asdict(self)
         model = {name: contents.pop(name) for name in ("architecture", "arguments")}
         return {"format": FORMAT, "kind": self.kind, "model": model, **contents}
+
+
+def without_places(recipe: Any) -> Any:
+    """A recipe's plain values without the places of files on the machine it ran on, to be given to others.
+
+    >>> without_places({"name": "c2d", "data": {"root": "videos", "train": "/home/a/train.csv"}})
+    {'name': 'c2d', 'data': {'root': None, 'train': 'train.csv'}}
+    """
+    if isinstance(recipe, dict):
+        return {name: None if name == "root" else without_places(value) for name, value in recipe.items()}
+    if isinstance(recipe, (list, tuple)):
+        return [without_places(value) for value in recipe]
+    return Path(recipe).name if isinstance(recipe, str) and Path(recipe).is_absolute() else recipe
 
 
 def kind_of(plain: Mapping[str, Any]) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from make_images import picture
-from nonlocalnet.data.pixels.read_image import ImageError, read_image
+from nonlocalnet.data.pixels.read_image import MOST_PIXELS, ImageError, read_image
+from nonlocalnet.data.video.errors import VideoError
+from nonlocalnet.data.video.sources import _read_frame
 
 
 def save(path: Path, image: Image.Image, *, orientation: int | None = None) -> Path:
@@ -125,3 +129,34 @@ def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "a.png")
     with pytest.raises(ImageError, match=r"a\.png is a pipe or a device"):
         read_image(tmp_path / "a.png")
+
+
+def png_of(path: Path, *, width: int, height: int) -> Path:
+    """A PNG whose header says this size; one bit a pixel, compressed to nearly nothing."""
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+
+    header = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
+    rows = zlib.compress(bytes((1 + -(-width // 8)) * height), 1)
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b""))
+    return path
+
+
+@pytest.mark.parametrize("width", [10_000, 12_000, 16_000])
+def test_pictures_of_too_many_pixels_are_refused_before_they_are_decoded(tmp_path, width):
+    path = png_of(tmp_path / "a.png", width=width, height=9000)
+    refusal = rf"a\.png is {width} x 9000 pixels, of which at most {MOST_PIXELS:,} are read: make it smaller"
+    with pytest.raises(ImageError, match=refusal):
+        read_image(path)
+    with pytest.raises(VideoError, match=refusal):
+        _read_frame(path)
+
+
+def test_pillows_own_bound_is_an_error_by_name(tmp_path):
+    with pytest.raises(ImageError, match=r"a\.png cannot be read as an image"):
+        read_image(png_of(tmp_path / "a.png", width=40_000, height=9000))
+
+
+def test_a_picture_at_the_bound_is_read(tmp_path):
+    assert read_image(png_of(tmp_path / "a.png", width=MOST_PIXELS // 6000, height=6000)).shape[1] == 6000

@@ -56,6 +56,17 @@ def test_everything_that_is_known_is_said(tmp_path):
     assert "/home/somebody" not in card.text
 
 
+def test_saving_again_writes_our_readme_anew_and_keeps_the_users(tmp_path):
+    readme = tmp_path / "net" / "README.md"
+    assert "CC-BY" not in written(tmp_path).text
+    assert "CC-BY" in written(tmp_path, licence="CC-BY-NC 4.0").text
+    ours = readme.read_text()
+    for theirs in ("# My own network\n", ours.rstrip().rpartition("\n")[0] + "\nAnd a remark.\n"):
+        readme.write_text(theirs)
+        written(tmp_path)
+        assert readme.read_text() == theirs
+
+
 def test_what_is_not_known_is_left_out(tmp_path):
     card = written(tmp_path)
     assert re.findall("^#.*", card.text, re.MULTILINE) == ["# i3d_resnet50", "## Usage", "## Input", "## Links"]

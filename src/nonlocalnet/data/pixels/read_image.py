@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,11 @@ _EXIF_ORIENTATION = 0x0112
 _TURNED = (5, 6, 7, 8)
 # Formats whose 16 bits Pillow widens to 32: they have no more.
 _SIXTEEN_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
+
+
+# More would take gigabytes in a network, as every pixel becomes a few floats. The cameras of telephones have up to 50
+# million that they use by default.
+MOST_PIXELS = 60_000_000
 
 
 class ImageError(FileProblem):
@@ -39,12 +45,17 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ImageError: If it cannot be decoded, has another size than `size` in either orientation, or values of a range
-            that is not known: floats outside [0, 1], integers of 32 bits.
+        ImageError: If it cannot be decoded, has more than `MOST_PIXELS`, another size than `size` in either
+            orientation, or values of a range that is not known: floats outside [0, 1], integers of 32 bits.
     """
     try:
         require_file(path)
-        with Image.open(path) as stored:
+        with _opened(path) as stored:
+            if stored.width * stored.height > MOST_PIXELS:
+                raise ImageError(
+                    f"{path} is {stored.width} x {stored.height} pixels, of which at most {MOST_PIXELS:,} are read: "
+                    "make it smaller"
+                )
             stored.load()
             picture = _oriented(stored, size=size, path=path)
             rgb = _eight_bit(picture, path, depth_known=stored.format in _SIXTEEN_BITS).convert("RGB")
@@ -58,6 +69,13 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
     return torch.from_numpy(np.array(rgb))
 
 
+def _opened(path: Path) -> Image.Image:
+    with warnings.catch_warnings():
+        # Said better by `MOST_PIXELS`; beyond twice its own bound Pillow raises an error.
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        return Image.open(path)
+
+
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
     """As `read_rgb`, but uint8 (3, H, W), as torchvision's detectors take it."""
     return read_rgb(path, size=size).permute(2, 0, 1).contiguous()
@@ -68,7 +86,8 @@ def _oriented(picture: Image.Image, *, size: tuple[int, int] | None, path: Path)
     stored = (picture.height, picture.width)
     shown = stored[::-1] if turned else stored
     if size is None or shown == size:
-        return ImageOps.exif_transpose(picture)
+        ImageOps.exif_transpose(picture, in_place=True)
+        return picture
     if stored == size:
         return picture
     note = f", {shown[1]} x {shown[0]} by its EXIF rotation" if turned else ""

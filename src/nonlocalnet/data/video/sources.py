@@ -201,6 +201,8 @@ def _read_frame(path: Path) -> torch.Tensor:
     except FileNotFoundError:
         raise FileNotFoundError(f"frame not found: {path}") from None
     except ImageError as error:
+        if error.__cause__ is None:  # said with the path
+            raise VideoError(str(error)) from error
         known = isinstance(error.__cause__, UnidentifiedImageError)
         reason = "not an image" if known else f"the image cannot be read: {error.__cause__}"
         raise VideoError(f"{path}: {reason}") from error

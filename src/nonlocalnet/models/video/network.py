@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,13 +13,13 @@ from huggingface_hub import ModelCard, ModelCardData, ModelHubMixin
 from torch import Tensor
 from typing_extensions import override
 
-from nonlocalnet.models.card import CARD_KEY
+from nonlocalnet.models.card import CARD_KEY, without_places
 from nonlocalnet.models.hub import fetch
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName, name_of
 from nonlocalnet.models.video.blocks import VideoBlockOptions, add_blocks
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
-from nonlocalnet.models.video.readme import PAPER_URL, licence_data, readme
+from nonlocalnet.models.video.readme import PAPER_URL, README_FILE, is_own_readme, licence_data, readme
 from nonlocalnet.models.video.trunk import VideoTrunk
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
 from nonlocalnet.system.files import write_atomically
@@ -64,6 +65,10 @@ class VideoResNet(
     @override
     def _save_pretrained(self, save_directory: Path) -> None:
         card = self.card or fresh_card(self)
+        card = replace(card, recipe=without_places(card.recipe))
+        # The hub's library writes a README.md only where there is none.
+        if is_own_readme(save_directory / README_FILE):
+            (save_directory / README_FILE).unlink()
         write_atomically(save_directory / WEIGHTS_FILE, to_bytes(self.state_dict(), card))
         write_atomically(save_directory / CONFIG_FILE, json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import re
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
@@ -13,6 +14,16 @@ from nonlocalnet.system.visible import visible
 PAPER_URL = "https://arxiv.org/abs/1711.07971"
 # The hub's names of licences; any other is "other" there, with its name.
 _LICENCES = {"CC-BY-NC 4.0": "cc-by-nc-4.0", "Apache-2.0": "apache-2.0", "MIT": "mit", "CC-BY 4.0": "cc-by-4.0"}
+
+
+README_FILE = "README.md"
+# Not shown by the hub.
+_OWN = "<!-- Saving again writes this file anew, unless this line is deleted. -->"
+
+
+def is_own_readme(path: Path) -> bool:
+    """Whether a README.md is one of ours that nobody has claimed, by the remark at its end."""
+    return path.is_file() and path.read_bytes().rstrip().endswith(_OWN.encode())
 
 
 def licence_data(licence: str | None) -> dict[str, Any]:
@@ -42,7 +53,7 @@ def readme(card: VideoCard, *, hub_id: str | None) -> str:
     )
     shown = [[*([f"## {title}", ""] if title else []), *lines] for title, lines in parts if lines]
     title = f"# {card.architecture if hub_id is None else hub_id}"
-    return "\n".join([title, *(line for lines in shown for line in ("", *lines)), ""])
+    return "\n".join([title, *(line for lines in shown for line in ("", *lines)), "", _OWN, ""])
 
 
 def _what(card: VideoCard) -> list[str]:

@@ -228,4 +228,4 @@ class DetectionTask(StepTask):
 
 def as_input(images: Sequence[Tensor]) -> list[Tensor]:
     """uint8 images to the [0, 1] that torchvision's detectors take."""
-    return [image.float() / 255 for image in images]
+    return [image.float().div_(255) for image in images]
