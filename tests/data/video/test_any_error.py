@@ -237,9 +237,18 @@ def test_names_are_always_those_of_local_files(tmp_path, monkeypatch, name):
     assert probe(turned).num_frames == 4
 
 
-def test_a_playlist_leads_nowhere(tmp_path):
-    write_video(tmp_path / "secret.ts", num_frames=4)
-    (tmp_path / "list.mp4").write_text(f"ffconcat version 1.0\nfile {tmp_path}/secret.ts\n")
+@pytest.mark.parametrize(
+    "text",
+    [
+        "ffconcat version 1.0\nfile {}\n",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:9\n#EXTINF:9,\n{}\n#EXT-X-ENDLIST\n",
+    ],
+    ids=["concat", "hls"],
+)
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_playlist_leads_nowhere(tmp_path, text, beside):
+    secret = write_video(tmp_path / "secret.mp4", num_frames=4)
+    (tmp_path / "list.mp4").write_text(text.format(secret.name if beside else secret))
     with pytest.raises(VideoError, match=r"list\.mp4: "):
         probe(tmp_path / "list.mp4")
 

@@ -10,12 +10,12 @@ import av.stream
 import av.video.stream
 import numpy as np
 import numpy.typing as npt
-from av.error import InvalidDataError
+from av.error import ArgumentError, InvalidDataError
 from av.stream import Disposition
 
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
 from nonlocalnet.data.video.frame_order import first_out_of_order, order_is_certain
-from nonlocalnet.data.video.local_file import local_url
+from nonlocalnet.data.video.local_file import SELF_CONTAINED, local_url
 from nonlocalnet.data.video.mp4_times import mp4_times
 from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
 from nonlocalnet.data.video.truncation import EDITS_NOT_MEANT, flaw_of
@@ -78,6 +78,8 @@ def open_video(path: Path, *, follow_edits: bool = True) -> OpenedVideo:
             container = av.open(local_url(path), options=_options(path, follow_edits), metadata_errors="replace")
         except InvalidDataError as error:
             raise VideoError(f"{path}: not a video, or cut off before its header: {reason_of(error)}") from error
+        except ArgumentError as error:  # also the format that is none of SELF_CONTAINED
+            raise VideoError(f"{path}: not a video, or a list of other files: {reason_of(error)}") from error
         try:
             return container, _best_stream(path, container)
         except BaseException:
@@ -103,7 +105,7 @@ def _options(path: Path, follow_edits: bool) -> dict[str, str]:
     with path.open("rb") as file:
         skip = {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
     edits = {} if follow_edits else {"ignore_editlist": "1"}
-    return {"protocol_whitelist": "file", **skip, **edits}
+    return {**SELF_CONTAINED, **skip, **edits}
 
 
 def _best_stream(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:

@@ -1,6 +1,20 @@
-"""A path as FFmpeg takes it."""
+"""What FFmpeg may open: the file of that name, and no other."""
 
 import os
+
+import av
+
+# These read what a file names, other files or addresses; careful FFmpeg still follows names beside the file.
+_LEADING_ELSEWHERE = frozenset(
+    {"avisynth", "concat", "dash", "hls", "image2", "imf", "rtp", "rtsp", "sap", "sdp", "vapoursynth", "vobsub"}
+    | {"webm_dash_manifest"}
+)
+
+SELF_CONTAINED: dict[str, str] = {
+    "protocol_whitelist": "file",
+    "format_whitelist": ",".join(sorted(av.formats_available - _LEADING_ELSEWHERE)),
+}
+"""Options of `av.open` for a file that leads nowhere else, whatever stands in it."""
 
 
 def local_url(path: str | os.PathLike[str]) -> str:
