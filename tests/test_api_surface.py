@@ -24,6 +24,7 @@ SURFACE = {
         "PairwiseFunction",
         "affinity",
         "algorithm",
+        "causal_sum",
         "concatenation",
         "dot_product",
         "embedded_gaussian",

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.algorithms import PRODUCT, RELU, SOFTMAX, Algorithm, case_of_sizes, choose
+from nonlocalnet.functional.causal.forms import causal_product, causal_relu, causal_softmax
 from nonlocalnet.functional.checks import check_scale, check_w_f
 from nonlocalnet.functional.product_form import dot_product, product_rows
 from nonlocalnet.functional.relu_form import concatenation, relu_rows
@@ -37,6 +38,8 @@ class PairwiseFunction:
         compute: The sum of equation 1, (theta, phi, g, [w_f], *, [scale], key_mask); see `sum`.
         weights: f / C(x) of asked positions, (theta, phi, [w_f], *, [scale], key_mask), in the operands' dtype, of
             operands that were checked; see `nonlocalnet.functional.affinity`.
+        causal: f's sum over what came before, (theta, phi, g, [w_f], *, [scale], key_mask, seen_N), of operands that
+            were checked; see `nonlocalnet.functional.causal_sum`.
         algorithms: The forms that `compute` chooses among; see `algorithm`.
     """
 
@@ -46,6 +49,7 @@ class PairwiseFunction:
     has_w_f: bool
     compute: Callable[..., Tensor]
     weights: Callable[..., Tensor]
+    causal: Callable[..., Tensor]
     algorithms: tuple[Algorithm, ...]
 
     def sum(
@@ -64,7 +68,7 @@ class PairwiseFunction:
             ValueError: As the function of this name, and where an option is given that this f does not have.
         """
         self.check_options(phi_BMC, w_f=w_f, scale=scale)
-        return self.compute(theta_BNC, phi_BMC, g_BMD, **self._own_options(w_f, scale), key_mask=key_mask)
+        return self.compute(theta_BNC, phi_BMC, g_BMD, **self.own_options(w_f, scale), key_mask=key_mask)
 
     def rows(
         self,
@@ -81,7 +85,7 @@ class PairwiseFunction:
             ValueError: Where an option is given that this f does not have, or one is missing.
         """
         self.check_options(phi_BMC, w_f=w_f, scale=scale)
-        return self.weights(theta_BQC, phi_BMC, **self._own_options(w_f, scale), key_mask=key_mask)
+        return self.weights(theta_BQC, phi_BMC, **self.own_options(w_f, scale), key_mask=key_mask)
 
     def check_options(self, phi_BMC: Tensor, *, w_f: Tensor | None, scale: float) -> None:
         """Refuse options that this f does not have, and their absence where it needs them.
@@ -101,7 +105,8 @@ class PairwiseFunction:
             owners = " and ".join(repr(row.name) for row in PAIRWISE_FUNCTIONS if row.has_w_f)
             raise ValueError(f"w_f belongs to pairwise={owners}; got it with pairwise={self.name!r}")
 
-    def _own_options(self, w_f: Tensor | None, scale: float) -> dict[str, Tensor | float | None]:
+    def own_options(self, w_f: Tensor | None, scale: float) -> dict[str, Tensor | float | None]:
+        """Those of the two that this f has, by name."""
         own: dict[str, Tensor | float | None] = {}
         if self.has_w_f:
             own["w_f"] = w_f
@@ -113,19 +118,19 @@ class PairwiseFunction:
 PAIRWISE_FUNCTIONS: tuple[PairwiseFunction, ...] = (
     PairwiseFunction(
         "gaussian", embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows,
-        algorithms=SOFTMAX,
+        causal=causal_softmax, algorithms=SOFTMAX,
     ),
     PairwiseFunction(
         "embedded_gaussian", embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
-        weights=softmax_rows, algorithms=SOFTMAX,
+        weights=softmax_rows, causal=causal_softmax, algorithms=SOFTMAX,
     ),
     PairwiseFunction(
         "dot_product", embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows,
-        algorithms=PRODUCT,
+        causal=causal_product, algorithms=PRODUCT,
     ),
     PairwiseFunction(
         "concatenation", embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows,
-        algorithms=RELU,
+        causal=causal_relu, algorithms=RELU,
     ),
 )  # fmt: skip
 
