@@ -27,5 +27,5 @@ def segments(seen: np.ndarray, size: int) -> list[tuple[int, int, int]]:
     """(block, first query, last + 1): the queries that have seen all keys before a block of `size`, and some in it."""
     blocks = seen // size
     begins = np.flatnonzero(np.diff(blocks, prepend=-1))
-    ends = np.append(begins[1:], len(seen))
+    ends = np.append(begins, len(seen))[1:]
     return [(int(blocks[begin]), int(begin), int(end)) for begin, end in zip(begins, ends, strict=True)]

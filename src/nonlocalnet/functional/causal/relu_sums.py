@@ -19,7 +19,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
@@ -117,15 +116,25 @@ def _add_sorted(
     keys_US = blocks[:, None] * size + torch.arange(size, device=a.device)
     c_BUS, order_BUS = torch.sort(-b[:, keys_US], dim=2)
     batch = torch.arange(len(a), device=a.device)[:, None, None]
-    g_BUSD = g[batch, keys_US.expand(len(a), -1, -1).gather(2, order_BUS)].double()
-    tables_BUSE = torch.cat([g_BUSD, c_BUS.double().unsqueeze(3) * g_BUSD], dim=3).cumsum_(dim=2)
-    tables_BUSE = F.pad(tables_BUSE, (0, 0, 1, 0))  # the empty sum in front
+    tables_BUSE = _tables(c_BUS, g[batch, keys_US.expand(len(a), -1, -1).gather(2, order_BUS)])
     a_BUL = a[:, queries_UL.clamp_min(0)]
     k_BUL = torch.searchsorted(c_BUS, a_BUL)
     rows_BULE = tables_BUSE[batch, torch.arange(len(blocks), device=a.device)[:, None], k_BUL]
     counted_BULD, of_c_BULD = rows_BULE.chunk(2, dim=3)
     y_BULD = a_BUL.double().unsqueeze(3) * counted_BULD - of_c_BULD
     _add_rows(out, queries_UL, (y_BULD, counted_BULD))
+
+
+def _tables(c_BUS: Tensor, g_BUSD: Tensor) -> Tensor:
+    """(B, U, S + 1, 2 D) float64: prefix sums of g and of c g, the empty ones in front."""
+    batch, blocks, size, width = g_BUSD.shape
+    tables_BUSE = torch.empty(batch, blocks, size + 1, 2 * width, dtype=torch.float64, device=g_BUSD.device)
+    tables_BUSE[:, :, 0] = 0.0
+    terms = tables_BUSE[:, :, 1:]
+    terms[..., :width] = g_BUSD
+    torch.mul(c_BUS.unsqueeze(3), terms[..., :width], out=terms[..., width:])
+    terms.cumsum_(dim=2)
+    return tables_BUSE
 
 
 def _add_pairs(
@@ -144,9 +153,13 @@ def _add_pairs(
 
 
 def _add_rows(out: tuple[Tensor, Tensor], queries_UL: Tensor, rows: tuple[Tensor, Tensor]) -> None:
-    used = queries_UL >= 0
+    queries = queries_UL.flatten()
+    used = (queries >= 0).nonzero().squeeze(1)
     for all_rows, added in zip(out, rows, strict=True):
-        all_rows.index_add_(1, queries_UL[used], added[:, used].to(all_rows.dtype))
+        chosen = added.flatten(1, 2)
+        if len(used) < len(queries):
+            chosen = chosen[:, used]
+        all_rows.index_add_(1, queries[used], chosen.to(all_rows.dtype))
 
 
 @_prefix_relu_sums.register_fake
