@@ -54,7 +54,7 @@ def literal_weights(
         else:
             assert "gaussian" in pairwise
             f = {j: math.exp(scale * float(theta @ phi)) for j, phi in seen.items()}
-        normaliser = sum(f.values()) if "gaussian" in pairwise else len(seen)
+        normaliser = (sum(f.values()) if "gaussian" in pairwise else len(seen)) if seen else 1
         rows[i] = {j: value / normaliser for j, value in f.items()}
     return rows
 
@@ -65,7 +65,9 @@ def kernel(options: dict[str, Any], grid: tuple[int, ...]) -> tuple[int, ...]:
         subsample = 1
     if isinstance(subsample, int):
         subsample = (1, subsample, subsample) if len(grid) == 3 else (subsample,) * len(grid)
-    return tuple(k if size >= k else 1 for k, size in zip(subsample, grid, strict=True))
+    in_time = 0 if options.get("causal") else -1  # no axis that causality goes over is left unpooled
+    sizes = enumerate(zip(subsample, grid, strict=True))
+    return tuple(k if size >= k or axis == in_time else 1 for axis, (k, size) in sizes)
 
 
 def cells(options: dict[str, Any], grid: tuple[int, ...]) -> dict[Position, list[Position]]:
@@ -99,6 +101,8 @@ def _in_domain(i: Position, j: Position, options: dict[str, Any], grid: tuple[in
     domain = options.get("domain", "spacetime")
     frames = options.get("temporal_group_frames")
     frames_per_cell = kernel(options, grid)[0]
+    if options.get("causal") and (j[0] + 1) * frames_per_cell - 1 > i[0]:
+        return False
     if domain == "space" and i[0] != j[0]:
         return False
     if domain == "time" and i[1:] != j[1:]:
@@ -114,6 +118,9 @@ def _conv(conv: Any, vector: Any) -> np.ndarray:
 def _normalised(norm: Any, vector: np.ndarray) -> np.ndarray:
     if norm is None:
         return vector
+    if isinstance(norm, torch.nn.LayerNorm):
+        weight, bias = norm.weight.detach().double().numpy(), norm.bias.detach().double().numpy()
+        return (vector - vector.mean()) / np.sqrt(vector.var() + 1e-5) * weight + bias
     mean, var = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
     weight, bias = norm.weight.detach().double().numpy(), norm.bias.detach().double().numpy()
     return (vector - mean) / np.sqrt(var + 1e-5) * weight + bias

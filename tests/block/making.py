@@ -14,7 +14,7 @@ def trained(block: NonLocalBlock, *, std: float = 0.4) -> NonLocalBlock:
     """The block with parameters and BatchNorm statistics as after training, in eval mode."""
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=std)
-    if block.norm is not None:
+    if isinstance(block.norm, (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)):
         nn.init.normal_(block.norm.running_mean)
         nn.init.uniform_(block.norm.running_var, 0.5, 2.0)
     return block.eval()

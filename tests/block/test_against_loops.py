@@ -7,6 +7,7 @@ import torch
 
 from block.loops import cells, literal_block, literal_weights
 from block.making import AXES, random_block, random_input, random_mask
+from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.functional import PAIRWISE
 
 OPTIONS = {
@@ -32,6 +33,15 @@ OPTIONS = {
     "groups, pooled": {"temporal_group_frames": 2, "subsample": (2, 2, 1)},
     "groups, pooled first": {"temporal_group_frames": 2, "subsample": 2, "subsample_first": True},
     "groups, time": {"temporal_group_frames": 2, "domain": "time"},
+    "layer norm": {"ndim": 1, "norm": "layer"},
+    "causal line": {"ndim": 1, "causal": True, "norm": "layer"},
+    "causal line, pooled": {"ndim": 1, "causal": True, "norm": "layer", "subsample": 2},
+    "causal line, pooled first": {"ndim": 1, "causal": True, "norm": None, "subsample": 3, "subsample_first": True},
+    "causal clip": {"causal": True, "norm": "layer"},
+    "causal clip, pooled": {"causal": True, "norm": None, "subsample": 2},
+    "causal clip, pooled in time too": {"causal": True, "norm": "layer", "subsample": (2, 1, 2)},
+    "causal time": {"causal": True, "norm": None, "domain": "time", "subsample": (2, 1, 1)},
+    "causal groups": {"causal": True, "norm": None, "temporal_group_frames": 2},
     "groups, time, pooled": {"temporal_group_frames": 2, "domain": "time", "subsample": (2, 1, 1)},
 }
 CASES = [
@@ -99,3 +109,42 @@ def test_affinity_rows_give_the_output():
     weights = block.affinity_rows(x, positions).weights.flatten(2)
     y = torch.einsum("bij,bdj->bdi", weights, block.g(x).flatten(2)).unflatten(2, AXES[2])
     torch.testing.assert_close(block(x), x + block.out(y))
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_a_causal_sequence_that_is_shorter_than_its_pooling_has_no_keys(pairwise):
+    options = {"ndim": 1, "causal": True, "norm": "layer", "subsample": 7, "pairwise": pairwise}
+    block, x = random_block(**options), random_input(ndim=1)
+    torch.testing.assert_close(block(x), literal_block(block, options, x), rtol=1e-10, atol=1e-10)
+    longer = torch.cat([x, torch.randn_like(x)], dim=2)
+    torch.testing.assert_close(block(longer)[:, :, :5], block(x), rtol=1e-10, atol=1e-10)
+    with pytest.raises(ValueError, match="shorter than the pooling of this causal block"):
+        block.affinities(x)
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize(
+    "options", [{"ndim": 1}, {"ndim": 1, "subsample": 3}, {"ndim": 3, "subsample": 2}, {"ndim": 3, "domain": "time"}]
+)
+def test_the_future_of_a_causal_block_changes_nothing_before_it(options, pairwise):
+    """Neither output nor gradient, in training mode too."""
+    block = random_block(**options, pairwise=pairwise, causal=True, norm="layer").train()
+    x = torch.randn(2, 4, 9, *(4, 4)[: options["ndim"] - 1], dtype=torch.double, requires_grad=True)
+    z = block(x)
+    z[:, :, :5].sum().backward()
+    assert torch.count_nonzero(x.grad[:, :, 5:]) == 0
+    changed = torch.cat([x.detach()[:, :, :5], 9 * torch.randn_like(x)[:, :, 5:]], dim=2)
+    torch.testing.assert_close(block(changed)[:, :, :5], z[:, :, :5], rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(block(x.detach()[:, :, :5]), z[:, :, :5], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_padding_changes_nothing_with_a_layer_norm(causal):
+    """A sequence's output does not change with what it is padded beside, in training mode and in eval mode."""
+    block = NonLocalBlock(8, ndim=1, norm="layer", causal=causal, zero_init=False)
+    x = torch.randn(1, 8, 12)
+    padded = torch.cat([torch.cat([x, torch.full((1, 8, 5), 50.0)], dim=2), torch.randn(1, 8, 17)])
+    mask = torch.ones(2, 17, dtype=torch.bool)
+    mask[0, 12:] = False
+    for block_ in (block.train(), block.eval()):
+        torch.testing.assert_close(block_(padded, key_mask=mask)[:1, :, :12], block_(x), rtol=1e-6, atol=1e-6)

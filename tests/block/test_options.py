@@ -38,7 +38,11 @@ from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
         ({"temporal_group_frames": 2, "domain": "space"}, r"temporal_group_frames must be None, got 2"),
         ({"domain": "space", "subsample": (2, 2, 2)}, r"may not pool time, got kernel \(2, 2, 2\)"),
         ({"domain": "time", "subsample": 2}, r"may not pool space, got kernel \(1, 2, 2\); use subsample=None"),
-        ({"norm": "group"}, r"norm must be one of 'batch', None, got 'group'"),
+        ({"norm": "group"}, r"norm must be one of 'batch', 'layer', None, got 'group'"),
+        ({"causal": True, "ndim": 1}, r'causal=True may not have norm="batch", .* give norm="layer" or None'),
+        ({"causal": True, "norm": None, "ndim": 2}, r"causal=True goes over time: .* got ndim=2"),
+        ({"causal": True, "norm": "layer", "domain": "space"}, r"causal=True goes over time: .* domain='space'"),
+        ({"causal": "yes", "norm": None}, r"causal must be one of True, False, got 'yes'"),
     ],
 )
 def test_options_are_refused_by_name(options, message):

@@ -34,6 +34,7 @@ class Affinities:
         key_stride: Positions that one key covers along each axis.
         set_of_Q: (Q,) the number of the set that each asked position is in.
         keys_of_set: (sets, K) the numbers of the summed positions of each set.
+        seen_Q: (Q,) how many of the first keys of its set each asked position sees (a causal block); None for all.
     """
 
     pairwise: Pairwise
@@ -48,6 +49,7 @@ class Affinities:
     key_stride: tuple[int, ...]
     set_of_Q: Tensor
     keys_of_set: Tensor
+    seen_Q: Tensor | None = None
 
     def sets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """For every set with asked positions: which of the Q they are, and the numbers of the K keys, in order."""
@@ -63,7 +65,16 @@ class Affinities:
             w_f=self.w_f,
             scale=self.scale,
             key_mask=None if self.kept_BM is None else self.kept_BM[:, keys],
+            seen_Q=None if self.seen_Q is None else self.seen_Q[rows],
         )
+
+    def allowed(self, rows: Tensor, keys: Tensor) -> Tensor | None:
+        """(B or 1, R, K) bool, which keys the positions may look at; None for all of their set."""
+        allowed = None if self.kept_BM is None else self.kept_BM[:, None, keys]
+        if self.seen_Q is not None:
+            seen = torch.arange(len(keys), device=keys.device) < self.seen_Q[rows, None]
+            allowed = seen.unsqueeze(0) if allowed is None else allowed & seen
+        return allowed
 
     def rows(self) -> Tensor:
         """The weights (B, Q, M) of all asked positions; 0 where a key is not in a position's set."""
@@ -80,6 +91,7 @@ class Affinities:
                 "asked": self.asked[rows],
                 "queries_BQC": self.queries_BQC[:, rows],
                 "set_of_Q": self.set_of_Q[rows],
+                "seen_Q": None if self.seen_Q is None else self.seen_Q[rows],
             }
         )
 

@@ -25,7 +25,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
+from nonlocalnet import functional
 from nonlocalnet.block.affinities import Affinities, set_numbers
+from nonlocalnet.block.norm import BATCH_NORMS, make_norm
 from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain, one_of, positive
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
@@ -34,11 +36,6 @@ from nonlocalnet.system.symbolic import as_one_node, is_symbolic
 
 _INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
 _CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
-_BATCH_NORM: dict[int, type[nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d]] = {
-    1: nn.BatchNorm1d,
-    2: nn.BatchNorm2d,
-    3: nn.BatchNorm3d,
-}
 _MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
 
@@ -103,6 +100,7 @@ class NonLocalBlock(nn.Module):
         self.subsample_first = chosen.subsample_first
         self.domain: Domain = chosen.domain
         self.temporal_group_frames = chosen.temporal_group_frames
+        self.causal = chosen.causal
         self.zero_init = chosen.zero_init
 
         convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(self.pairwise)
@@ -110,7 +108,7 @@ class NonLocalBlock(nn.Module):
         self.phi = convolution(channels, inner, 1) if row.embeds else None
         self.g = convolution(channels, inner, 1)
         self.out = convolution(inner, channels, 1)
-        self.norm = None if chosen.norm is None else _BATCH_NORM[ndim](channels, eps=1e-5, momentum=0.1)
+        self.norm = make_norm(chosen.norm, channels, ndim)
         self.w_f = nn.Parameter(torch.empty(2 * inner)) if row.has_w_f else None
         self.reset_parameters()
 
@@ -150,16 +148,11 @@ class NonLocalBlock(nn.Module):
             return as_one_node(self, x, key_mask=key_mask)
         self._check_input(x, key_mask)
         queries = x if self.theta is None else self.theta(x)
-        keys, values, key_mask = self._keys_and_values(x, key_mask)
-        y = row_of(self.pairwise).sum(
-            self._fold(queries, self._group_frames),
-            self._fold(keys, self._key_group_frames),
-            self._fold(values, self._key_group_frames),
-            w_f=self.w_f,
-            scale=self._scale_factor,
-            key_mask=None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2),
-        )
-        z = self.out(self._unfold(y, x))
+        if self._has_no_key(x):
+            y_map = x.new_zeros(len(x), self.inner_channels, *x.shape[2:])
+        else:
+            y_map = self._unfold(self._summed(queries, x, *self._keys_and_values(x, key_mask)), x)
+        z = self.out(y_map)
         if self.norm is not None:
             self._check_batch_norm(x)
             z = self.norm(z)
@@ -181,6 +174,7 @@ class NonLocalBlock(nn.Module):
             ValueError: As in ``forward``, or positions has the wrong shape or type, or lies outside the map.
         """
         self._check_input(x, key_mask)
+        self._check_keys(x)
         affinities = self._affinities(x, _flat_positions(positions, x), key_mask)
         return AffinityRows(affinities.rows().unflatten(2, affinities.key_grid), affinities.key_stride)
 
@@ -198,6 +192,7 @@ class NonLocalBlock(nn.Module):
             ValueError: As in ``forward``.
         """
         self._check_input(x, key_mask)
+        self._check_keys(x)
         return self._affinities(x, torch.arange(math.prod(x.shape[2:]), device=x.device), key_mask)
 
     def extra_repr(self) -> str:
@@ -218,6 +213,38 @@ class NonLocalBlock(nn.Module):
     def _key_group_frames(self) -> int | None:
         return None if self._group_frames is None else self._group_frames // self.pool_kernel[0]
 
+    def _summed(self, queries: Tensor, x: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Y of every position, folded into the sets that are summed together."""
+        theta, phi, g = (
+            self._fold(queries, self._group_frames),
+            self._fold(keys, self._key_group_frames),
+            self._fold(values, self._key_group_frames),
+        )
+        mask = None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2)
+        if not self.causal:
+            return row_of(self.pairwise).sum(theta, phi, g, w_f=self.w_f, scale=self._scale_factor, key_mask=mask)
+        return functional.causal_sum(
+            self.pairwise, theta, phi, g, seen_N=self._seen(x), w_f=self.w_f, scale=self._scale_factor, key_mask=mask
+        )
+
+    def _has_no_key(self, x: Tensor) -> bool:
+        """Whether no window of a causal block is whole yet: an axis that is too short is not left unpooled there."""
+        return self.causal and x.shape[2] < self.pool_kernel[0]
+
+    def _seen(self, x: Tensor) -> Tensor:
+        """(positions of a set,) how many of its keys each position of a causal block sums over."""
+        kernel = self.pool_kernel
+        if self.ndim == 1:
+            frames, places, key_places = x.shape[2], 1, 1
+        else:
+            _, frames, places = self._group_sizes(x, self._group_frames)
+            shape = zip(x.shape[3:], self._kernel(x)[1:], strict=True)
+            key_places = math.prod(size // k for size, k in shape)
+            if self.domain == "time":
+                places = key_places = 1
+        whole = (torch.arange(frames, device=x.device) + 1) // kernel[0] * key_places
+        return whole.repeat_interleave(places)
+
     def _keys_and_values(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
         """Keys (B, C or D, *key grid), values (B, D, *key grid) and the key grid's mask (B, 1, *key grid)."""
         kernel = self._kernel(x)
@@ -236,7 +263,10 @@ class NonLocalBlock(nn.Module):
         return pool(x if self.phi is None else self.phi(x)), pool(self.g(x)), pooled_mask
 
     def _kernel(self, x: Tensor) -> tuple[int, ...]:
-        """The pooling of this map: 1 on an axis that is shorter than its kernel, which pooling would empty."""
+        """The pooling of this map: 1 on an axis that is shorter than its kernel, which pooling would empty.
+
+        Not so in the time of a causal block: what later positions make whole windows of must not change.
+        """
         return tuple(1 if k == 1 or size < k else k for k, size in zip(self.pool_kernel, x.shape[2:], strict=True))
 
     def _max_pool(self, features: Tensor, kernel: tuple[int, ...]) -> Tensor:
@@ -291,7 +321,24 @@ class NonLocalBlock(nn.Module):
             key_stride=self._kernel(x),
             set_of_Q=set_numbers(self._fold(_numbered(x), self._group_frames).squeeze(2), asked),
             keys_of_set=self._fold(_numbered(keys), self._key_group_frames).squeeze(2),
+            seen_Q=self._seen_by(x, asked),
         )
+
+    def _seen_by(self, x: Tensor, asked: Tensor) -> Tensor | None:
+        """(Q,) how many keys of its set each asked position sees; None where all do."""
+        if not self.causal:
+            return None
+        sets = self._fold(_numbered(x), self._group_frames).squeeze(2)
+        seen = torch.empty(sets.numel(), dtype=torch.long, device=x.device)
+        seen[sets] = self._seen(x).expand(len(sets), -1)
+        return seen[asked]
+
+    def _check_keys(self, x: Tensor) -> None:
+        if self._has_no_key(x):
+            raise ValueError(
+                f"x {tuple(x.shape)} is shorter than the pooling of this causal block ({self.pool_kernel[0]} in time): "
+                "no position has a key to look at"
+            )
 
     def _check_input(self, x: Tensor, key_mask: Tensor | None) -> None:
         expected = f"(B, {self.channels}, {AXES[self.ndim]})"
@@ -321,7 +368,7 @@ class NonLocalBlock(nn.Module):
 
     def _check_batch_norm(self, x: Tensor) -> None:
         # SyncBatchNorm counts the values of all processes, and says so itself.
-        if self.norm is None or not self.norm.training or isinstance(self.norm, nn.SyncBatchNorm):
+        if not isinstance(self.norm, tuple(BATCH_NORMS.values())) or not self.norm.training:
             return
         if x.shape[0] * math.prod(x.shape[2:]) == 1:
             raise ValueError(

@@ -12,7 +12,7 @@ from typing_extensions import Unpack
 from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
 
 Domain = Literal["spacetime", "space", "time"]
-Norm = Literal["batch"]
+Norm = Literal["batch", "layer"]
 
 AXES = {1: "L", 2: "H, W", 3: "T, H, W"}
 
@@ -29,6 +29,7 @@ class BlockArguments(TypedDict, total=False):
     subsample_first: bool
     domain: Domain
     temporal_group_frames: int | None
+    causal: bool
     norm: Norm | None
     zero_init: bool
 
@@ -55,8 +56,12 @@ class BlockOptions:
             in time, with "time" it is 1 in space (a ValueError otherwise; nothing is left out silently).
         temporal_group_frames: Attend inside groups of so many frames only ([C2] res3 of the long-clip models: 4). T
             must divide into groups. ndim=3 only; not with "space", which looks at one frame anyway.
-        norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]) or None.
-        zero_init: True: the fresh block is the identity. False: the BatchNorm scale is 1, or under ``norm=None`` W_z
+        causal: Every position is summed over what came before and itself only: in time, that is ndim=1, or ndim=3 by
+            whole frames. A pooled position counts once its whole window is at or before i; where none does the sum is
+            0. Not in the paper. Not with ``norm="batch"``, whose statistics hold the future, nor with "space".
+        norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]); "layer" (LayerNorm over the channels of each
+            position, for sequences, where neither the future nor a batch's padding may count); or None.
+        zero_init: True: the fresh block is the identity. False: the norm's scale is 1, or under ``norm=None`` W_z
             is N(0, 0.01) like the other convolutions.
 
     Raises:
@@ -70,6 +75,7 @@ class BlockOptions:
     subsample_first: bool = False
     domain: Domain = "spacetime"
     temporal_group_frames: int | None = None
+    causal: bool = False
     norm: Norm | None = "batch"
     zero_init: bool = True
 
@@ -79,7 +85,13 @@ class BlockOptions:
         one_of("pairwise", self.pairwise, PAIRWISE)
         _check_scale(self.scale, self.pairwise)
         one_of("domain", self.domain, ("spacetime", "space", "time"))
-        one_of("norm", self.norm, ("batch", None))
+        one_of("norm", self.norm, ("batch", "layer", None))
+        one_of("causal", self.causal, (True, False))
+        if self.causal and self.norm == "batch":
+            raise ValueError(
+                'causal=True may not have norm="batch", whose statistics are of all positions, later ones too: give '
+                'norm="layer" or None'
+            )
         one_of("subsample_first", self.subsample_first, (True, False))
         one_of("zero_init", self.zero_init, (True, False))
         if isinstance(self.subsample, list):
@@ -107,6 +119,11 @@ class BlockOptions:
         """
         kernel = _pool_kernel(self.subsample, ndim)
         _check_domain(self.domain, ndim, kernel, self.temporal_group_frames)
+        if self.causal and (ndim == 2 or self.domain == "space"):
+            raise ValueError(
+                "causal=True goes over time: it needs ndim=1, or ndim=3 with domain spacetime or time, "
+                f"got ndim={ndim} with domain={self.domain!r}"
+            )
         return kernel
 
 

@@ -36,6 +36,7 @@ class BlockExplanation:
         survey: The strongest keys of every query, and what all queries do.
         domain: What a query's keys are: "spacetime", "space" or "time".
         group_frames: Frames of a temporal group; None without groups.
+        causal: Whether a query looks at what came before only.
     """
 
     name: str
@@ -44,6 +45,7 @@ class BlockExplanation:
     survey: Survey
     domain: str
     group_frames: int | None
+    causal: bool
 
     @property
     def grid(self) -> Three:
@@ -244,7 +246,9 @@ def _explained(call: BlockCall, top: int, advance: Any) -> BlockExplanation:
         advance=advance,
     )
     block = call.block
-    return BlockExplanation(call.name, affinities, cells, found, block.domain, block.temporal_group_frames)
+    return BlockExplanation(
+        call.name, affinities, cells, found, block.domain, block.temporal_group_frames, block.causal
+    )
 
 
 def _pictures(model: nn.Module, pixels: Tensor) -> Tensor:

@@ -153,13 +153,12 @@ def _errors(
         exact = chosen.of_set(rows, keys)[0].double().cpu()
         at, columns = places[rows.cpu()].numpy(), keys.cpu().numpy()
         made = torch.from_numpy(theta[at] @ phi[columns].T).double()
-        kept = torch.ones(len(columns), dtype=torch.bool)
-        if block.affinities.kept_BM is not None:
-            kept = block.affinities.kept_BM[0].cpu()[columns]
+        allowed = chosen.allowed(rows, keys)
+        kept = torch.ones(made.shape, dtype=torch.bool) if allowed is None else allowed[0].cpu().expand_as(made)
         if softmax:
             made = made.masked_fill(~kept, -math.inf).softmax(1).nan_to_num(0.0)
         else:
-            made = (made * kept) / max(int(kept.sum()), 1)
+            made = (made * kept) / kept.sum(1, keepdim=True).clamp_min(1)
         size = exact.abs().sum(1).clamp_min(torch.finfo(torch.float64).tiny)
         apart += ((made - exact).abs().sum(1) / 2 / size).tolist()
     return {"mean_error": sum(apart) / len(apart), "most_error": max(apart), "measured_on": len(apart)}

@@ -115,6 +115,7 @@ def _told(block: BlockExplanation, held: Packed) -> dict[str, Any]:
         "cells": [_cells(axis) for axis in block.cells],
         "domain": block.domain,
         "groupFrames": block.group_frames,
+        "causalAxis": (0 if len(block.affinities.grid) == 3 else 2) if block.causal else None,
         "queries": held.queries,
         "top": block.survey.strongest.shape[1],
         "said": held.said,

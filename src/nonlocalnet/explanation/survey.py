@@ -101,7 +101,9 @@ def survey(
         rows_at_once = max(1, _ELEMENTS.get(keys.device.type, _ELEMENTS["cpu"]) // len(keys))
         of_set = _OfSet(queries, keys)
         for rows in queries.split(rows_at_once):
-            total.add(rows, of_set, affinities.of_set(rows, keys)[0].float())
+            allowed = affinities.allowed(rows, keys)
+            allowed_RK = None if allowed is None else allowed[0].expand(len(rows), -1)
+            total.add(rows, of_set, affinities.of_set(rows, keys)[0].float(), allowed_RK)
             advance(len(rows))
         total.end_of(of_set)
     return total.result()
@@ -155,14 +157,13 @@ class _Totals:
         self.space_sum = self.left = self.top_sum = self.variation = self.cosine = 0.0
         self.looking = self.compared = self.paired = 0
 
-    def add(self, rows: Tensor, of_set: _OfSet, weights_RK: Tensor) -> None:
-        """Take in the rows of some queries of a set."""
+    def add(self, rows: Tensor, of_set: _OfSet, weights_RK: Tensor, allowed_RK: Tensor | None) -> None:
+        """Take in the rows of some queries of a set; `allowed_RK` says which keys they may look at, None for all."""
         asked = self.affinities.asked[rows]
         sizes_R = weights_RK.abs().sum(1, dtype=torch.float64)
         looks_R = sizes_R > 0
-        kept_BM = self.affinities.kept_BM
         # A left-out key has weight 0, which is more than a negative weight.
-        candidates = weights_RK if kept_BM is None else weights_RK.masked_fill(~kept_BM[0, of_set.keys], -math.inf)
+        candidates = weights_RK if allowed_RK is None else weights_RK.masked_fill(~allowed_RK, -math.inf)
         top, columns = candidates.topk(min(self.strongest.shape[1], weights_RK.shape[1]), dim=1)
         there = top > -math.inf
         top = top.masked_fill(~there, 0.0)
@@ -178,9 +179,12 @@ class _Totals:
         of_set.shares_K += shares_RK.sum(0, dtype=torch.float64)
         norms_R1 = shares_RK.norm(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
         of_set.units_K += (shares_RK / norms_R1).sum(0, dtype=torch.float64)
-        self._add_distances(asked, of_set.keys, shares_RK, looks_R)
+        even_RK = looks_R[:, None].double().expand_as(shares_RK)
+        even_RK = even_RK if allowed_RK is None else even_RK * allowed_RK
+        even_RK = even_RK / even_RK.sum(1, keepdim=True).clamp_min(1)
+        self._add_distances(asked, of_set.keys, shares_RK, even_RK)
 
-    def _add_distances(self, asked: Tensor, keys: Tensor, shares_RK: Tensor, looks_R: Tensor) -> None:
+    def _add_distances(self, asked: Tensor, keys: Tensor, shares_RK: Tensor, even_RK: Tensor) -> None:
         # The keys of a set are frames times places, in row-major order.
         frames, places = keys.div(self.key_places, rounding_mode="floor"), keys % self.key_places
         width = int((frames == frames[0]).sum())
@@ -190,7 +194,7 @@ class _Totals:
         by_frame_RT[:, frames] = shares_RK.view(len(asked), -1, width).sum(2, dtype=torch.float64)
         self.time_TT.index_add_(0, query_t, by_frame_RT)
         even_RT = torch.zeros_like(by_frame_RT)
-        even_RT[:, frames] = looks_R[:, None].double() / len(frames)
+        even_RT[:, frames] = even_RK.view(len(asked), -1, width).sum(2)
         self.uniform_TT.index_add_(0, query_t, even_RT)
         own = query_t.div(self.key_stride[0], rounding_mode="floor")
         held = own < by_frame_RT.shape[1]  # the last of an odd number of frames may be in no key
@@ -202,7 +206,8 @@ class _Totals:
         apart_RS = (self.place_yx[asked % self.places][:, None] - self.key_place_yx[places]).norm(dim=2)
         self.space_sum += float((apart_RS * by_place_RS).sum())
         bins = torch.bucketize(apart_RS, self.space_edges[1:-1].to(keys.device)).flatten()
-        for kind, weights in enumerate((by_place_RS, (looks_R[:, None].double() / width).expand_as(by_place_RS))):
+        even_RS = even_RK.view(len(asked), -1, width).sum(1)
+        for kind, weights in enumerate((by_place_RS, even_RS)):
             self.space_bins[kind].index_add_(0, bins, weights.flatten())
 
     def end_of(self, of_set: _OfSet) -> None:

@@ -38,6 +38,13 @@ const gridPosition = (block, query) => query.map((at, axis) => block.queries[axi
 
 // Which keys a position of the grid may look at: a test of key coordinates.
 function mayLook(block, position) {
+  const inDomain = mayLookInDomain(block, position), axis = block.causalAxis;
+  if (axis === null) return inDomain;
+  // A key that was pooled counts once its whole window is at or before the position.
+  return (...key) => (key[axis] + 1) * block.keyStride[axis] - 1 <= position[axis] && inDomain(...key);
+}
+
+function mayLookInDomain(block, position) {
   const [t, y, x] = position;
   const [st] = block.keyStride;
   if (block.domain === "space") return (kt) => kt === t;

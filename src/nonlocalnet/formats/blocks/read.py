@@ -9,6 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.block.norm import BATCH_NORMS
 from nonlocalnet.formats.blocks import alexhex7, gluoncv, mmcv, pytorchvideo, slowfast, timm
 from nonlocalnet.formats.blocks.source import BlockSource
 from nonlocalnet.formats.fill import LoadReport, fill
@@ -81,7 +82,7 @@ def block_from_state_dict(
         subsample_first=about.subsample_first,
         norm="batch" if with_norm else None,
     )
-    if block.norm is not None:
+    if isinstance(block.norm, tuple(BATCH_NORMS.values())):
         block.norm.momentum = about.norm_momentum
     without_bias = with_norm and not about.out_bias_with_norm
     _say(block, about, fill(block, tensors, table, zero=("out.bias",) if without_bias else ()))

@@ -1,0 +1,27 @@
+"""What may follow W_z in a block."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from typing_extensions import override
+
+from nonlocalnet.block.options import Norm
+
+BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+BATCH_NORMS: dict[int, type[BatchNorm]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
+
+
+class ChannelNorm(nn.LayerNorm):
+    """LayerNorm over the channels of each position of (B, C, *positions): no position and no sample sees another."""
+
+    @override
+    def forward(self, input: Tensor) -> Tensor:
+        """(B, C, *positions), every position with mean 0 and variance 1 over C, times the weight, plus the bias."""
+        return super().forward(input.movedim(1, -1)).movedim(-1, 1)
+
+
+def make_norm(norm: Norm | None, channels: int, ndim: int) -> BatchNorm | ChannelNorm | None:
+    """The module of an option; eps and momentum of BatchNorm are [C2]'s."""
+    if norm is None:
+        return None
+    return ChannelNorm(channels) if norm == "layer" else BATCH_NORMS[ndim](channels, eps=1e-5, momentum=0.1)
