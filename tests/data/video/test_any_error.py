@@ -14,8 +14,8 @@ from make_videos import cut_off, read_indices, write_video
 from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.clips.datasets import TrainVideos
 from nonlocalnet.data.clips.windows import ClipGeometry
-from nonlocalnet.data.video import exact_frames
 from nonlocalnet.data.video.check_videos import check_videos
+from nonlocalnet.data.video.decoding import exact_frames
 from nonlocalnet.data.video.errors import VideoError, unreadable_where_it_fails
 from nonlocalnet.data.video.reader import VideoReader, probe, read_frames
 from nonlocalnet.data.video.reencode import EncodeSettings, reencode

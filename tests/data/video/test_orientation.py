@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from make_videos import write_display_matrix, write_video
-from nonlocalnet.data.video.orientation import Orientation, orientation_of
+from nonlocalnet.data.video.decoding.orientation import Orientation, orientation_of
 from nonlocalnet.data.video.reader import probe, read_frames
 from nonlocalnet.data.video.reencode import EncodeSettings, reencode
 

@@ -20,11 +20,11 @@ from make_videos import (
     write_video,
 )
 from nonlocalnet.data.pixels.crops import CropBox
-from nonlocalnet.data.video import codec as _decoder
-from nonlocalnet.data.video import exact_frames as _decoding
-from nonlocalnet.data.video import to_rgb as _to_rgb
-from nonlocalnet.data.video.finish import Finish
-from nonlocalnet.data.video.planes import plane_views
+from nonlocalnet.data.video.decoding import codec as _decoder
+from nonlocalnet.data.video.decoding import exact_frames as _decoding
+from nonlocalnet.data.video.decoding import to_rgb as _to_rgb
+from nonlocalnet.data.video.decoding.finish import Finish
+from nonlocalnet.data.video.decoding.planes import plane_views
 from nonlocalnet.data.video.reader import VideoError, count_frames, probe, read_frames
 
 VARIABLE_MS = [int(t) for t in np.cumsum(np.random.default_rng(0).choice([20, 40, 350], 40))]

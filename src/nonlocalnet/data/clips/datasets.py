@@ -13,8 +13,8 @@ from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_te
 from nonlocalnet.data.pixels.crops import check_training_sizes, draw_crop
 from nonlocalnet.data.pixels.resize import Scaling
 from nonlocalnet.data.pixels.scaled_crop import draw_scaled_crop
+from nonlocalnet.data.video.decoding.finish import Crop
 from nonlocalnet.data.video.errors import VideoError
-from nonlocalnet.data.video.finish import Crop
 from nonlocalnet.data.video.sources import VideoSource, open_source
 
 # A sample is given up after this many unreadable videos in a row: then the data set is broken, not a file.

@@ -13,12 +13,12 @@ import numpy.typing as npt
 from av.error import ArgumentError, InvalidDataError
 from av.stream import Disposition
 
+from nonlocalnet.data.video.containers.frame_order import first_out_of_order, order_is_certain
+from nonlocalnet.data.video.containers.mp4_times import mp4_times
+from nonlocalnet.data.video.containers.truncation import EDITS_NOT_MEANT, flaw_of
+from nonlocalnet.data.video.decoding.orientation import AS_STORED, orientation_of
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
-from nonlocalnet.data.video.frame_order import first_out_of_order, order_is_certain
 from nonlocalnet.data.video.local_file import SELF_CONTAINED, local_url
-from nonlocalnet.data.video.mp4_times import mp4_times
-from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
-from nonlocalnet.data.video.truncation import EDITS_NOT_MEANT, flaw_of
 
 OpenedVideo: TypeAlias = tuple[av.container.InputContainer, av.video.stream.VideoStream]
 

@@ -14,12 +14,12 @@ import torch
 from typing_extensions import Self
 
 from nonlocalnet.data.pixels.resize import Scaling
+from nonlocalnet.data.video.decoding.exact_frames import decoded
+from nonlocalnet.data.video.decoding.finish import CropChoice, Finish
+from nonlocalnet.data.video.decoding.gather import distinct, gather
+from nonlocalnet.data.video.decoding.to_rgb import ToRgb
 from nonlocalnet.data.video.errors import VideoError
-from nonlocalnet.data.video.exact_frames import decoded
-from nonlocalnet.data.video.finish import CropChoice, Finish
 from nonlocalnet.data.video.frame_index import FrameIndex, frame_index, open_video
-from nonlocalnet.data.video.gather import distinct, gather
-from nonlocalnet.data.video.to_rgb import ToRgb
 
 __all__ = ["VideoError", "VideoInfo", "VideoReader", "count_frames", "probe", "read_frames"]
 

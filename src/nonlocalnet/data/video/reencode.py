@@ -13,11 +13,11 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from nonlocalnet.data.pixels.resize import short_side_size
+from nonlocalnet.data.video.decoding.orientation import AS_STORED, Orientation, orientation_of
+from nonlocalnet.data.video.decoding.planes import plane_views
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
 from nonlocalnet.data.video.frame_index import FrameIndex, frame_index, open_video
 from nonlocalnet.data.video.local_file import local_url
-from nonlocalnet.data.video.orientation import AS_STORED, Orientation, orientation_of
-from nonlocalnet.data.video.planes import plane_views
 
 
 @dataclass(frozen=True)

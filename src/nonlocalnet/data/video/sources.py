@@ -22,10 +22,10 @@ from PIL import UnidentifiedImageError
 from nonlocalnet.data.annotations import FrameFiles, VideoEntry
 from nonlocalnet.data.pixels.read_image import ImageError, read_rgb
 from nonlocalnet.data.pixels.resize import Scaling
+from nonlocalnet.data.video.decoding.finish import CropChoice, Finish
+from nonlocalnet.data.video.decoding.gather import distinct, gather
+from nonlocalnet.data.video.decoding.in_order import frames_in_order
 from nonlocalnet.data.video.errors import VideoError
-from nonlocalnet.data.video.finish import CropChoice, Finish
-from nonlocalnet.data.video.gather import distinct, gather
-from nonlocalnet.data.video.in_order import frames_in_order
 from nonlocalnet.data.video.reader import VideoReader
 
 _MOST_SAMPLED = 10_000_000  # frames of a timeline, 115 hours at 24 a second

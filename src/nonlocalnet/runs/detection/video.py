@@ -16,10 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from nonlocalnet.data.coco.labels import Labels
+from nonlocalnet.data.video.decoding.finish import Finish
+from nonlocalnet.data.video.decoding.in_order import frames_in_order
 from nonlocalnet.data.video.errors import VideoError
-from nonlocalnet.data.video.finish import Finish
 from nonlocalnet.data.video.frame_index import frame_index
-from nonlocalnet.data.video.in_order import frames_in_order
 from nonlocalnet.data.video.write_frames import frame_writer
 from nonlocalnet.engine.machine import has_fast_bf16
 from nonlocalnet.runs.detection.draw import draw

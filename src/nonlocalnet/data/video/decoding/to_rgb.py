@@ -8,10 +8,10 @@ import torch
 from av.video.reformatter import VideoReformatter
 
 from nonlocalnet.data.pixels.crops import CropBox
+from nonlocalnet.data.video.decoding.finish import Finish
+from nonlocalnet.data.video.decoding.orientation import AS_STORED, orientation_of
+from nonlocalnet.data.video.decoding.planes import plane_views
 from nonlocalnet.data.video.errors import unreadable_where_it_fails
-from nonlocalnet.data.video.finish import Finish
-from nonlocalnet.data.video.orientation import AS_STORED, orientation_of
-from nonlocalnet.data.video.planes import plane_views
 
 # Each 2 x 2 block of pixels has one pair of colour values, which FFmpeg's conversion of frames of even height takes as
 # it is: a crop from an even corner converts to the same bytes alone as within the frame. Of odd height it interpolates.

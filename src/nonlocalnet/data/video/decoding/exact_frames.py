@@ -21,7 +21,7 @@ from av.error import FFmpegError
 from av.video.codeccontext import VideoCodecContext
 from av.video.frame import PictureType
 
-from nonlocalnet.data.video.codec import decoder_of
+from nonlocalnet.data.video.decoding.codec import decoder_of
 from nonlocalnet.data.video.errors import VideoError, unreadable_where_it_fails
 from nonlocalnet.data.video.frame_index import FrameIndex, open_video
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import av.container
 import av.video.stream
 
-from nonlocalnet.data.video.matroska import matroska_flaw
-from nonlocalnet.data.video.mp4_times import mp4_times
+from nonlocalnet.data.video.containers.matroska import matroska_flaw
+from nonlocalnet.data.video.containers.mp4_times import mp4_times
 
 # In place of a flaw: the frames that an edit list leaves out are to be shown.
 EDITS_NOT_MEANT = "its edit list is not meant"

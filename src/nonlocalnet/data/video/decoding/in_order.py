@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from nonlocalnet.data.video.codec import decoder_of
+from nonlocalnet.data.video.decoding.codec import decoder_of
+from nonlocalnet.data.video.decoding.exact_frames import MAX_REORDERED, decode_packets
+from nonlocalnet.data.video.decoding.finish import Finish
+from nonlocalnet.data.video.decoding.to_rgb import ToRgb
 from nonlocalnet.data.video.errors import VideoError, unreadable_where_it_fails
-from nonlocalnet.data.video.exact_frames import MAX_REORDERED, decode_packets
-from nonlocalnet.data.video.finish import Finish
 from nonlocalnet.data.video.frame_index import FrameIndex, open_video
-from nonlocalnet.data.video.to_rgb import ToRgb
 
 
 class _Among:
