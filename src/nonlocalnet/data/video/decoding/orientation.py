@@ -13,6 +13,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 import torch
+from av.sidedata.sidedata import SideDataContainer
 
 
 class Orientation(NamedTuple):
@@ -55,7 +56,9 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     Not `frame.rotation`, which is the matrix' angle alone: 0 for a picture that is only upside down, 180 for one that
     is only mirrored.
     """
-    data = frame.side_data.get("DISPLAYMATRIX")
+    # Not `frame.side_data`: the frame would keep that object, which holds the frame, so that only the garbage collector
+    # could free it, dozens of decoded frames later.
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")
     if data is None:
         return AS_STORED
     matrix = np.frombuffer(data, np.int32)[:5].tolist()
