@@ -12,12 +12,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from rich.console import Console
 
 from at_step import At
 from make_images import CATEGORIES, small_content, write_split
+from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.data.pixels.read_image import ImageError
 from nonlocalnet.engine.runlog import read_records
 from nonlocalnet.insert import nonlocal_blocks
@@ -248,6 +250,32 @@ def test_detecting_in_bf16_gives_what_float32_gives_nearly(run: Path, root: Path
             assert best["score"] != expected["score"]
             seen += 1
     assert seen
+
+
+@pytest.mark.parametrize("kind", ["masks", "keypoints"])
+def test_what_scores_too_little_is_not_computed_and_the_rest_stays(root: Path, kind: str) -> None:
+    recipe = tiny_recipe(root, kind=kind)
+    detector = build_detector(change(recipe, "model", box_detections_per_img=20), pretrained=False)
+    labels = Labels({label: label for label in range(91)}, {label: str(label) for label in range(91)})
+    head: Any = detector.roi_heads.mask_head if kind == "masks" else detector.roi_heads.keypoint_head
+    computed: list[int] = []
+    head.register_forward_pre_hook(lambda _, args: computed.append(len(args[0])))
+
+    def found(min_score: float) -> list[dict[str, Any]]:
+        pictures = sorted((root / "val2017").iterdir())[:1]
+        return next(detect(detector, pictures, labels=labels, device=torch.device("cpu"), min_score=min_score)).objects
+
+    everything = found(0.0)
+    scores = [thing["score"] for thing in everything]
+    # A bound that is a score keeps it.
+    for bound, kept in ((scores[7], 8), (float(np.nextafter(np.float32(scores[7]), np.float32(1))), 7), (1.0, 0)):
+        some = found(bound)
+        assert [(thing["category_id"], thing["score"], thing["box"]) for thing in some] == [
+            (thing["category_id"], thing["score"], thing["box"]) for thing in everything[:kept]
+        ]
+        assert [thing.get("mask") for thing in some] == [thing.get("mask") for thing in everything[:kept]]
+        assert computed[-1] == kept
+    assert detector.roi_heads.score_thresh == recipe.model.box_score_thresh
 
 
 def test_init_takes_a_detector_or_a_trunk(run: Path, root: Path, tmp_path: Path) -> None:
