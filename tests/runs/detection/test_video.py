@@ -1,6 +1,7 @@
 """Objects in videos: each frame looked at once and drawn at its own time, upright; a broken video leaves no file."""
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,6 +22,7 @@ class Finder(nn.Module):
     def __init__(self):
         super().__init__()
         self.sizes = []
+        self.roi_heads = SimpleNamespace(score_thresh=0.05)
 
     def forward(self, images):
         self.sizes.append(len(images))

@@ -58,7 +58,7 @@ def orientation_of(frame: av.VideoFrame) -> Orientation:
     """
     # Not `frame.side_data`: the frame would keep that object, which holds the frame, so that only the garbage collector
     # could free it, dozens of decoded frames later.
-    data = SideDataContainer(frame).get("DISPLAYMATRIX")
+    data = SideDataContainer(frame).get("DISPLAYMATRIX")  # pyright: ignore[reportCallIssue]  its stub has no constructor
     if data is None:
         return AS_STORED
     matrix = np.frombuffer(data, np.int32)[:5].tolist()
