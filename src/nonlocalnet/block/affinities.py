@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet import functional
+from nonlocalnet.block.options import AXES
 from nonlocalnet.functional import Pairwise
 
 
@@ -101,3 +102,26 @@ def set_numbers(query_sets: Tensor, asked: Tensor) -> Tensor:
     set_of = torch.empty(query_sets.numel(), dtype=torch.long, device=query_sets.device)
     set_of[query_sets] = torch.arange(len(query_sets), device=query_sets.device).unsqueeze(1)
     return set_of[asked]
+
+
+def flat_positions(positions: Tensor, x: Tensor) -> Tensor:
+    """(Q, ndim) coordinates to (Q,) row-major numbers over the positions of x (B, C, *positions).
+
+    Raises:
+        ValueError: They have the wrong shape or type, or one lies outside the map.
+    """
+    grid = tuple(x.shape[2:])
+    if positions.dim() != 2 or positions.shape[1] != len(grid):
+        raise ValueError(
+            f"positions must be (Q, {len(grid)}), one ({AXES[len(grid)]}) each, got {tuple(positions.shape)}"
+        )
+    if positions.is_floating_point() or positions.dtype == torch.bool:
+        raise ValueError(f"positions must be integers, got {positions.dtype}")
+    positions = positions.to(x.device, torch.long)
+    outside = ((positions < 0) | (positions >= positions.new_tensor(grid))).any(dim=1)
+    if outside.any():
+        raise ValueError(f"positions must lie inside the map {grid}, got {positions[outside][0].tolist()}")
+    flat = torch.zeros(len(positions), dtype=torch.long, device=x.device)
+    for axis, size in enumerate(grid):
+        flat = flat * size + positions[:, axis]
+    return flat

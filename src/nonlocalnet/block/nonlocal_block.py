@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from typing_extensions import Unpack
 
 from nonlocalnet import functional
-from nonlocalnet.block.affinities import Affinities, set_numbers
+from nonlocalnet.block.affinities import Affinities, flat_positions, set_numbers
 from nonlocalnet.block.norm import BATCH_NORMS, make_norm
 from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain, one_of, positive
 from nonlocalnet.functional import Pairwise
@@ -175,7 +175,7 @@ class NonLocalBlock(nn.Module):
         """
         self._check_input(x, key_mask)
         self._check_keys(x)
-        affinities = self._affinities(x, _flat_positions(positions, x), key_mask)
+        affinities = self._affinities(x, flat_positions(positions, x), key_mask)
         return AffinityRows(affinities.rows().unflatten(2, affinities.key_grid), affinities.key_stride)
 
     def affinities(self, x: Tensor, *, key_mask: Tensor | None = None) -> Affinities:
@@ -381,22 +381,3 @@ def _numbered(features: Tensor) -> Tensor:
     """(1, 1, *grid) of a map's positions, numbered in row-major order."""
     grid = features.shape[2:]
     return torch.arange(math.prod(grid), device=features.device).reshape(1, 1, *grid)
-
-
-def _flat_positions(positions: Tensor, x: Tensor) -> Tensor:
-    """(Q, ndim) coordinates to (Q,) row-major numbers."""
-    grid = tuple(x.shape[2:])
-    if positions.dim() != 2 or positions.shape[1] != len(grid):
-        raise ValueError(
-            f"positions must be (Q, {len(grid)}), one ({AXES[len(grid)]}) each, got {tuple(positions.shape)}"
-        )
-    if positions.is_floating_point() or positions.dtype == torch.bool:
-        raise ValueError(f"positions must be integers, got {positions.dtype}")
-    positions = positions.to(x.device, torch.long)
-    outside = ((positions < 0) | (positions >= positions.new_tensor(grid))).any(dim=1)
-    if outside.any():
-        raise ValueError(f"positions must lie inside the map {grid}, got {positions[outside][0].tolist()}")
-    flat = torch.zeros(len(positions), dtype=torch.long, device=x.device)
-    for axis, size in enumerate(grid):
-        flat = flat * size + positions[:, axis]
-    return flat
