@@ -109,6 +109,7 @@ def test_images_and_signals():
     assert (explained.axes, explained.blocks[0].grid, explained.blocks[0].key_grid) == (1, (1, 1, 48), (1, 1, 24))
     assert explained.pictures.shape[0] == 1
     assert explained.pictures.shape[2] == 200
+    assert explain(signal_net, torch.randn(1, 2, 30_001)).pictures.shape[2] < 2000  # WebP ends at 16383 pixels
     assert explained.predictions == ()
 
 

@@ -91,6 +91,7 @@ class Explanation:
         blocks: In the order in which they were called.
         predictions: The most probable classes with their probabilities, or what a detector found, highest first.
         frame_seconds: When each frame is shown, in seconds from the video's begin; None where nobody said.
+        objects: Whether the predictions are what a detector found.
     """
 
     title: str
@@ -101,6 +102,7 @@ class Explanation:
     blocks: tuple[BlockExplanation, ...]
     predictions: tuple[tuple[str, float], ...]
     frame_seconds: tuple[float, ...] | None = None
+    objects: bool = False
 
     def block(self, name: str | None = None) -> BlockExplanation:
         """The block of a name; the last for None.
@@ -228,6 +230,7 @@ def explain(
         blocks=tuple(looked.values()),
         predictions=_predictions(model, output, class_names),
         frame_seconds=None if frame_seconds is None else tuple(frame_seconds),
+        objects=isinstance(output, list),
     )
 
 

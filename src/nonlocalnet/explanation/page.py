@@ -63,6 +63,7 @@ def page_of(explanation: Explanation, *, most_bytes: int) -> str:
         "pictures": pictures,
         "seconds": explanation.frame_seconds,
         "predictions": explanation.predictions,
+        "objects": explanation.objects,
         "blocks": [_told(block, held) for block, held in zip(explanation.blocks, packed, strict=True)],
     }
     arrays = "\n".join(

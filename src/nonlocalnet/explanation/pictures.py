@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 _SIGNAL_HEIGHT = 160
+_SIGNAL_WIDTH = 1400  # pixels at most: a longer signal is drawn by the lowest and highest of what falls on a pixel
 _CURVES = 4  # channels of a signal that are told apart as curves; more are rows of grey
 _INK = ((38, 70, 160), (190, 60, 40), (30, 120, 70), (130, 60, 150))
 
@@ -23,7 +24,7 @@ def pictures_of(pixels: Tensor, *, mean: float | list[float] = 0.0, std: float |
         std: By which they were then divided; with the mean left out too, values are spread over all shades instead.
 
     Returns:
-        uint8 (T, H, W, 3), RGB; one frame for images. A signal is drawn: one frame as wide as it is long.
+        uint8 (T, H, W, 3), RGB; one frame for images. A signal is drawn: one frame as wide as it is long, or narrower.
     """
     values = pixels[0].detach().float().cpu()
     if values.dim() == 2:
@@ -53,14 +54,21 @@ def as_webp(picture_HWC: Tensor, *, quality: int, longest: int | None = None) ->
 def _curves(values_CL: Tensor) -> Tensor:
     channels, length = values_CL.shape
     values = values_CL.numpy()
+    columns = min(length, _SIGNAL_WIDTH)
+    edges = np.linspace(0, length, columns + 1).astype(int)
     spread = np.abs(values).max() or 1.0
     if channels > _CURVES:  # such as a spectrogram: the lowest channel below
-        grey = ((values[::-1] - values.min()) / (np.ptp(values) or 1.0) * 255).astype(np.uint8)
+        highest = np.maximum.reduceat(values[::-1], edges[:-1], axis=1)
+        grey = ((highest - values.min()) / (np.ptp(values) or 1.0) * 255).astype(np.uint8)
+            (np.maximum.reduceat(values[::-1], edges[:-1], axis=1) - values.min()) / (np.ptp(values) or 1.0) * 255
+        ).astype(np.uint8)
         rows = np.repeat(grey, max(1, _SIGNAL_HEIGHT // channels), axis=0)
         return torch.from_numpy(np.repeat(rows[None, :, :, None], 3, axis=3).copy())
-    picture = Image.new("RGB", (length, _SIGNAL_HEIGHT), "white")
+    picture = Image.new("RGB", (columns, _SIGNAL_HEIGHT), "white")
     draw = ImageDraw.Draw(picture)
+    heights = (0.5 - 0.46 * values / spread) * (_SIGNAL_HEIGHT - 1)
     for channel in range(channels):
-        heights = (0.5 - 0.46 * values[channel] / spread) * (_SIGNAL_HEIGHT - 1)
-        draw.line(list(zip(range(length), heights.tolist(), strict=True)), fill=_INK[channel], width=1)
+        ends = (reduce.reduceat(heights[channel], edges[:-1]) for reduce in (np.minimum, np.maximum))
+        points = [(x, y) for x, pair in enumerate(zip(*ends, strict=True)) for y in pair]
+        draw.line(points, fill=_INK[channel], width=1)
     return torch.from_numpy(np.asarray(picture).copy())[None]

@@ -23,6 +23,7 @@ const percent = (share) => {
 const number = (value) => {
   const size = Math.abs(value);
   if (size === 0) return "0";
+  if (size >= 1000 && size < 1e6) return value.toFixed(0);
   return size >= 1000 || size < 0.001 ? value.toExponential(1) : value.toPrecision(size >= 100 ? 3 : 2);
 };
 

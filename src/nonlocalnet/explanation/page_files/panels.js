@@ -1,6 +1,7 @@
 // What stands beside and below the frames.
 
 const element = (id) => document.getElementById(id);
+const PIXELS = DATA.axes === 1 ? "samples" : "px";
 
 // The words for what a block's weights are.
 function wordsOf(block) {
@@ -23,7 +24,7 @@ function showPredictions() {
     row.append(shareBar(share));
     return row;
   });
-  element("predictions").append(html("h2", { textContent: DATA.axes === 2 && DATA.network.includes("RCNN") ? "Found" : "Prediction" }), ...rows);
+  element("predictions").append(html("h2", { textContent: DATA.objects ? "Found" : "Prediction" }), ...rows);
 }
 
 function showTable() {
@@ -37,7 +38,7 @@ function showTable() {
     ["pairs", (block) => number(block.survey.cosine)],
     [`top ${DATA.blocks[0].top} hold`, (block) => percent(block.survey.top_share)],
   ];
-  if (has("space")) columns.push(["mean distance", (block) => `${number(block.survey.mean_space)} px`]);
+  if (has("space")) columns.push(["mean distance", (block) => `${number(block.survey.mean_space)} ${PIXELS}`]);
   if (has("time")) {
     columns.push(["in time", (block) => `${number(block.survey.mean_time)} frames`], ["leaves its frame", (block) => percent(block.survey.leaves_frame)]);
   }
@@ -50,7 +51,7 @@ function showTable() {
 
 function showHistograms() {
   const charts = DATA.blocks.flatMap((block) =>
-    [["space", "px", "within the frame"], ["time", "frames", "in time"]].flatMap(([kind, unit, where]) => {
+    [["space", PIXELS, DATA.axes === 1 ? "along the signal" : "within the frame"], ["time", "frames", "in time"]].flatMap(([kind, unit, where]) => {
       const of = block.survey[kind];
       if (!of) return [];
       const mean = number(block.survey[`mean_${kind}`]);

@@ -37,7 +37,9 @@ function setTileWidth(width) {
   const most = strip.clientWidth - 4;
   for (const tile of tiles) {
     tile.style.width = `${Math.min(width, most)}px`;
-    tile.style.aspectRatio = `${DATA.picture[1]} / ${DATA.picture[0]}`;
+    // A signal is as wide as the page, however long it is.
+    if (DATA.axes === 1) tile.style.height = "180px";
+    else tile.style.aspectRatio = `${DATA.picture[1]} / ${DATA.picture[0]}`;
   }
 }
 
