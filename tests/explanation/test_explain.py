@@ -111,6 +111,8 @@ def test_images_and_signals():
     assert explained.pictures.shape[2] == 200
     assert explain(signal_net, torch.randn(1, 2, 30_001)).pictures.shape[2] < 2000  # WebP ends at 16383 pixels
     assert explained.predictions == ()
+    many = explain(NonLocalBlock(12, ndim=1), torch.randn(1, 12, 90)).pictures  # channels as rows of grey
+    assert many.shape == (1, 156, 90, 3)
 
 
 def test_a_detectors_backbone_with_its_padding_left_out():

@@ -60,8 +60,6 @@ def _curves(values_CL: Tensor) -> Tensor:
     if channels > _CURVES:  # such as a spectrogram: the lowest channel below
         highest = np.maximum.reduceat(values[::-1], edges[:-1], axis=1)
         grey = ((highest - values.min()) / (np.ptp(values) or 1.0) * 255).astype(np.uint8)
-            (np.maximum.reduceat(values[::-1], edges[:-1], axis=1) - values.min()) / (np.ptp(values) or 1.0) * 255
-        ).astype(np.uint8)
         rows = np.repeat(grey, max(1, _SIGNAL_HEIGHT // channels), axis=0)
         return torch.from_numpy(np.repeat(rows[None, :, :, None], 3, axis=3).copy())
     picture = Image.new("RGB", (columns, _SIGNAL_HEIGHT), "white")
