@@ -9,6 +9,7 @@ SURFACE = {
         "NonLocalBlock",
         "create_model",
         "explain",
+        "features",
         "formats",
         "from_checkpoint",
         "functional",

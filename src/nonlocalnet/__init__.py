@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nonlocalnet.formats import from_checkpoint
     from nonlocalnet.formats.create import create_model
     from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
+    from nonlocalnet.runs.video.features.extract import features
     from nonlocalnet.runs.video.predict import predict
     from nonlocalnet.runs.video.timeline.scoring import timeline
 
@@ -30,6 +31,7 @@ __all__ = [
     "NonLocalBlock",
     "create_model",
     "explain",
+    "features",
     "formats",
     "from_checkpoint",
     "functional",
@@ -45,6 +47,7 @@ _HOMES = {
     "NonLocalBlock": "block",
     "create_model": "formats.create",
     "explain": "explanation",
+    "features": "runs.video.features.extract",
     "formats": "formats",
     "from_checkpoint": "formats",
     "functional": "functional",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from nonlocalnet.system.files import is_partial_of, partial_path, whole_file, whole_folder
+from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.files import append_line, is_partial_of, partial_path, whole_file, whole_folder
 
 
 def names(folder: Path) -> list[str]:
@@ -130,3 +133,19 @@ def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="exists and is not a folder"), whole_folder(tmp_path / "thesis.tex"):
         raise AssertionError
     assert names(tmp_path) == ["thesis.tex"]
+
+
+def test_a_line_comes_to_the_end_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "a.txt"
+    append_line(target, "one")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "fsync", full)
+        with pytest.raises(OutputError, match=r"cannot write .*a.txt: No space left on device; free some"):
+            append_line(target, "two")
+    assert target.read_text() == "one\n"
+    append_line(target, "drei ü")
+    assert target.read_text(encoding="utf-8") == "one\ndrei ü\n"

@@ -23,6 +23,7 @@ COMMANDS = {
     "test": "test weights by a recipe's protocol",
     "ensemble": "average the scores of several tests of the same videos",
     "predict": "name the classes of videos",
+    "features": "write what a network sees in videos, for other programs",
     "explain": "show where the non-local blocks of a network look, as a page",
     "detect": "find objects, masks and keypoints in images, and draw them",
     "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",

@@ -142,6 +142,33 @@ def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
         raise _cannot_write(path, error) from error
 
 
+def append_line(path: Path, line: str) -> None:
+    """Bring one more line to the end of a file and to the disk.
+
+    A process that dies in it leaves a part of the line, without its end.
+
+    Args:
+        path: File to write; it is made where it is not there.
+        line: Without the line end; written as UTF-8.
+
+    Raises:
+        OutputError: Names the path and the system's reason; the file is as long as before.
+    """
+    try:
+        with path.open("ab") as file:
+            before = file.tell()
+            try:
+                file.write(line.encode() + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            except OSError:
+                with contextlib.suppress(OSError):
+                    os.ftruncate(file.fileno(), before)
+                raise
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `target` when the block ends, and is removed where it fails.

@@ -27,7 +27,7 @@ _LONGEST_HEADER = 16 << 20  # bytes; that of a ResNet-101 has 100,000, and readi
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The content of a file of tensors and texts, with the digest of both beside the texts."""
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
-    return save(contiguous, {**metadata, DIGEST_KEY: _digest(contiguous, metadata)})
+    return save(contiguous, {**metadata, DIGEST_KEY: digest_of(contiguous, metadata)})
 
 
 def unpack(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -50,7 +50,7 @@ def unpack(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, s
         except SafetensorError as error:
             raise ValueError(f"{path} is no whole safetensors file: {error}") from error
         written = metadata.pop(DIGEST_KEY, None)
-        if written is not None and written != _digest(tensors, metadata):
+        if written is not None and written != digest_of(tensors, metadata):
             raise ValueError(
                 f"{path} is damaged, or was changed by another program: it is not as the digest in it says; "
                 "copy or fetch it again"
@@ -58,11 +58,11 @@ def unpack(path: str | os.PathLike[str]) -> tuple[dict[str, Tensor], dict[str, s
         return tensors, metadata
 
 
-def _digest(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+def digest_of(tensors: Mapping[str, Tensor], texts: Mapping[str, str]) -> str:
     """SHA-256 over the texts, and over names, types, shapes and bytes of the tensors, in the order of their names."""
     found = hashlib.sha256()
-    for key in sorted(metadata):
-        found.update(f"{key!r}{metadata[key]!r}".encode())
+    for key in sorted(texts):
+        found.update(f"{key!r}{texts[key]!r}".encode())
     for name in sorted(tensors):
         tensor = tensors[name].detach().cpu()
         found.update(f"{name!r}{tensor.dtype}{tuple(tensor.shape)}".encode())

@@ -52,6 +52,8 @@ class VideoViews(TypedDict):
         index: Position in the list.
         path: The video, as the list has it.
         error: Why the video could not be read, naming the file; "" if it could. Such a video counts as wrong.
+        seconds: float64 (clips, 2): when the first and the last frame of each clip are shown, of the earliest and the
+            latest where it loops; NaN where the frames have no times.
     """
 
     views: torch.Tensor
@@ -59,6 +61,7 @@ class VideoViews(TypedDict):
     index: int
     path: str
     error: str
+    seconds: torch.Tensor
 
 
 class TrainVideos(Dataset[TrainClip]):
@@ -219,6 +222,7 @@ class TestVideos(Dataset[VideoViews]):
                 )
                 needed = sorted({frame for clip in clips for frame in clip})
                 frames = source.read(needed, short_side=self.short_side, scaling=self.scaling)
+                seconds = clip_seconds(source, clips)
             row_of = {frame: row for row, frame in enumerate(needed)}
             rows = [[row_of[frame] for frame in clip] for clip in clips]
             views = cut_views(
@@ -228,7 +232,23 @@ class TestVideos(Dataset[VideoViews]):
             error_text = str(error)
             side = self.short_side if self.crops == "full" else self.crop
             views = torch.zeros((self.views_per_video, self.geometry.frames, side, side, 3), dtype=torch.uint8)
-        return VideoViews(views=views, label=entry.label, index=index, path=str(entry.path), error=error_text)
+            seconds = torch.full((self.num_clips, 2), torch.nan, dtype=torch.float64)
+        return VideoViews(
+            views=views, label=entry.label, index=index, path=str(entry.path), error=error_text, seconds=seconds
+        )
+
+
+def clip_seconds(source: VideoSource, clips: Sequence[Sequence[int]]) -> torch.Tensor:
+    """When clips are shown, as `VideoViews.seconds`.
+
+    Args:
+        source: The video.
+        clips: Frame indices of each.
+    """
+    if not source.duration_seconds:
+        return torch.full((len(clips), 2), torch.nan, dtype=torch.float64)
+    ends = [[source.seconds(min(clip)), source.seconds(max(clip))] for clip in clips]
+    return torch.tensor(ends, dtype=torch.float64)
 
 
 def clip_label(entry: VideoEntry, source: VideoSource, frame_indices: Sequence[int]) -> int | torch.Tensor:

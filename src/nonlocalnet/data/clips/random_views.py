@@ -32,4 +32,11 @@ class RandomViews(Dataset[VideoViews]):
         except (VideoError, FileNotFoundError) as error:
             side, error_text = self.videos.crop, str(error)
             frames = torch.zeros((self.videos.geometry.frames, side, side, 3), dtype=torch.uint8)
-        return VideoViews(views=frames[None], label=entry.label, index=index, path=str(entry.path), error=error_text)
+        return VideoViews(
+            views=frames[None],
+            label=entry.label,
+            index=index,
+            path=str(entry.path),
+            error=error_text,
+            seconds=torch.full((1, 2), torch.nan, dtype=torch.float64),  # nobody asks for those of a random clip
+        )

@@ -92,6 +92,13 @@ class InferenceModel(nn.Module):
         with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
             return self._scores(x, multi_label=multi_label)
 
+    def feature_map(self, x: torch.Tensor) -> torch.Tensor:
+        """As the network's, (B, C, T', H', W') float32; never compiled."""
+        model: Any = self.model
+        x = x.contiguous(memory_format=self.memory_format)
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=self.bf16):
+            return model.feature_map(x).float()
+
 
 def for_inference(model: nn.Module, options: Inference) -> tuple[InferenceModel, InferenceModel | None]:
     """Prepare a network for scoring.

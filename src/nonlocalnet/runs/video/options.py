@@ -129,24 +129,31 @@ def require_clip_used(plan: LoadPlan, asked: Hints, *, instead: str = "") -> Non
 
 def add_inference(parser: ArgumentParser) -> None:
     """Add the flags that `inference_of` reads."""
-    parser.add_argument(
-        "--bf16",
-        action="store_true",
-        help="score in bfloat16, and say how far the scores move; so it is anyway on a GPU with that arithmetic",
-    )
-    parser.add_argument("--no-bf16", action="store_true", help="score in float32 on every device")
+    add_precision(parser, "score in bfloat16, and say how far the scores move")
     parser.add_argument("--fold-bn", action="store_true", help="fold BatchNorm into the convolutions")
     parser.add_argument("--compile", action="store_true", help="torch.compile: minutes to start, for long tests")
     parser.add_argument("--no-channels-last", action="store_true", help="keep PyTorch's default memory order")
     parser.add_argument("--compared", type=int, default=16, help="videos on which bfloat16 is compared with float32")
 
 
-def inference_of(parsed: Namespace) -> Inference:
-    """The arithmetic that was asked for."""
+def add_precision(parser: ArgumentParser, what: str) -> None:
+    """Add `--bf16`, which does `what`, and `--no-bf16`."""
+    on_gpus = "so it is anyway on a GPU with that arithmetic"
+    parser.add_argument("--bf16", action="store_true", help=f"{what}; {on_gpus}")
+    parser.add_argument("--no-bf16", action="store_true", help="compute in float32 on every device")
+
+
+def bf16_of(parsed: Namespace) -> bool | None:
+    """Whether bfloat16 is asked for; None where that is left to the device."""
     if parsed.bf16 and parsed.no_bf16:
         raise ValueError("--bf16 and --no-bf16 contradict each other; give one of them")
+    return True if parsed.bf16 else False if parsed.no_bf16 else None
+
+
+def inference_of(parsed: Namespace) -> Inference:
+    """The arithmetic that was asked for."""
     return Inference(
-        bf16=True if parsed.bf16 else False if parsed.no_bf16 else None,
+        bf16=bf16_of(parsed),
         channels_last=not parsed.no_channels_last,
         fold_bn=parsed.fold_bn,
         compile=parsed.compile,
