@@ -1,10 +1,10 @@
 """Run as a script: write features in a forked child that kills itself (SIGKILL) as it brings something to the disk.
 
-    python kill_each.py OUT ARGUMENT...
+    python kill_each.py EVERY OUT ARGUMENT...
 
-One child for each such moment, each with a folder of its own below OUT; another one then goes on from where it was. The
-last folder is of one that was never killed. ARGUMENTs are those of `nonlocalnet features`. What PyTorch imports at its
-first sums takes seconds, so the parent has run once before it forks.
+One child for the first such moment and every so many after it, each with a folder of its own below OUT; another one
+then goes on from where it was. The last folder is of one that was never killed. ARGUMENTs are those of `nonlocalnet
+features`. What PyTorch imports at its first sums takes seconds, so the parent has run once before it forks.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ def run_in_child(arguments: list[str], *, killed_at: int) -> int:
 
 if __name__ == "__main__":
     torch.set_num_threads(1)
-    out, *given = sys.argv[1:]
+    every, out, *given = sys.argv[1:]
     if main(["features", *given, "-o", str(Path(out) / "000")]):
         sys.exit(1)
-    for number in range(1, 1000):
+    for number in range(1, 1000, int(every)):
         target = str(Path(out) / f"{number:03}")
         code = run_in_child([*given, "-o", target], killed_at=number)
         if code != -signal.SIGKILL:
