@@ -25,12 +25,13 @@ FILES = (
     "test",
     "predict",
     "explain",
+    "serve",
     "report",
     "options",
     "plan",
     "show",
 )
-PARTS = ("data", "options", "train", "test", "explain", "report", "plan", "show")
+PARTS = ("data", "options", "train", "test", "explain", "serve", "report", "plan", "show")
 
 
 def test_the_table_holds_every_folder() -> None:

@@ -26,6 +26,7 @@ COMMANDS = {
     "features": "write what a network sees in videos, for other programs",
     "explain": "show where the non-local blocks of a network look, as a page",
     "detect": "find objects, masks and keypoints in images, and draw them",
+    "serve": "open a page on this machine: drop a video, see its classes and where the blocks look",
     "inspect": "show the architecture, parameters and FLOPs of a file of weights or a network",
     "convert": "write weights in another program's format",
     "export": "write a network as ONNX or a program of torch.export, compared with itself",

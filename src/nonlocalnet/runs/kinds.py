@@ -1,7 +1,7 @@
 """The kinds of run, one row each. Nobody else asks which kind a recipe is: whoever needs to know asks its row.
 
 A kind is a folder beside this file. Its files have the same names as every other kind's: config, data, network, task,
-card, train, test, predict, explain, report, and
+card, train, test, predict, explain, serve, report, and
 
     options     what the command line may say beside the fields of the recipe
     plan        what a run would do and need
@@ -167,6 +167,45 @@ class ExplainFile(Protocol):
         ...
 
 
+class ServedNetwork(Protocol):
+    """A network that is ready for one file after the other."""
+
+    @property
+    def name(self) -> str:
+        """What it is called, such as "NL I3D-50"."""
+        ...
+
+    @property
+    def takes(self) -> str:
+        """What its files are, "video" or "image", as browsers call them."""
+        ...
+
+    @property
+    def has_blocks(self) -> bool:
+        """Whether there are non-local blocks to explain."""
+        ...
+
+    def predict(self, path: Path) -> tuple[dict[str, Any], Any]:
+        """What is in a file as plain data, and a picture uint8 (3, H, W) with it drawn, None for none.
+
+        Raises:
+            ValueError: It is no such file, or a broken one.
+        """
+        ...
+
+    def explain(self, path: Path) -> Any:
+        """The `nonlocalnet.explanation.Explanation` of a file that was predicted."""
+        ...
+
+
+class ServeFile(Protocol):
+    """What a kind's serve.py has."""
+
+    def open_served(self, opened: OpenedFile, parsed: Namespace, *, device: Any) -> ServedNetwork:
+        """The network of a file of weights; `parsed` has what `serve` takes."""
+        ...
+
+
 @dataclass(frozen=True)
 class Kind:
     """One kind of run.
@@ -226,6 +265,11 @@ class Kind:
     def explain(self) -> ExplainFile:
         """Its explain.py."""
         return self._file("explain")
+
+    @property
+    def serve(self) -> ServeFile:
+        """Its serve.py."""
+        return self._file("serve")
 
     def _file(self, name: str) -> Any:
         return importlib.import_module(f"{__package__}.{self.name}.{name}")

@@ -13,12 +13,14 @@ from concurrent.futures import wait as wait_for_futures
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
-from multiprocessing.context import BaseContext
 from multiprocessing.queues import SimpleQueue
-from typing import Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from nonlocalnet.system.errors import ProcessError
 from nonlocalnet.system.stops import blocked, leave_stops_to_the_parent
+
+if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext, SpawnContext
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -148,7 +150,7 @@ def run_in_processes(
         Exception: What the first failing share raised; the others are not waited for.
     """
     processes = min(processes, shares)
-    context = _context(type(work).__module__)
+    context = fresh_context(type(work).__module__)
     done: SimpleQueue[int] = context.SimpleQueue()
     with _make_pool(processes, type(work).__module__, begin=_keep, begin_with=(done,)) as pool:
         futures = [pool.submit(_run, work, rank) for rank in range(shares)]
@@ -178,7 +180,9 @@ def _make_pool(
         begin: What each does first.
         begin_with: Its arguments.
     """
-    return ProcessPoolExecutor(workers, mp_context=_context(module), initializer=_begin, initargs=(begin, begin_with))
+    return ProcessPoolExecutor(
+        workers, mp_context=fresh_context(module), initializer=_begin, initargs=(begin, begin_with)
+    )
 
 
 def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> None:
@@ -188,7 +192,7 @@ def _begin(begin: Callable[..., None] | None, arguments: tuple[Any, ...]) -> Non
         begin(*arguments)
 
 
-def _context(module: str) -> BaseContext:
+def fresh_context(module: str) -> SpawnContext | ForkServerContext:
     """Processes that share no threads, locks or CUDA state with this one: torch and FFmpeg have threads here.
 
     On Linux they are forked from one that has only imported this module and the work's, which takes seconds.
