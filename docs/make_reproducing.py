@@ -162,5 +162,6 @@ def _table(recipes: Sequence[VideoRecipe], memory: Callable[[VideoRecipe], str])
 
 
 if __name__ == "__main__":
-    cells = {recipe.name: needs(recipe) for recipe in VIDEO_RECIPES if recipe.starts_from}
+    shown = [recipe for recipe in VIDEO_RECIPES if recipe.starts_from and not recipe.name.startswith("finetune")]
+    cells = {recipe.name: needs(recipe) for recipe in shown}
     PAGE.write_text(page(lambda recipe: cells[recipe.name]))

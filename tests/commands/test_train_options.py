@@ -190,3 +190,19 @@ def test_epochs_and_classes_come_from_the_data(tmp_path, capsys, caplog):
     for value, further in (("0", []), ("-1", []), ("1", ["--schedule.steps", "9"])):
         assert main(["train", *options, "--epochs", value, *further]) == 2
         assert "--epochs must be above 0, and not beside --schedule.steps" in capsys.readouterr().err
+
+
+def test_own_videos_need_no_option_but_where_they_are(tmp_path, capsys):
+    class_folders(tmp_path, classes=5, videos=16)
+    own = ["finetune_small", "--data.root", str(tmp_path)]
+    run = resolve(own)
+    assert run.model.num_classes == 5
+    assert (run.schedule.steps, run.schedule.milestones) == (300, (112, 225))  # 30 passes of 80 videos
+    four = resolve([*own, "--batch-size", "4"])
+    assert (four.schedule.steps, four.optim.lr) == (600, 0.000625)
+    assert resolve([*own, "--epochs", "2"]).schedule.steps == 20
+    assert resolve([*own, "--schedule.steps", "50"]).schedule.steps == 50
+    # Without a root there is nothing to count: those of the recipe.
+    assert resolve(["finetune_small"]).schedule.steps == 1200
+    assert main(["train", *own, "--model.width", "2", "--device", "cpu", "--dry-run"]) == 0
+    assert "dry run: the training list was read, nothing written" in capsys.readouterr().out

@@ -146,6 +146,17 @@ def test_released_models_are_all_there_with_their_schedules() -> None:
     assert (quick.model.dropout, quick.data.short_side_min, quick.data.short_side_max) == (0.0, 256, 256)
 
 
+def test_fine_tuning_follows_charades_where_it_can() -> None:
+    small, charades = recipe("finetune_small"), recipe("charades_nl_i3d_r101_5block")
+    assert (small.optim.lr, small.optim.batch_size, small.optim.freeze_bn) == (0.00125, 8, True)
+    assert (charades.optim.lr, charades.optim.batch_size, charades.optim.freeze_bn) == (0.00125, 8, True)
+    shares = [[step / r.schedule.steps for step in r.schedule.milestones] for r in (small, charades)]
+    assert shares[0] == shares[1] == [3 / 8, 3 / 4]
+    released = recipe("release_nl_i3d_8x8")
+    assert released.name == small.starts_from
+    assert released.model == small.model
+
+
 def test_the_control_differs_in_the_blocks_alone() -> None:
     for depth in (50, 101):
         control, nonlocal_ = recipe(f"c2d_r{depth}_5residual"), recipe(f"nl_c2d_r{depth}_5block")

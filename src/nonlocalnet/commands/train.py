@@ -39,7 +39,8 @@ def main(argv: Sequence[str]) -> int:
             kind.plan.check_start(recipe, init=parsed.init, init_anyway=parsed.init_anyway, **further)
         show_configuration(console, recipe, own)
         kind.plan.show_plan(console, recipe)
-        read = [] if parsed.epochs is None else ["the training list"]
+        counted = parsed.epochs is not None or (own.epochs is not None and parsed.data.root is not None)
+        read = ["the training list"] if counted else []
         read += [] if parsed.init is None else [str(parsed.init)]
         was = f"{' and '.join(read)} {'were' if len(read) > 1 else 'was'} read, nothing written"
         console.print(f"dry run: {was if read else 'nothing was read or written'}")
@@ -70,15 +71,26 @@ def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
         scaled = replace(scaled, model=replace(scaled.model, num_classes=classes))
         given = replace(given, model=replace(given.model, num_classes=classes))
     steps = None if parsed.schedule.steps == own.schedule.steps else parsed.schedule.steps
-    if parsed.epochs is not None:
-        if not parsed.epochs > 0 or steps is not None:  # so written, it refuses NaN too
-            allowed = "above 0, and not beside --schedule.steps"
-            raise ValueError(f"--epochs must be {allowed}, got {parsed.epochs:g}")
-        steps = math.ceil(parsed.epochs * kind.data.count_training(given) / given.optim.batch_size)
+    epochs = _epochs(own, parsed, steps=steps) if saved is None else parsed.epochs
+    if epochs is not None:
+        steps = math.ceil(epochs * kind.data.count_training(given) / given.optim.batch_size)
     if steps is None or saved is not None or steps < 1:
         return scaled
     schedule = replace(scaled.schedule, steps=steps) if parsed.no_rescale else scale_to_steps(scaled.schedule, steps)
     return replace(scaled, schedule=schedule)
+
+
+def _epochs(own: Any, parsed: Namespace, *, steps: int | None) -> float | None:
+    """The passes through the training data that are asked for, or the recipe's own; None where the steps say it.
+
+    Raises:
+        ValueError: --epochs is not above 0, or stands beside the steps.
+    """
+    if parsed.epochs is None:
+        return own.epochs if steps is None and parsed.data.root is not None else None
+    if not parsed.epochs > 0 or steps is not None:  # so written, it refuses NaN too
+        raise ValueError(f"--epochs must be above 0, and not beside --schedule.steps, got {parsed.epochs:g}")
+    return parsed.epochs
 
 
 def _for_batch_size(kind: Kind, own: Any, parsed: Namespace) -> Any:

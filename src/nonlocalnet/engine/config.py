@@ -177,6 +177,8 @@ class Recipe:
         published: Published results in percent, such as {"top1": 71.8, "top5": 89.7}, {"map": 35.5} or
             {"box_ap": 39.0, "mask_ap": 35.5}; empty where there are none.
         source: Where the published numbers stand.
+        epochs: Passes through the training data, from which the command line finds `schedule.steps` where neither
+            --epochs nor the steps are given; null for the steps as they are.
         optim: The optimiser.
         schedule: The length and the learning rate.
         trainer: The device, the seed and the logs.
@@ -187,6 +189,7 @@ class Recipe:
     row: str = ""
     published: dict[str, float] = field(default_factory=dict)
     source: str = ""
+    epochs: float | None = None
     optim: OptimConfig = field(default_factory=OptimConfig)
     schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)

@@ -1,4 +1,4 @@
-"""Complete runs by name: the rows of the paper's Tables 2, 4, 5 and 6, the released models, and the generated data."""
+"""Complete runs by name: the rows of the paper's Tables 2, 4, 5 and 6, the released models, own and generated data."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import charades, coco, far_images, kinetics, longrange, release
+from nonlocalnet.recipes import charades, coco, far_images, finetune, kinetics, longrange, release
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.runs.video.config import VideoRecipe
 
@@ -16,6 +16,7 @@ _Recipe = TypeVar("_Recipe", bound=Recipe)
 VIDEO_RECIPES: tuple[VideoRecipe, ...] = (
     longrange.longrange_c2d(),
     longrange.longrange_nl_c2d(),
+    finetune.finetune_small(),
     kinetics.c2d(50),
     kinetics.nl_c2d_stage("res2"),
     kinetics.nl_c2d_stage("res3"),
