@@ -160,3 +160,12 @@ def test_pillows_own_bound_is_an_error_by_name(tmp_path):
 
 def test_a_picture_at_the_bound_is_read(tmp_path):
     assert read_image(png_of(tmp_path / "a.png", width=MOST_PIXELS // 6000, height=6000)).shape[1] == 6000
+
+
+@pytest.mark.parametrize("size", [(5000, 1), (1, 700), (10_100, 100)])
+def test_pictures_too_thin_for_a_network_are_refused(tmp_path, size):
+    Image.new("RGB", size).save(tmp_path / "thin.png")
+    with pytest.raises(ImageError, match=rf"thin.png is {size[0]} x {size[1]} pixels: too thin for any network"):
+        read_image(tmp_path / "thin.png")
+    Image.new("RGB", (1000, 10)).save(tmp_path / "wide.png")
+    assert read_image(tmp_path / "wide.png").shape == (3, 10, 1000)

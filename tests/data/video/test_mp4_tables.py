@@ -133,3 +133,29 @@ def test_fragments_are_read_to_the_last(tmp_path, whole, kind, flags):
     source.write_bytes(whole[kind])
     # Without empty_moov the edit list is written when only the first fragment is known, with a length of 0.
     assert _read(_copied(source, tmp_path / "a.mp4", movflags=flags)) == list(range(_FRAMES))
+
+
+_BOXES = [
+    *(b"ctts", b"stts", b"stsc", b"stco", b"stsz", b"stss", b"stsd", b"elst", b"edts", b"mdhd"),
+    *(b"mvhd", b"tkhd", b"hdlr", b"minf", b"mdia", b"trak", b"avcC", b"vmhd", b"dinf"),
+]
+
+
+@pytest.mark.parametrize("kind", ["even", "uneven", "no_b"])
+def test_a_box_that_is_gone_gives_the_same_frames_or_one_sentence(tmp_path, whole, kind):
+    data = whole[kind]
+    refused: dict[bytes, str] = {}
+    for box in _BOXES:
+        if box not in data:
+            continue
+        path = tmp_path / f"{box.decode()}.mp4"
+        path.write_bytes(data.replace(box, b"free", 1))
+        try:
+            read = _read(path)
+        except VideoError as error:
+            refused[box] = str(error)
+            continue
+        assert read == list(range(_FRAMES)), box
+    assert {b"stts", b"stsc", b"stco", b"stsz"} <= set(refused)
+    assert (b"ctts" in refused) == (kind != "no_b")
+    assert not [box for box, said in refused.items() if "recursion" in said]

@@ -23,6 +23,8 @@ _SIXTEEN_BITS = frozenset({"PNG", "PPM", "JPEG2000"})
 # More would take gigabytes in a network, as every pixel becomes a few floats. The cameras of telephones have up to 50
 # million that they use by default.
 MOST_PIXELS = 60_000_000
+# Resized so that the longer side fits a network, a thinner picture has no pixel left in its shorter side.
+THINNEST = 100
 
 
 class ImageError(FileProblem):
@@ -45,8 +47,9 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
 
     Raises:
         FileNotFoundError: If there is no such file.
-        ImageError: If it cannot be decoded, has more than `MOST_PIXELS`, another size than `size` in either
-            orientation, or values of a range that is not known: floats outside [0, 1], integers of 32 bits.
+        ImageError: If it cannot be decoded, has more than `MOST_PIXELS`, a side `THINNEST` times the other, another
+            size than `size` in either orientation, or values of a range that is not known: floats outside [0, 1],
+            integers of 32 bits.
     """
     try:
         require_file(path)
@@ -55,6 +58,11 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
                 raise ImageError(
                     f"{path} is {stored.width} x {stored.height} pixels, of which at most {MOST_PIXELS:,} are read: "
                     "make it smaller"
+                )
+            if max(stored.size) > THINNEST * min(stored.size):
+                raise ImageError(
+                    f"{path} is {stored.width} x {stored.height} pixels: too thin for any network; at most one side is "
+                    f"{THINNEST} times the other"
                 )
             stored.load()
             picture = _oriented(stored, size=size, path=path)

@@ -191,6 +191,8 @@ def _scan(
             packets=len(times),
             discarded=len(times) - len(shown),
         )
+        if flaw == EDITS_NOT_MEANT and not follow_edits:  # opened without them, and as little is there
+            flaw = "damaged: a table in its header that says where frames are, or when, is missing"
         if flaw == EDITS_NOT_MEANT:
             container, stream = open_video(path, follow_edits=False)
             with container:
@@ -204,7 +206,8 @@ def _scan(
         # Where times repeat, frames are counted in the decoder's order; but what is left out is known by the times.
         if "mp4" in container.format.name and (index.by_pts or len(shown) < len(times)):
             header = mp4_times(path, stream.id)
-            if header is None or not header.is_composed or not order_is_certain(times):
+            reordered = stream.codec_context.has_b_frames
+            if header is None or not header.is_composed or not order_is_certain(times, reordered=reordered):
                 _check_order(path)
         return index
 

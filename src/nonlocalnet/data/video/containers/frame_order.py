@@ -15,7 +15,7 @@ from av.error import FFmpegError
 _MAX_REORDERED = 16
 
 
-def order_is_certain(times: Iterable[tuple[int | None, int | None]]) -> bool:
+def order_is_certain(times: Iterable[tuple[int | None, int | None]], *, reordered: bool) -> bool:
     """Whether the times at which frames are shown are those at which they are decoded, only in another order.
 
     Encoders make the one from the other: with D frames held back, frame i is decoded when frame i - D is shown.
@@ -28,12 +28,16 @@ def order_is_certain(times: Iterable[tuple[int | None, int | None]]) -> bool:
 
     Args:
         times: (pts, dts) of each frame, in the order of decoding.
+        reordered: Whether the decoder expects frames in another order than they are shown in. Then times that are in
+            one order are those of a file that has lost the table of the other.
     """
     pairs = list(times)
     if any(pts is None or dts is None for pts, dts in pairs):
         return False
     shown = np.sort(np.array([pts for pts, _ in pairs], np.int64))
     decoded = np.array([dts for _, dts in pairs], np.int64)
+    if reordered and bool((np.diff([pts for pts, _ in pairs]) > 0).all()):
+        return False
     steps = np.diff(decoded)
     if len(pairs) < 3 or np.ptp(steps) <= 1:  # evenly, but for rounding
         return bool(np.ptp(decoded - shown) <= 1)
