@@ -256,3 +256,19 @@ def test_classes_are_named_on_request(released, tmp_path, capsys):
     few.write_text("\n".join(["other", *names[1:]]))
     assert main(["convert", str(target), str(tmp_path / "x"), "--to", "nonlocalnet", "--classes", str(few)]) == 2
     assert "names class 0 'abseiling'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["weights", "--url", "http://127.0.0.1/x"], "--url says where a file comes from; name the file too"),
+        (["weights", "i3d_baseline_8x8_IN_pretrain_400k.pkl", "--json"], "--json is for the list"),
+        (["demo", "--smallest", "--seeds", "1"], "--seeds has no effect with --smallest"),
+        (["demo", "--task", "detection", "--smallest", "--steps", "3"], "--steps has no effect with --smallest"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(options, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(options) == 2
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []

@@ -23,7 +23,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--smallest", action="store_true", help="a run of seconds that shows that everything works")
     parser.add_class_arguments(story.size, as_group=False)
     arguments = parse(parser, argv)
-    own = story.size(**{field.name: arguments[field.name] for field in fields(story.size)})
+    sizes = [field.name for field in fields(story.size)]
+    changed = [name for name in sizes if arguments[name] != parser.get_default(name)]
+    if arguments.smallest and changed:
+        raise ValueError(f"--{changed[0]} has no effect with --smallest, which has sizes of its own; give one of them")
+    own = story.size(**{name: arguments[name] for name in sizes})
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)  # many networks are built; the table says what they are
     began = time.monotonic()
     results = story.run(arguments.out, size=story.smallest if arguments.smallest else own)

@@ -26,7 +26,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--url", help="fetch it from here, such as a mirror, instead of the authors' address")
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parsed = parse(parser, argv)
+    if parsed.name is None and parsed.url is not None:
+        raise ValueError("--url says where a file comes from; name the file too (`nonlocalnet weights` lists them)")
     if parsed.name is not None:
+        if parsed.json:
+            raise ValueError("--json is for the list; a fetched file's path is printed as it is")
         file = released_file(parsed.name) or released_file(f"{parsed.name}.pkl")
         if file is None:
             raise ValueError(f"{parsed.name!r} is no released file; `nonlocalnet weights` lists them")

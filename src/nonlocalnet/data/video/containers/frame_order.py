@@ -36,7 +36,7 @@ def order_is_certain(times: Iterable[tuple[int | None, int | None]], *, reordere
         return False
     shown = np.sort(np.array([pts for pts, _ in pairs], np.int64))
     decoded = np.array([dts for _, dts in pairs], np.int64)
-    if reordered and bool((np.diff([pts for pts, _ in pairs]) > 0).all()):
+    if reordered and bool((np.diff(np.array([pts for pts, _ in pairs], np.int64)) > 0).all()):
         return False
     steps = np.diff(decoded)
     if len(pairs) < 3 or np.ptp(steps) <= 1:  # evenly, but for rounding
