@@ -9,7 +9,7 @@ from torch import Tensor
 from nonlocalnet.functional.algorithms import RELU, case_of, choose
 from nonlocalnet.functional.checks import check_operands, check_w_f
 from nonlocalnet.functional.masking import all_over_count, one_over_count, zero_masked
-from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.precision import in_dtype, is_exporting, result_dtype, sum_dtype, without_autocast
 from nonlocalnet.functional.relu_half import concatenation_sum
 from nonlocalnet.functional.relu_sums import relu_sum
 
@@ -60,6 +60,10 @@ def concatenation(
 def project(theta_BNC: Tensor, phi_BMC: Tensor, w_f: Tensor) -> tuple[Tensor, Tensor]:
     """What each side adds to the argument of the ReLU: a (B, N) and b (B, M)."""
     channels, w_f = theta_BNC.shape[2], w_f.to(theta_BNC.dtype)
+    if is_exporting():
+        # onnxruntime (1.32) joins a transposition and a product with a vector into one product, which it gets wrong.
+        w_theta, w_phi = w_f[:channels].unsqueeze(1), w_f[channels:].unsqueeze(1)
+        return torch.matmul(theta_BNC, w_theta).squeeze(2), torch.matmul(phi_BMC, w_phi).squeeze(2)
     return torch.matmul(theta_BNC, w_f[:channels]), torch.matmul(phi_BMC, w_f[channels:])
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import threading
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -76,6 +77,7 @@ class Worker:
         self._open_work, self._argument = open_work, argument
         self._process: BaseProcess | None = None
         self._connection: Connection | None = None
+        self._ending = threading.Lock()
 
     @property
     def runs(self) -> bool:
@@ -121,6 +123,7 @@ class Worker:
         try:
             self._connection.send_bytes(json.dumps([str(path), name]).encode())
         except OSError:
+            self.end()
             raise ProcessError(_DIED) from None
         while True:
             kind, content = self._heard()
@@ -135,9 +138,10 @@ class Worker:
 
     def end(self) -> None:
         """End the process at once; nothing if there is none."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.join()
+        with self._ending:
+            if self._process is not None:
+                self._process.kill()
+                self._process.join()
 
     def _heard(self) -> tuple[str, Any]:
         kind, content = json.loads(self._bytes())
@@ -148,6 +152,7 @@ class Worker:
         try:
             return self._connection.recv_bytes()
         except (EOFError, OSError):
+            self.end()  # one that is dying still counts as running, and would be given the next file
             raise ProcessError(_DIED) from None
 
 

@@ -59,6 +59,8 @@ class VideoBlockOptions:
         Raises:
             ValueError: An option is out of range, or two do not go together.
         """
+        if self.norm not in ("batch", "variant", None):  # no program has another, and no file could say it
+            raise ValueError(f"norm must be one of 'batch', None, got {self.norm!r}")
         first = self.subsample_first
         return BlockOptions(
             inner_channels=self.inner_channels,
