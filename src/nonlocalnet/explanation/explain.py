@@ -239,15 +239,7 @@ def _explained(call: BlockCall, top: int, advance: Any) -> BlockExplanation:
     if affinities.w_f is not None:  # further training does not change what was explained
         affinities = replace(affinities, w_f=affinities.w_f.detach().clone())
     cells = cells_of_three(call.cells)
-    found = survey(
-        affinities,
-        cells,
-        grid=three(affinities.grid),
-        key_grid=three(affinities.key_grid),
-        key_stride=three(affinities.key_stride),
-        top=min(top, affinities.keys_of_set.shape[1]),
-        advance=advance,
-    )
+    found = survey(affinities, cells, top=min(top, affinities.keys_of_set.shape[1]), advance=advance)
     block = call.block
     return BlockExplanation(
         call.name, affinities, cells, found, block.domain, block.temporal_group_frames, block.causal

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.block import Affinities
+from nonlocalnet.explanation.axes import three
 from nonlocalnet.explanation.cells import Cells
 
 _ELEMENTS = {"cpu": 2**22, "cuda": 2**26}  # of a part of the matrix, so that memory does not grow with N
@@ -79,9 +80,6 @@ def survey(
     affinities: Affinities,
     cells: tuple[Cells, Cells, Cells],
     *,
-    grid: tuple[int, int, int],
-    key_grid: tuple[int, int, int],
-    key_stride: tuple[int, int, int],
     top: int,
     advance: Callable[[int], None] = lambda _: None,
 ) -> Survey:
@@ -90,13 +88,10 @@ def survey(
     Args:
         affinities: Of a batch of one, all positions asked.
         cells: What its positions stand for along (t, y, x).
-        grid: Its positions along (t, y, x).
-        key_grid: Its keys along (t, y, x).
-        key_stride: Positions that one key covers along (t, y, x).
         top: How many of the strongest keys are kept of each query.
         advance: Called with how many rows were gone through since it was last called.
     """
-    total = _Totals(affinities, cells, grid, key_grid, key_stride, top)
+    total = _Totals(affinities, cells, top)
     for queries, keys in affinities.sets():
         rows_at_once = max(1, _ELEMENTS.get(keys.device.type, _ELEMENTS["cpu"]) // len(keys))
         of_set = _OfSet(queries, keys)
@@ -122,16 +117,10 @@ class _OfSet:
 class _Totals:
     """What is summed over all queries."""
 
-    def __init__(
-        self,
-        affinities: Affinities,
-        cells: tuple[Cells, Cells, Cells],
-        grid: tuple[int, int, int],
-        key_grid: tuple[int, int, int],
-        key_stride: tuple[int, int, int],
-        top: int,
-    ) -> None:
-        self.affinities, self.key_stride, device = affinities, key_stride, affinities.keys_BMC.device
+    def __init__(self, affinities: Affinities, cells: tuple[Cells, Cells, Cells], top: int) -> None:
+        self.affinities, device = affinities, affinities.keys_BMC.device
+        grid, key_grid, key_stride = map(three, (affinities.grid, affinities.key_grid, affinities.key_stride))
+        self.key_stride = key_stride
         queries = math.prod(grid)
         self.strongest = torch.full((queries, top), -1, dtype=torch.long)
         self.weights = torch.zeros(queries, top)

@@ -12,6 +12,7 @@ from nonlocalnet.functional.causal.products import prefix_products
 from nonlocalnet.functional.causal.relu_sums import prefix_relu_sum
 from nonlocalnet.functional.causal.softmax import prefix_softmax
 from nonlocalnet.functional.masking import zero_masked
+from nonlocalnet.functional.relu_form import project
 
 
 def causal_softmax(
@@ -41,8 +42,7 @@ def causal_relu(
 ) -> Tensor:
     """Concatenation, divided by how many kept keys were seen; sorted blocks of every power of two."""
     phi_BMC, g_BMD = zero_masked(phi_BMC, key_mask), zero_masked(g_BMD, key_mask)
-    channels, w_f = theta_BNC.shape[2], w_f.to(theta_BNC.dtype)
-    a_BN, b_BM = theta_BNC @ w_f[:channels], phi_BMC @ w_f[channels:]
+    a_BN, b_BM = project(theta_BNC, phi_BMC, w_f)
     return prefix_relu_sum(a_BN, b_BM, g_BMD, seen_N) / counted(g_BMD, key_mask, seen_N)
 
 
