@@ -41,6 +41,7 @@ SURFACE = {
         "detection",
         "i3d_resnet50",
         "i3d_resnet101",
+        "sequence",
         "summarise",
     ],
     "nonlocalnet.models.detection": [
@@ -55,6 +56,10 @@ SURFACE = {
         "maskrcnn_resnext152_32x8d_fpn",
         "maskrcnn_slim_fpn",
         "receptive_field",
+    ],
+    "nonlocalnet.models.sequence": [
+        "NonLocalGRU",
+        "NonLocalLSTM",
     ],
     "nonlocalnet.block": [
         "Affinities",

@@ -1,4 +1,7 @@
-"""The video networks of the paper, C2D and I3D on ResNet-50 and ResNet-101, and its detectors (`models.detection`)."""
+"""The video networks of the paper, C2D and I3D on ResNet-50 and ResNet-101, and its detectors (`models.detection`).
+
+`models.sequence` has networks for text, sound and other sequences, which the paper has not.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from typing import TYPE_CHECKING
 from nonlocalnet.system.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from nonlocalnet.models import detection
+    from nonlocalnet.models import detection, sequence
     from nonlocalnet.models.video.factories import (
         c2d_resnet50,
         c2d_resnet50_control,
@@ -29,6 +32,7 @@ __all__ = [
     "detection",
     "i3d_resnet50",
     "i3d_resnet101",
+    "sequence",
     "summarise",
 ]
 
@@ -38,6 +42,7 @@ _HOMES = {
     "ModelSummary": "video.summary",
     "VideoResNet": "video.network",
     "detection": "detection",
+    "sequence": "sequence",
     "summarise": "video.summary",
 }
 __getattr__, __dir__ = lazy_names(__name__, _HOMES)
