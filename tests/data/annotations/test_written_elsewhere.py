@@ -103,13 +103,13 @@ def test_a_colon_is_part_of_the_name(videos):
         ("path label\n", "no rows after the header"),
         ("path;label\n", "no rows after the header; expected `path,label` lines"),
         ("path;label\na.mp4,0\n", r"line 2: 1 columns, but the header has 2 \(path,label\)"),
-        ("sep=;\npath;label\na.mp4;0\n", "line 1: Excel's 'sep=;' is neither a header nor a video; delete the line"),
+        ("sep=;\npath;label\na.mp4;0\n", "line 1: Excel's 'sep=;' is neither a header nor a row; delete the line"),
         (
             "path,label\na.mp4,0\n".encode("utf-16"),
             "UTF-16 text, expected UTF-8; save it as UTF-8 .in Excel: CSV UTF-8",
         ),
         ("path,label\na.mp4,0\n".encode("utf-32"), "UTF-32 text, expected UTF-8"),
-        ("path,label\ncafé.mp4,0\n".encode("latin-1"), "line 2: not UTF-8 text; save the list as UTF-8"),
+        ("path,label\ncafé.mp4,0\n".encode("latin-1"), r"line 2: not UTF-8 text \(byte 14 is 0xe9\); save it as UTF-8"),
     ],
 )
 def test_what_cannot_be_told_is_refused(videos, content, message):

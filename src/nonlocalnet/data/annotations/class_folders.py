@@ -1,4 +1,4 @@
-"""A folder of class folders: `root/class name/video.mp4`.
+"""A folder of class folders: `root/class name/video.mp4`, and so for sounds and texts.
 
 Class names are the folders' names (spaces are kept) in sorted order. Where names are given, their order gives the
 indices, and a folder may be written with `_` for spaces (Kinetics as many tools unpack it).
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.class_names import index_by_name
-from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
 from nonlocalnet.system.visible import quoted
 
 
@@ -34,12 +34,13 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
         Found(path, (index_of[name],))
         for name in folders
         for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
+        if path.suffix.lower() in request.media.suffixes and not path.name.startswith(".")
     ]
     if not videos:
+        what = request.media.name
         raise ValueError(
-            f"{folder}: no videos found; expected {folder.name}/CLASS NAME/video.mp4 (found {len(folders)} "
-            "subfolders); is it the folder of one split?"
+            f"{folder}: no {what}s found; expected {folder.name}/CLASS NAME/{what}{request.media.example} "
+            f"(found {len(folders)} subfolders); is it the folder of one split?"
         )
     return Read(videos, names)
 

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from nonlocalnet.data.annotations.lines import is_integer, read_lines
+from nonlocalnet.data.annotations.lines import class_index, is_integer, read_lines
 from nonlocalnet.system.visible import quoted
 
 CLASS_NAMES_FILE = "classes.txt"
@@ -50,6 +50,24 @@ def index_by_name(names: Sequence[str]) -> dict[str, int]:
     """Class index of each name, and of the name with `_` for its spaces where no other class has that name."""
     written = {name.replace(" ", "_"): index for index, name in enumerate(names)}
     return {**written, **{name: index for index, name in enumerate(names)}}
+
+
+def labels_of_cells(
+    source: Path, cells: Sequence[tuple[int, str]], class_names: tuple[str, ...] | None
+) -> tuple[list[int], tuple[str, ...] | None]:
+    """Class indices of a column, whose first cell decides whether it holds indices or names, and the classes' names.
+
+    Args:
+        source: The list, for messages.
+        cells: (line, label) of every row, at least one.
+        class_names: Names by index, where they are known.
+
+    Raises:
+        ValueError: A cell is no index, or no name, as `named_labels` says; with the line.
+    """
+    if is_integer(cells[0][1]):
+        return [class_index(source, line, cell) for line, cell in cells], class_names
+    return named_labels(source, cells, class_names)
 
 
 def named_labels(

@@ -1,4 +1,4 @@
-"""What a list of videos comes to, whatever its format."""
+"""What a list of videos comes to, whatever its format; lists of other files have some of the same formats."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -8,6 +8,27 @@ from typing import NamedTuple
 import torch
 
 VIDEO_SUFFIXES = frozenset({".avi", ".flv", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".ts", ".webm", ".wmv"})
+
+
+class Media(NamedTuple):
+    """What the files of a list are.
+
+    Attributes:
+        name: What errors call one of them.
+        suffixes: Of the files that are taken from class folders, in lower case.
+        example: A suffix, for errors.
+        rewritten: Suffix under which a file that is missing may be there; None for no other than its own.
+        formats: Names of the formats that such lists have; None for all.
+    """
+
+    name: str
+    suffixes: frozenset[str]
+    example: str
+    rewritten: str | None = None
+    formats: tuple[str, ...] | None = None
+
+
+VIDEOS = Media("video", VIDEO_SUFFIXES, ".mp4", rewritten=".mp4")  # as `nonlocalnet data prepare` writes it
 # The label of a video whose class is not known, as in the published test list of Kinetics-600.
 UNLABELLED = -1
 
@@ -96,6 +117,7 @@ class ListRequest(NamedTuple):
     root: Path
     class_names: tuple[str, ...] | None
     multi_label: bool
+    media: Media = VIDEOS
 
 
 class Found(NamedTuple):

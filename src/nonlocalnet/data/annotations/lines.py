@@ -39,26 +39,40 @@ class CsvRow(NamedTuple):
         return self.lines[-1]
 
 
-def read_lines(path: Path) -> list[str]:
-    """The lines of a UTF-8 text, with their line breaks.
+def read_text(path: Path) -> str:
+    """A UTF-8 text, with or without the mark at its start, which is left out.
 
     Raises:
-        ValueError: It is not UTF-8; the message gives the line. Or it begins with Excel's own `sep=;`.
+        ValueError: It is not UTF-8, or holds zero bytes; the message gives the line and the byte.
     """
     data = path.read_bytes()
     other = next((name for mark, name in _OTHER_ENCODINGS if data.startswith(mark)), None)
     if other is not None:
         raise ValueError(f"{path}: {other} text, expected UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)")
     try:
-        text = data.decode("utf-8-sig")
+        data.decode()
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise ValueError(f"{path}, line {line}: not UTF-8 text; save the list as UTF-8") from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise ValueError(f"{path}, line {line}: zero bytes, as in UTF-16 text or no text at all; save it as UTF-8")
+        line, place = data[: error.start].count(b"\n") + 1, f"byte {error.start} is 0x{data[error.start]:02x}"
+        raise ValueError(f"{path}, line {line}: not UTF-8 text ({place}); save it as UTF-8") from error
+    zero = data.find(b"\0")
+    if zero >= 0:
+        line = data[:zero].count(b"\n") + 1
+        raise ValueError(
+            f"{path}, line {line}: zero bytes, as in UTF-16 text or no text at all (the first is byte {zero}); "
+            "save it as UTF-8"
+        )
+    return data.decode("utf-8-sig")
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a UTF-8 text, with their line breaks.
+
+    Raises:
+        ValueError: It is not UTF-8; the message gives the line. Or it begins with Excel's own `sep=;`.
+    """
+    text = read_text(path)
     if re.match(r"sep=.[\r\n]", text):
-        raise ValueError(f"{path}, line 1: Excel's {text[:5]!r} is neither a header nor a video; delete the line")
+        raise ValueError(f"{path}, line 1: Excel's {text[:5]!r} is neither a header nor a row; delete the line")
     # Not splitlines(): it also breaks at form feeds and the like, and then line numbers are not an editor's.
     return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+$", text)
 
@@ -156,7 +170,7 @@ def class_index(path: Path, line: int, text: str) -> int:
     if not is_integer(text):
         raise ValueError(
             f"{path}, line {line}: label {quoted(text)} is not a class index (an integer from 0); "
-            "class names need a csv with header path,label"
+            "class names need a csv with a header, and no numbers among them"
         )
     return int(text)
 

@@ -9,9 +9,11 @@ from nonlocalnet.data.annotations import class_folders, locate
 from nonlocalnet.data.annotations.class_names import CLASS_NAMES_FILE, class_names_of, read_class_names
 from nonlocalnet.data.annotations.entries import (
     UNLABELLED,
+    VIDEOS,
     Found,
     ListFormat,
     ListRequest,
+    Media,
     VideoEntry,
     VideoList,
     multi_hot,
@@ -32,8 +34,11 @@ def load_video_list(
     multi_label: bool | None = None,
     format: str | None = None,  # noqa: A002  the field's word
     check_files: bool = True,
+    media: Media = VIDEOS,
 ) -> VideoList:
     """Read the videos of one split, whatever the format (each format's file says its exact form).
+
+    Lists of other labelled files, such as sounds, come through here too, as `media` says.
 
     A file `classes.txt` (one name a line, in the order of the indices) beside a list gives the class names. A listed
     file that is missing is also looked for with the suffix .mp4, as `nonlocalnet data prepare` writes it; and where
@@ -50,6 +55,7 @@ def load_video_list(
         multi_label: Whether labels are multi-hot vectors; None: those of Charades are, others are not.
         format: One of `FORMAT_NAMES`; None to recognise it.
         check_files: Refuse a list that names missing files. Without it they are found out when they are read.
+        media: What the files are.
 
     Returns:
         The videos, with absolute or root-relative paths as the list gives them. Multi-label vectors have as many
@@ -62,7 +68,7 @@ def load_video_list(
     """
     source = Path(source)
     lines = read_lines(source) if source.is_file() else []
-    chosen = _named(format or recognise(source, lines))
+    chosen = _named(format or recognise(source, lines, media))
     several = multi_label if multi_label is not None else chosen.multi_label_classes is not None
     if chosen.multi_label_classes is not None and not several:
         raise ValueError(f"{source}: Charades gives a video several labels; set multi_label")
@@ -71,12 +77,13 @@ def load_video_list(
     beside = source.parent / CLASS_NAMES_FILE
     if classes is None and source.is_file() and beside.is_file():
         classes = beside
-    request = ListRequest(source, Path(root) if root is not None else source.parent, class_names_of(classes), several)
+    folder = Path(root) if root is not None else source.parent
+    request = ListRequest(source, folder, class_names_of(classes), several, media)
     videos, own_names = chosen.read(request, lines)
     if chosen.names_paths:
-        videos = locate.locate(videos, root=request.root, source=source)
+        videos = locate.locate(videos, root=request.root, source=source, media=media)
     if check_files and not source.is_dir():
-        locate.check(videos, source)
+        locate.check(videos, source, media)
     names = own_names or request.class_names
     if not several:
         _say_disagreement(videos, source)
@@ -97,19 +104,21 @@ def class_names_at(source: str | os.PathLike[str]) -> tuple[str, ...] | None:
     return read_class_names(beside) if source.is_file() and beside.is_file() else None
 
 
-def recognise(source: Path, lines: Sequence[str]) -> str:
+def recognise(source: Path, lines: Sequence[str], media: Media = VIDEOS) -> str:
     """The name of a source's format, told by what it is, by its first line, or by its name (see `LIST_FORMATS`).
 
     Args:
         source: The folder or file.
         lines: The file's lines; none for a folder.
+        media: What the files are; some are listed in a few of the formats only.
 
     Raises:
         FileNotFoundError: It does not exist.
     """
-    found = next((known for known in reversed(LIST_FORMATS) if known.recognises(source, lines)), None)
+    asked = [known for known in reversed(LIST_FORMATS) if media.formats is None or known.name in media.formats]
+    found = next((known for known in asked if known.recognises(source, lines)), None)
     if found is None:
-        raise FileNotFoundError(f"no such folder or list of videos: {source}")
+        raise FileNotFoundError(f"no such folder or list of {media.name}s: {source}")
     return found.name
 
 

@@ -10,14 +10,17 @@ a multi-label list a cell may hold several indices, separated by spaces or, in q
 import re
 from collections.abc import Sequence
 
-from nonlocalnet.data.annotations.class_names import named_labels
+from nonlocalnet.data.annotations.class_names import labels_of_cells
 from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
-from nonlocalnet.data.annotations.lines import check_cell, class_index, csv_rows, header_of, is_integer
+from nonlocalnet.data.annotations.lines import check_cell, class_index, csv_rows, header_of
 from nonlocalnet.system.visible import quoted
 
 # What others call the two, in the order in which they are taken.
-_PATH_NAMES = ("path", "video_path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_name")
-_LABEL_NAMES = (
+_PATH_NAMES = (
+    *("path", "video_path", "video", "file", "filename", "file_name", "filepath", "file_path", "video_name"),
+    *("audio_path", "audio", "audio_file", "wav", "wav_path", "sound"),
+)
+LABEL_NAMES = (
     "label",
     "class",
     "class_name",
@@ -37,7 +40,7 @@ def columns_of(header: Sequence[str]) -> tuple[str, str] | None:
     ('video_path', 'class')
     """
     path = next((name for name in _PATH_NAMES if name in header), None)
-    label = next((name for name in _LABEL_NAMES if name in header), None)
+    label = next((name for name in LABEL_NAMES if name in header), None)
     return (path, label) if path is not None and label is not None else None
 
 
@@ -76,9 +79,7 @@ def _labels(
     if request.multi_label:
         split = [(line, re.split(r"[\s,;]+", cell)) for line, cell in cells]
         return [tuple(class_index(source, line, part) for part in parts if part) for line, parts in split], None
-    if is_integer(cells[0][1]):
-        return [(class_index(source, line, cell),) for line, cell in cells], request.class_names
-    indices, names = named_labels(source, cells, request.class_names)
+    indices, names = labels_of_cells(source, cells, request.class_names)
     return [(index,) for index in indices], names
 
 

@@ -11,10 +11,10 @@ decides whether labels are class names, which are numbered as in `path_csv`.
 
 import re
 from collections.abc import Sequence
-from pathlib import Path, PurePath
+from pathlib import PurePath
 
 from nonlocalnet.data.annotations.class_names import named_labels
-from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import (
     LAST_INTEGERS,
     check_cell,
@@ -43,11 +43,11 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
         filled = filled[1:]
     if not filled:
         raise ValueError(f"{source}: no rows after the header; expected one `path label` a line")
-    rows = [(number, *split(source, number, line)) for number, line in filled]
+    rows = [(number, *split(request, number, line)) for number, line in filled]
     rows = [(number, unquoted(path), [unquoted(label) for label in labels]) for number, path, labels in rows]
     for number, path, _ in rows:
         check_cell(source, number, "path", path)
-    _check_header(source, rows)
+    _check_header(request, rows)
     names = None
     first, _, labels = rows[0]
     if not request.multi_label and lines[first - 1].strip().count("\t") == 1 and not is_integer(labels[0]):
@@ -62,22 +62,24 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
     return Read(videos, names)
 
 
-def _check_header(source: Path, rows: Sequence[tuple[int, str, list[str]]]) -> None:
+def _check_header(request: ListRequest, rows: Sequence[tuple[int, str, list[str]]]) -> None:
     """Raise ValueError where the first line alone names no video and no class index: then it is a header."""
     number, path, labels = rows[0]
-    others = any(_has_suffix(path) for _, path, _ in rows)
+    others = any(_has_suffix(request, path) for _, path, _ in rows)
     if not PurePath(path).suffix and others and not all(map(is_integer, labels)):
         raise ValueError(
-            f"{source}, line {number}: {quoted(' '.join((path, *labels)))} is a header, not a video; "
+            f"{request.source}, line {number}: {quoted(' '.join((path, *labels)))} is a header, not a "
+            f"{request.media.name}; "
             "call its columns path and label, or leave the line out"
         )
 
 
-def _has_suffix(path: str) -> bool:
-    return PurePath(path).suffix.lower() in VIDEO_SUFFIXES
+def _has_suffix(request: ListRequest, path: str) -> bool:
+    return PurePath(path).suffix.lower() in request.media.suffixes
 
 
-def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
+def _single(request: ListRequest, number: int, line: str) -> tuple[str, list[str]]:
+    source = request.source
     if line.count("\t") == 1:
         path, label = (cell.strip() for cell in line.split("\t"))
         return path, [check_cell(source, number, "label", label)]
@@ -93,13 +95,15 @@ def _single(source: Path, number: int, line: str) -> tuple[str, list[str]]:
     return match["path"], [match["label"]]
 
 
-def _many(source: Path, number: int, line: str) -> tuple[str, list[str]]:
+def _many(request: ListRequest, number: int, line: str) -> tuple[str, list[str]]:
     match = LAST_INTEGERS.fullmatch(line)
     if match is not None:
         return match["path"], integers_in(match["numbers"])
-    if _has_suffix(unquoted(line)):
+    if _has_suffix(request, unquoted(line)):
         return line, []  # a video in which none of the classes is seen
-    raise ValueError(f"{source}, line {number}: expected `path label label ...` with class indices: {quoted(line)}")
+    raise ValueError(
+        f"{request.source}, line {number}: expected `path label label ...` with class indices: {quoted(line)}"
+    )
 
 
 FORMAT = ListFormat("path_list", recognises=lambda source, _lines: source.is_file(), read=read)

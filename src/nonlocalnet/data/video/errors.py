@@ -14,8 +14,10 @@ class VideoError(FileProblem):
 
 
 @contextmanager
-def unreadable_where_it_fails(path: Path, what: str = "broken") -> Iterator[None]:
-    """A block of calls of PyAV alone, whatever error of which means that the video cannot be read.
+def unreadable_where_it_fails(
+    path: Path, what: str = "broken", *, problem: type[FileProblem] = VideoError
+) -> Iterator[None]:
+    """A block of calls of PyAV alone, whatever error of which means that the file cannot be read.
 
     FFmpeg's errors are of every kind of Python's (ValueError, PermissionError, LookupError, RuntimeError, ...), and
     PyAV adds its own, such as UnicodeDecodeError: a list of them would never be complete.
@@ -23,9 +25,10 @@ def unreadable_where_it_fails(path: Path, what: str = "broken") -> Iterator[None
     Args:
         path: The file, for the message.
         what: What is wrong with it, for the message.
+        problem: What is raised; a sound's is another.
 
     Raises:
-        VideoError: Of whatever was raised, except that a file is not there (FileNotFoundError of ours).
+        FileProblem: `problem`, of whatever was raised, except that a file is not there (FileNotFoundError of ours).
     """
     try:
         yield
@@ -34,7 +37,7 @@ def unreadable_where_it_fails(path: Path, what: str = "broken") -> Iterator[None
     except Exception as error:
         if isinstance(error, FileNotFoundError) and not isinstance(error, FFmpegError):
             raise
-        raise VideoError(f"{path}: {what}: {reason_of(error)}") from error
+        raise problem(f"{path}: {what}: {reason_of(error)}") from error
 
 
 def reason_of(error: Exception) -> str:
