@@ -25,7 +25,7 @@ from nonlocalnet.serving.work import NetworkWork, open_work
 from runs.detection.tiny import tiny_recipe as tiny_detection
 from runs.video.tiny import tiny_network
 
-_NONE = dict.fromkeys(("clip", "pairwise", "scale", "subsample", "classes", "min_score"))
+_NONE = {**dict.fromkeys(("clip", "pairwise", "scale", "subsample", "classes", "min_score")), "typed": {}}
 
 
 @pytest.fixture(scope="module")

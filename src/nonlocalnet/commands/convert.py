@@ -13,6 +13,7 @@ from nonlocalnet.runs.video.classes import has_published_classes, with_class_nam
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import whole_folder, write_atomically
+from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
 
 HUB = "hub"
@@ -40,6 +41,10 @@ def main(argv: Sequence[str]) -> int:
     add_asked(parser)
     add_classes(parser)
     parsed = parse(parser, argv)
+    keeps = next((known.keeps for known in FORMATS if known.name == parsed.to), ("class_names", "results"))
+    for name, kept in (("classes", "class_names"), ("results", "results")):
+        if kept not in keeps:
+            refuse_typed(parsed, [name], f"with --to {parsed.to}, whose files hold nothing of the kind")
     target = Path(parsed.target)
     if target.exists():
         raise OutputError(f"{target} exists; it is not overwritten: name another one")

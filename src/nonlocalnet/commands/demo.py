@@ -12,6 +12,7 @@ from pathlib import Path
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.demos.stories import STORIES
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 
 
 def main(argv: Sequence[str]) -> int:
@@ -24,9 +25,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_class_arguments(story.size, as_group=False)
     arguments = parse(parser, argv)
     sizes = [field.name for field in fields(story.size)]
-    changed = [name for name in sizes if arguments[name] != parser.get_default(name)]
-    if arguments.smallest and changed:
-        raise ValueError(f"--{changed[0]} has no effect with --smallest, which has sizes of its own; give one of them")
+    if arguments.smallest:
+        refuse_typed(arguments, sizes, "with --smallest, which has sizes of its own; give one of them")
     own = story.size(**{name: arguments[name] for name in sizes})
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)  # many networks are built; the table says what they are
     began = time.monotonic()

@@ -27,6 +27,7 @@ from nonlocalnet.runs.detection.video import detect_video
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
 
 
@@ -50,7 +51,9 @@ def main(argv: Sequence[str]) -> int:
     if parsed.every < 1:
         raise ValueError(f"--every must be at least 1, got {parsed.every}")
     video = next((path for path in images if _is_video(path)), None)
-    if video is not None and out is None:
+    if video is None:
+        refuse_typed(parsed, ["every"], "on images: it is for videos, of which none is given")
+    elif out is None:
         raise ValueError(f"{video} is a video: give a folder for its drawing and what is found, -o DIR")
     if out is not None:
         require_free(out, resume=False)

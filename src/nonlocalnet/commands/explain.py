@@ -14,6 +14,7 @@ from nonlocalnet.formats import open_file
 from nonlocalnet.runs.kinds import kind_of_file
 from nonlocalnet.runs.video.options import add_asked, add_classes
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import typed_as
 
 _FIGURES = (".svg", ".png", ".pdf")
 
@@ -45,7 +46,11 @@ def main(argv: Sequence[str]) -> int:
     at = _fractions(parsed.at)
     if parsed.most_mb is not None and not parsed.most_mb > 0:
         raise ValueError(f"--most-mb must be above 0, got {parsed.most_mb:g}")
-    _require_places(page, parsed.figure, given_at=parsed.at != parser.get_default("at"))
+    _require_places(page, parsed.figure)
+    if parsed.figure is None and typed_as(parsed, "at"):
+        raise ValueError(
+            "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
+        )
     if not Path(parsed.file).exists():
         raise FileNotFoundError(f"{parsed.file}: there is no such file")
     opened = open_file(parsed.weights)
@@ -71,14 +76,10 @@ def _fractions(text: str) -> tuple[float, float, float]:
     return t, y, x
 
 
-def _require_places(page: Path, figure: str | None, *, given_at: bool) -> None:
+def _require_places(page: Path, figure: str | None) -> None:
     """Refuse what cannot be written before minutes are spent on it."""
     if page.suffix.lower() not in (".html", ".htm"):
         raise ValueError(f"--out must end in .html, got {str(page)!r}; --figure draws {', '.join(_FIGURES)}")
-    if figure is None and given_at:
-        raise ValueError(
-            "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
-        )
     if figure is not None and Path(figure).suffix.lower() not in _FIGURES:
         raise ValueError(f"--figure must end in {', '.join(_FIGURES)}, got {figure!r}")
     for path in (page, *([] if figure is None else [Path(figure)])):

@@ -16,6 +16,7 @@ from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, kind_of, kind_of_file
 from nonlocalnet.runs.video.options import add_asked
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 
 _ASKED = ("clip", "pairwise", "scale", "subsample")
 
@@ -32,23 +33,16 @@ def main(argv: Sequence[str]) -> int:
     if recipe is None:
         opened = open_file(parsed.target)
         kind = kind_of_file(opened)
+        refuse_typed(parsed, ["model."], f"on {parsed.target}: it holds a network of its own")
         if kind is not KINDS[0]:
-            _require_unset(
-                parsed, _ASKED, f"{parsed.target}: it is for networks that classify videos, and this is a detector"
-            )
+            why = f"on {parsed.target}: it is for networks that classify videos, and this is a detector"
+            refuse_typed(parsed, _ASKED, why)
         kind.show.show_file(console, opened, parsed)
     else:
-        _require_unset(parsed, (*_ASKED, "list_keys"), f"{parsed.target}: it is for files of weights")
+        refuse_typed(parsed, (*_ASKED, "list_keys"), f"on {parsed.target}: it is for files of weights")
         model = section_of(recipe.model, parsed.model)
         kind_of(recipe).show.show_recipe(console, recipe, model=model, size=parsed.input)
     return 0
-
-
-def _require_unset(parsed: Any, names: Sequence[str], target: str) -> None:
-    for name in names:
-        if getattr(parsed, name):
-            option = "--keys" if name == "list_keys" else f"--{name}"
-            raise ValueError(f"{option} has no effect on {target}")
 
 
 def _make_parser() -> ArgumentParser:

@@ -113,7 +113,7 @@ class _Job:
             as_json=parsed.json,
             csv=None if parsed.csv is None else writable("--csv", parsed.csv),
             figure=None if parsed.figure is None else writable("--figure", parsed.figure, suffixes=FIGURE_SUFFIXES),
-            inference=inference_of(parsed),
+            inference=inference_of(parsed, device=parsed.device),
             device=choose_device(parsed.device),
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,22 +11,22 @@ from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPriv
 
 from nonlocalnet.commands.options.parsing import make_parser
 from nonlocalnet.commands.options.resolve import resolve_recipe
+from nonlocalnet.engine.config import SECTIONS
 from nonlocalnet.engine.run_folder import require_free
 from nonlocalnet.runs.kinds import Kind, OpenedWeights
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import TYPED
 
-_NOT_OF_A_TEST = ("--model.", "--optim.", "--schedule.")
+log = logging.getLogger(__name__)
 
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet test RECIPE --weights FILE --data.root DIR ...`."""
-    for argument in argv:
-        if argument.startswith(_NOT_OF_A_TEST):
-            raise ValueError(f"{argument.split('=')[0]} has no effect on a test: the network comes from --weights")
     opened: list[OpenedWeights] = []  # read once, between the two times that the arguments are parsed
 
     def rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
+        _refuse_of_training(kind, parsed)
         require_free(_out(own, parsed), resume=False)
         opened.append(kind.test.open_weights(parsed.weights, **kind.options.weights_arguments(parsed)))
         return kind.options.apply_options(opened[0].protocol(own), parsed)
@@ -39,6 +40,25 @@ def main(argv: Sequence[str]) -> int:
         names = sorted(path.name for path in out.iterdir())
         console.print(f"{out}/: {', '.join(names)}")
     return 0
+
+
+def _refuse_of_training(kind: Kind, parsed: Namespace) -> None:
+    """Refuse fields that a test does not read; of a file of --config, which a training may share, say so.
+
+    Raises:
+        ValueError: Names the option.
+    """
+    of_file = []
+    for field, option in parsed[TYPED].items():
+        section, _, name = field.partition(".")
+        if section not in SECTIONS or name in kind.options.TEST_FIELDS.get(section, ()):
+            continue
+        if option.startswith("--") or option.endswith(f" of --{section}"):
+            why = "the network comes from --weights" if section == "model" else "it is for training"
+            raise ValueError(f"{option} has no effect on a test: {why}")
+        of_file.append(field)
+    if of_file and is_first_process():
+        log.info("%s: for training, and of no effect on this test: %s", parsed.config[-1], ", ".join(of_file))
 
 
 def _out(own: Any, parsed: Namespace) -> Path:

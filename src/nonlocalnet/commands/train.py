@@ -20,6 +20,7 @@ from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size, sc
 from nonlocalnet.runs.kinds import Kind
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 
 log = logging.getLogger(__name__)
 
@@ -31,8 +32,10 @@ def main(argv: Sequence[str]) -> int:
     kind, parsed, recipe, base, own = resolve_recipe(argv, make=_make_parser, rebase=_rebase)
     _say_what_follows(kind, recipe, base, own, parsed)
     console = make_console(quiet=not is_first_process())
-    if parsed.init_anyway and parsed.init is None:
-        raise ValueError("--init-anyway has no effect without --init FILE")
+    if parsed.init is None:
+        refuse_typed(parsed, ["init_anyway"], "without --init FILE")
+    if recipe.optim.batch_size == own.optim.batch_size and recipe.schedule.steps == own.schedule.steps:
+        refuse_typed(parsed, ["no_rescale"], "where batch size and number of steps are the recipe's")
     further = kind.options.train_arguments(parsed)
     if parsed.dry_run:
         if parsed.init is not None:
@@ -71,11 +74,15 @@ def _rebase(kind: Kind, own: Any, parsed: Namespace) -> Any:
         scaled = replace(scaled, model=replace(scaled.model, num_classes=classes))
         given = replace(given, model=replace(given.model, num_classes=classes))
     steps = None if parsed.schedule.steps == own.schedule.steps else parsed.schedule.steps
-    epochs = _epochs(own, parsed, steps=steps) if saved is None else parsed.epochs
+    epochs = _epochs(own, parsed, steps=steps)
+    if saved is not None and parsed.epochs is None:  # it goes on with its own length
+        epochs = None
     if epochs is not None:
         steps = math.ceil(epochs * kind.data.count_training(given) / given.optim.batch_size)
-    if steps is None or saved is not None or steps < 1:
+    if steps is None or steps < 1:
         return scaled
+    if saved is not None:  # longer or shorter, by the milestones that it has
+        return replace(scaled, schedule=replace(scaled.schedule, steps=steps))
     schedule = replace(scaled.schedule, steps=steps) if parsed.no_rescale else scale_to_steps(scaled.schedule, steps)
     return replace(scaled, schedule=schedule)
 

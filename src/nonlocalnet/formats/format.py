@@ -45,6 +45,7 @@ class Format:
         suffix: The usual ending of its files.
         described: The program and the names by which its files are told, for errors; empty where the container tells.
         start_from: The tensors that a network of ours can start from, by our names; None where `names` are enough.
+        keeps: What its files hold of a card beside the network: "class_names", "results".
         opens: Reads a file that is none of the usual containers; gives None for a file that is not its own. None for
             programs whose files are safetensors, pickles or files of `torch.save`.
     """
@@ -57,4 +58,5 @@ class Format:
     suffix: str
     described: str = ""
     start_from: Callable[[OpenedFile], dict[str, Tensor]] | None = None
+    keeps: tuple[str, ...] = ()
     opens: Callable[[Path], OpenedFile | None] | None = None

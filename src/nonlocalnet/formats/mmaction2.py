@@ -311,5 +311,6 @@ FORMAT = Format(
     read=read,
     write=write,
     suffix=".pth",
+    keeps=("class_names",),
     described="mmaction2 (backbone...)",
 )

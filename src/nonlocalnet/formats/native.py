@@ -82,5 +82,6 @@ FORMAT = Format(
     read=read,
     write=write,
     suffix=".safetensors",
+    keeps=("class_names", "results"),
     start_from=network_tensors,
 )

@@ -67,7 +67,7 @@ def start_network(
     file: str | os.PathLike[str] | OpenedFile,
     *,
     preprocessing: Preprocessing,
-    inflation: How = "average",
+    inflation: How | None = None,
     fresh_classifier: bool = False,
     anyway: bool = False,
 ) -> Start:
@@ -77,7 +77,7 @@ def start_network(
         network: To be trained.
         file: Anything that `read_tensors` takes.
         preprocessing: The network's input.
-        inflation: How the kernels of a 2-D ResNet become kernels over time.
+        inflation: How the kernels of a 2-D ResNet become kernels over time; None for "average".
         fresh_classifier: Leave out the file's classifier, although it may fit.
         anyway: Start from numbers that mean something else here, too; the log says what.
 
@@ -87,16 +87,21 @@ def start_network(
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If no tensor fits, or, unless `anyway`, the numbers mean something else; every difference is named.
+            Or if `inflation` is given and the file is no 2-D ResNet.
     """
     opened = open_file(file)
     tensors = read_tensors(opened)
     found: list[str] = []
+    if inflation is not None and not _is_image_network(tensors):
+        raise ValueError(
+            f"inflation (--init-inflation) has no effect on {opened.path}: it is for 2-D ResNets, and this is none"
+        )
     if not _is_image_network(tensors) and any(known.recognises(opened) for known in FORMATS):
         found = _found(network, opened, preprocessing=preprocessing, anyway=anyway)
     require_same_meaning(found, path=opened.path, anyway=anyway)
     if fresh_classifier:
         tensors = {name: tensor for name, tensor in tensors.items() if not name.startswith("head.")}
-    initialise(network, tensors, source=opened.path, inflation=inflation)
+    initialise(network, tensors, source=opened.path, inflation=inflation or "average")
     return Start(Path(opened.path).name, tuple(found))
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import importlib
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, get_args
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 
 class OptionsFile(Protocol):
     """What a kind's options.py has."""
+
+    TEST_FIELDS: Mapping[str, Collection[str]]
+    """By section, the fields of a recipe that a test reads."""
 
     def add_train_options(self, parser: ArgumentParser) -> None:
         """Add what `train` takes beside the recipe."""

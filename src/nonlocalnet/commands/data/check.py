@@ -14,6 +14,7 @@ from nonlocalnet.data.video.check_videos import CheckReport, VideoCounts, check_
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 
 _HEADINGS = ("listed", "readable", "missing", "broken", "lost")
 _CLASSES_SHOWN = 20
@@ -39,6 +40,9 @@ def main(argv: Sequence[str]) -> int:
     sources = _splits_in(Path(arguments.annotations)) or [arguments.annotations]
     if arguments.out is not None and len(sources) > 1:
         raise ValueError(f"--out takes one list, and {arguments.annotations} holds {len(sources)}: check {sources[0]}")
+    if all(Path(source).is_dir() for source in sources):
+        why = f"on {arguments.annotations}: class folders hold their videos, each of one class; it is for lists"
+        refuse_typed(arguments, ["root", "multi_label"], why)
     classes, lacking = arguments.classes, False
     for source in sources:
         videos = load_video_list(

@@ -8,6 +8,7 @@ from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.data.generated.videos import write_long_range_videos
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import TYPED
 
 
 def main(argv: Sequence[str]) -> int:
@@ -15,6 +16,7 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser("data generate", "Write a data set of long-range videos as H.264 files with their lists.")
     parser.add_function_arguments(write_long_range_videos, as_positional=True, skip={"on_video"})
     arguments = parse(parser, argv).as_dict()
+    del arguments[TYPED]
     directory = arguments.pop("directory")
     total = sum(arguments[f"num_{split}"] for split in ("train", "val", "test"))
     with counted("writing videos", total) as advance:

@@ -9,6 +9,7 @@ from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.data.video.prepare_videos import EncodeSettings, find_videos, prepare_videos
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import TYPED
 
 
 def main(argv: Sequence[str]) -> int:
@@ -23,6 +24,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_class_arguments(EncodeSettings, None)
     parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")
     arguments = parse(parser, argv).as_dict()
+    del arguments[TYPED]
     source, out = Path(arguments.pop("folder")), Path(arguments.pop("out"))
     workers = arguments.pop("workers")
     settings = EncodeSettings(**arguments)

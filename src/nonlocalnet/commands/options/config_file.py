@@ -31,6 +31,19 @@ class ConfigFile(ActionConfigFile):
         super().__call__(parser, cfg, values, option_string)
 
 
+def fields_in(path: str) -> list[str]:
+    """The dotted names of the fields in a file that `ConfigFile` has taken."""
+    content = _read_mapping(Path(path))
+    sections = {key for key, value in content.items() if isinstance(value, dict)}
+    return [field for field, _ in _fields_of(content, sections)]
+
+
+def names_in(section: str) -> list[str]:
+    """The fields that the value of an option such as --optim names: YAML, or a file of it."""
+    content = yaml.safe_load(Path(section).read_text() if Path(section).is_file() else section)
+    return [str(name) for name in content] if isinstance(content, dict) else []
+
+
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         content = yaml.safe_load(path.read_text())

@@ -11,8 +11,9 @@ from typing import Any, TypeVar
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
-from nonlocalnet.commands.options.config_file import ConfigFile
+from nonlocalnet.commands.options.config_file import ConfigFile, fields_in, names_in
 from nonlocalnet.engine.config import SECTIONS, Recipe
+from nonlocalnet.system.typed import TYPED, typed_as
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 Section = TypeVar("Section")
@@ -26,11 +27,17 @@ def make_parser(command: str, description: str, *, usage: str | None = None) -> 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Parse `argv`. In an option's name hyphens and underscores are the same.
 
+    Returns:
+        The arguments, and under `TYPED` which of them were given, for those that would do nothing to be refused.
+
     Raises:
         ValueError: With the parser's message and, for a misspelt option, the nearest one that exists.
     """
+    spelt = _as_spelt(_options(parser), argv)
     try:
-        return parser.parse_args(_as_spelt(_options(parser), argv))
+        parsed = parser.parse_args(spelt)
+        parsed[TYPED] = _typed(parser, spelt)
+        return parsed
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), _options(parser))
         raise ValueError(f"{said}{_nearest_option(parser, argv)}") from None
@@ -46,10 +53,32 @@ def _as_spelt(known: Sequence[str], argv: Sequence[str]) -> list[str]:
 
     def one(argument: str) -> str:
         name, sign, value = argument.partition("=")
-        found = spelt.get(name.replace("_", "-"), name) if name.startswith("--") else name
-        return found + sign + value
+        if not name.startswith("--") or name == "--":
+            return argument
+        asked = name.replace("_", "-")
+        # The beginning of one option's name is enough, as argparse has it.
+        begun = [option for hyphened, option in spelt.items() if hyphened.startswith(asked)]
+        return spelt.get(asked, begun[0] if len(begun) == 1 else name) + sign + value
 
     return [one(argument) for argument in argv]
+
+
+def _typed(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, str]:
+    """Field -> how it was given: by its option, or in the file of --config; those of an option that takes a section."""
+    fields = {option: action.dest for action in parser._actions for option in action.option_strings}
+    found: dict[str, str] = {}
+    for place, argument in enumerate(argv):
+        option, sign, value = argument.partition("=")
+        if option not in fields:
+            continue
+        value = value if sign else "".join(argv[place + 1 : place + 2])
+        if fields[option] == "config":
+            found = {**{field: f"{field} of {value}" for field in fields_in(value)}, **found}
+        elif fields[option] in SECTIONS:
+            found |= {f"{fields[option]}.{name}": f"{name} of {option}" for name in names_in(value)}
+        else:
+            found[fields[option]] = option
+    return found
 
 
 def _as_typed(message: str, options: Sequence[str]) -> str:
@@ -118,6 +147,7 @@ def add_section(parser: ArgumentParser, section: str, own: Any) -> None:
     parser.set_defaults({f"{section}.{field}": value for field, value in vars(own).items()})
 
 
+# Their own names are those of their fields.
 _SHORTS = (("trainer", "device"), ("trainer", "devices"), ("optim", "batch_size"), ("data", "limit"))
 
 
@@ -125,7 +155,7 @@ def parse_recipe(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     """Parse what `add_recipe` added; what a short form says stands in its field.
 
     Raises:
-        ValueError: A misspelt field, or a value of another type.
+        ValueError: A misspelt field, a value of another type, or a field and its short form.
     """
     parsed = parse(parser, argv)
     for section, short in _SHORTS:
@@ -133,6 +163,8 @@ def parse_recipe(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
             continue
         if short not in parsed[section]:
             raise ValueError(f"--{short} is short for --{section}.{short}, which this recipe does not have")
+        if (given := typed_as(parsed, f"{section}.{short}") or "").startswith("--"):
+            raise ValueError(f"{typed_as(parsed, short)} is short for {given}; give one of them")
         parsed[section][short] = parsed[short]
     return parsed
 

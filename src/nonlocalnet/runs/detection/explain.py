@@ -15,6 +15,7 @@ from nonlocalnet.formats import OpenedFile
 from nonlocalnet.runs.detection.card import DetectionCard, labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.task import as_input
+from nonlocalnet.system.typed import refuse_typed
 
 _OF_CLIPS = ("clip", "start", "full", "short_side", "classes", "pairwise", "scale", "subsample")
 
@@ -31,11 +32,7 @@ def explain_weights(opened: OpenedFile, parsed: Namespace, *, device: torch.devi
         FileNotFoundError: There is no such picture.
         ValueError: It cannot be read, or an option is for video networks.
     """
-    for option in _OF_CLIPS:
-        if getattr(parsed, option):
-            raise ValueError(
-                f"--{option.replace('_', '-')} has no effect on {opened.path}: it is for videos, and this is a detector"
-            )
+    refuse_typed(parsed, _OF_CLIPS, f"on {opened.path}: it is for videos, and this is a detector")
     detector, card = open_for_pictures(opened, device=device)
     return explain_picture(detector, card, Path(parsed.file), blocks=parsed.blocks, progress=True)
 

@@ -7,6 +7,16 @@ from dataclasses import replace
 from typing import Any
 
 from nonlocalnet.runs.detection.config import LENGTHS, DetectionRecipe
+from nonlocalnet.system.typed import refuse_typed, typed_as
+
+TEST_FIELDS = {
+    "data": {
+        *("root", "val_images", "val_annotations", "limit", "workers"),
+        *("min_sizes", "max_size", "test_min_size", "keypoint_sigmas", "evaluator"),
+    },
+    "trainer": {"device", "devices", "num_nodes", "strategy", "precision", "float32_matmul_precision"},
+}
+"""By section, the fields that a test reads; of `min_sizes` the last, where `test_min_size` is null."""
 
 
 def add_train_options(parser: ArgumentParser) -> None:
@@ -44,4 +54,6 @@ def test_arguments(parsed: Namespace) -> dict[str, Any]:
 def apply_options(recipe: DetectionRecipe, parsed: Namespace) -> DetectionRecipe:
     """The recipe with what `--schedule.length` stands for."""
     length = getattr(parsed.schedule, "length", None)
+    if length is not None and typed_as(parsed, "schedule.steps") and typed_as(parsed, "schedule.milestones"):
+        refuse_typed(parsed, ["schedule.length"], "beside schedule.steps and schedule.milestones, which say the length")
     return recipe if length is None else replace(recipe, schedule=LENGTHS[length])

@@ -17,6 +17,7 @@ from nonlocalnet.runs.detection.card import DetectionCard, labels_of
 from nonlocalnet.runs.detection.draw import draw
 from nonlocalnet.runs.detection.explain import explain_picture, open_for_pictures
 from nonlocalnet.runs.detection.predict import detect
+from nonlocalnet.system.typed import refuse_typed
 
 _MIN_SCORE = 0.5
 _OF_VIDEOS = ("views", "clip", "classes", "pairwise", "scale", "subsample")
@@ -33,9 +34,7 @@ def open_served(opened: OpenedFile, parsed: Namespace, *, device: torch.device) 
     Raises:
         ValueError: An option is out of range or of video networks, or the file holds no such network.
     """
-    for option in _OF_VIDEOS:
-        if getattr(parsed, option):
-            raise ValueError(f"--{option} has no effect on {opened.path}: it is for videos, and this is a detector")
+    refuse_typed(parsed, _OF_VIDEOS, f"on {opened.path}: it is for videos, and this is a detector")
     min_score = _MIN_SCORE if parsed.min_score is None else parsed.min_score
     if not 0 <= min_score <= 1:
         raise ValueError(f"--min-score must be in [0, 1], got {min_score}")

@@ -54,12 +54,15 @@ def find_given(
         root: Folder that relative paths in a list start from; None for the list's own folder.
 
     Raises:
-        ValueError: A folder holds no video, a pattern matches nothing, or a list is malformed.
+        ValueError: A folder holds no video, a pattern matches nothing, a list is malformed, or there is a `root` and no
+            list.
     """
     found: dict[tuple[object, ...], GivenVideo] = {}
-    named = 0
+    named = lists = 0
 
     def read_list(path: Path) -> VideoList:
+        nonlocal lists
+        lists += 1
         if all(_is_video(unquoted(line.strip())) for line in read_lines(path) if line.strip()):
             return load_video_list(path, root=root, multi_label=True, format="path_list", check_files=False)
         return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False)
@@ -68,6 +71,8 @@ def find_given(
         for video in _meant_by(str(one), read_list, class_names):
             named += 1
             found.setdefault(identity(video.entry), video)
+    if root is not None and not lists:
+        raise ValueError("root (--root) has no effect: it is for lists of videos, of which none is given")
     if named > len(found):
         log.info("%d videos are named more than once and are read once", named - len(found))
     return list(found.values())

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any, get_args
 
 from nonlocalnet.data.clips.views import Crops
+from nonlocalnet.engine.devices import choose_device
+from nonlocalnet.engine.machine import has_fast_bf16
 from nonlocalnet.formats import Hints, LoadPlan
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.load_plan import Scale
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.classes import KINETICS400
-from nonlocalnet.runs.video.config import VideoRecipe
+from nonlocalnet.runs.video.config import DataConfig, VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
+from nonlocalnet.system.typed import refuse_typed, typed_as
+
+TEST_FIELDS = {
+    "data": {
+        *("root", "val", "test", "limit", "workers", "clip_frames", "frame_stride"),
+        *(field.name for field in fields(DataConfig) if field.name.startswith("test_")),
+    },
+    "trainer": {"device", "devices"},
+}
+"""By section, the fields that a test reads."""
 
 _CROPS: dict[str, Crops] = {"1": "centre", "3": "three", "full": "full"}
 
@@ -23,13 +35,19 @@ def add_train_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--init-inflation",
         choices=get_args(How),
-        default="average",
-        help="a 2-D kernel in time: copies divided by their number, or once at the centre",
+        help="of a 2-D ResNet in --init, a kernel in time: copies divided by their number (average, the default), or "
+        "once at the centre",
     )
 
 
 def train_arguments(parsed: Namespace) -> dict[str, Any]:
-    """Arguments of `train_recipe`."""
+    """Arguments of `train_recipe`.
+
+    Raises:
+        ValueError: One is given that would do nothing.
+    """
+    if parsed.init is None:
+        refuse_typed(parsed, ["init_inflation"], "without --init FILE")
     return {"init_inflation": parsed.init_inflation}
 
 
@@ -49,8 +67,14 @@ def weights_arguments(parsed: Namespace) -> dict[str, Any]:
 
 
 def test_arguments(parsed: Namespace) -> dict[str, Any]:
-    """Arguments of `test_recipe`."""
-    return {"inference": inference_of(parsed)}
+    """Arguments of `test_recipe`.
+
+    Raises:
+        ValueError: One is given that would do nothing.
+    """
+    if parsed.data.test is not None and (typed_as(parsed, "data.val") or "").startswith("--"):
+        refuse_typed(parsed, ["data.val"], f"on a test: its list is data.test = {parsed.data.test!r}; give --data.test")
+    return {"inference": inference_of(parsed, device=parsed.trainer.device)}
 
 
 def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
@@ -58,6 +82,11 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
     views = getattr(parsed, "views", None)
     if views is None:
         return recipe
+    for field in ("data.test_clips", "data.test_crops"):
+        if given := typed_as(parsed, field):
+            raise ValueError(
+                f"--views is short for data.test_clips and data.test_crops, and {given} is given too; give one of them"
+            )
     clips, crops = parse_views(views)
     return replace(recipe, data=replace(recipe.data, test_clips=clips, test_crops=crops))
 
@@ -150,10 +179,21 @@ def bf16_of(parsed: Namespace) -> bool | None:
     return True if parsed.bf16 else False if parsed.no_bf16 else None
 
 
-def inference_of(parsed: Namespace) -> Inference:
-    """The arithmetic that was asked for."""
+def inference_of(parsed: Namespace, *, device: str) -> Inference:
+    """The arithmetic that was asked for.
+
+    Args:
+        parsed: What `add_inference` added.
+        device: "auto", "cpu" or "cuda", where the network is to run.
+
+    Raises:
+        ValueError: Options contradict each other, or nothing is compared and --compared is given.
+    """
+    bf16 = bf16_of(parsed)
+    if not (has_fast_bf16(choose_device(device)) if bf16 is None else bf16):
+        refuse_typed(parsed, ["compared"], "in float32, which bfloat16 is compared with: give --bf16 too, or neither")
     return Inference(
-        bf16=bf16_of(parsed),
+        bf16=bf16,
         channels_last=not parsed.no_channels_last,
         fold_bn=parsed.fold_bn,
         compile=parsed.compile,

@@ -23,7 +23,7 @@ from nonlocalnet.runs.video.network import adapt_network, build_model, parts_of
 from nonlocalnet.runs.video.show import show_network
 
 
-def check_start(recipe: VideoRecipe, *, init: str | Path, init_anyway: bool, init_inflation: How) -> None:
+def check_start(recipe: VideoRecipe, *, init: str | Path, init_anyway: bool, init_inflation: How | None) -> None:
     """Start a network from a file as `train_recipe` would, and forget it.
 
     Raises:

@@ -18,6 +18,7 @@ from nonlocalnet.runs.video.explain import explain_video, network_words
 from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.options import asked_of, parse_views, require_clip_used
 from nonlocalnet.runs.video.predict import predict
+from nonlocalnet.system.typed import refuse_typed
 
 _VIEWS = "10x3"
 
@@ -33,8 +34,7 @@ def open_served(opened: OpenedFile, parsed: Namespace, *, device: torch.device) 
     Raises:
         ValueError: An option is out of range or of a detector, or the file holds no such network.
     """
-    if parsed.min_score is not None:
-        raise ValueError(f"--min-score has no effect on {opened.path}: it is for detectors, and this classifies videos")
+    refuse_typed(parsed, ["min_score"], f"on {opened.path}: it is for detectors, and this classifies videos")
     num_clips, crops = parse_views(parsed.views or _VIEWS)
     plan = with_class_names(plan_file(opened, asked_of(parsed)), parsed.classes)
     require_clip_used(plan, asked_of(parsed))

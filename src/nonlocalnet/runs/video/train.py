@@ -66,7 +66,7 @@ def train_recipe(
     out: str | Path,
     resume: bool = False,
     init: str | Path | None = None,
-    init_inflation: How = "average",
+    init_inflation: How | None = None,
     init_anyway: bool = False,
     progress: bool = True,
     callbacks: Sequence[pl.Callback] = (),
@@ -78,7 +78,7 @@ def train_recipe(
         out: Folder for its files (`nonlocalnet.engine.run_folder` lists them); new or empty, unless resumed.
         resume: Continue the run in `out` from its last checkpoint; from the start where it has none yet.
         init: File whose matching tensors start the network.
-        init_inflation: How the kernels of a 2-D ResNet in `init` become kernels over time.
+        init_inflation: How the kernels of a 2-D ResNet in `init` become kernels over time; None for "average".
         init_anyway: Start from `init` although its numbers mean something else in this network.
         progress: Show a progress bar on standard error.
         callbacks: Further Lightning callbacks.
