@@ -58,8 +58,16 @@ SURFACE = {
         "receptive_field",
     ],
     "nonlocalnet.models.sequence": [
+        "LogMel",
         "NonLocalGRU",
         "NonLocalLSTM",
+        "SequenceNetwork",
+        "features_gru",
+        "features_lstm",
+        "sound_gru",
+        "sound_lstm",
+        "tokens_gru",
+        "tokens_lstm",
     ],
     "nonlocalnet.block": [
         "Affinities",
