@@ -41,6 +41,8 @@ def test_every_network_by_name(name):
 def test_a_name_that_is_none(saved):
     with pytest.raises(ValueError, match=r"there is no network 'i3d_r50'; did you mean i3d_resnet50"):
         create_model("i3d_r50")
+    with pytest.raises(ValueError, match=r"tokens_gru is for sequences, not videos: call nonlocalnet.models.sequence"):
+        create_model("tokens_gru")
     with pytest.raises(ValueError, match="maskrcnn_slim_fpn is a detector, not a video network: call"):
         create_model("maskrcnn_slim_fpn")
     with pytest.raises(ValueError, match="holds i3d_resnet50, not c2d_resnet50: ask for that one"):

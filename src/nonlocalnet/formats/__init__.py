@@ -22,11 +22,14 @@ from nonlocalnet.formats.initialise import InitReport, initialise
 from nonlocalnet.formats.known import FORMATS, encode, open_file, plan_file, read_tensors
 from nonlocalnet.formats.load import load
 from nonlocalnet.formats.load_plan import Hints, LoadPlan, Scale, Subsample
+from nonlocalnet.formats.native import holds_sequence_network, plan_sequence
 from nonlocalnet.formats.reading.container import describe
 from nonlocalnet.formats.start import Start, start_network
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, Card, checked_plain, kind_of
+from nonlocalnet.models.sequence.card import SequenceCard
+from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "OpenedFile",
     "Preprocessing",
     "ReleasedFile",
+    "SequenceCard",
     "Start",
     "VideoCard",
     "block_from_state_dict",
@@ -55,6 +59,7 @@ __all__ = [
     "load",
     "open_file",
     "plan_file",
+    "plan_sequence",
     "read_checkpoint",
     "read_tensors",
     "start_network",
@@ -70,7 +75,7 @@ def from_checkpoint(
     subsample: Subsample = "file",
     num_classes: int | None = None,
     strict: bool = True,
-) -> VideoResNet:
+) -> VideoResNet | SequenceNetwork:
     """Open a file of weights as the network that its program built.
 
     The log states what was taken from where.
@@ -85,22 +90,39 @@ def from_checkpoint(
             have.
         subsample: What the blocks pool, where the file leaves it open, as a Caffe2 file does: (1, 2, 2), None for no
             pooling, or "file" for what the file or its program has.
-        num_classes: Replace the classifier by a fresh one for so many classes, unless it has as many.
+        num_classes: Replace the classifier, or a tagger's, by a fresh one for so many classes, unless it has as many.
         strict: Refuse missing, unused and mismatched tensors; False loads what fits and warns of the rest.
 
     Returns:
-        The network on the CPU in eval mode. Its attribute `card` says its preprocessing, class names and source.
+        The network on the CPU in eval mode, for videos or for sequences, as the file's card says; other programs' are
+        for videos. Its attribute `card` says its preprocessing, class names and source.
 
     Raises:
         FileNotFoundError: If there is no such file.
         ValueError: If the file is damaged, is none of these, leaves something open, or strictly, does not fit.
     """
-    plan = plan_file(path, Hints(clip=clip, pairwise=pairwise, scale=scale, subsample=subsample))
+    hints = Hints(clip=clip, pairwise=pairwise, scale=scale, subsample=subsample)
+    opened = open_file(path)
+    if holds_sequence_network(opened):
+        return _sequence_network(opened, hints, num_classes=num_classes, strict=strict)
+    plan = plan_file(opened, hints)
     own = plan.arguments.get("num_classes")
     if num_classes is not None and num_classes != own:
         plan = plan.with_classes(num_classes)
     elif own is None:
         raise ValueError(f"{plan.path} has no classifier: give num_classes= for a fresh one")
+    return load(plan, strict=strict)[0]
+
+
+def _sequence_network(opened: OpenedFile, hints: Hints, *, num_classes: int | None, strict: bool) -> SequenceNetwork:
+    if hints != Hints():
+        raise ValueError(
+            f"{opened.path}: its card describes the whole network for sequences: leave out clip, pairwise, scale and "
+            "subsample"
+        )
+    plan = plan_sequence(opened)
+    if num_classes not in (None, plan.arguments.get("num_classes")):
+        plan = plan.with_classes(num_classes)
     return load(plan, strict=strict)[0]
 
 

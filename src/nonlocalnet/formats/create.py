@@ -17,6 +17,7 @@ from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.start import Start, start_network
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.detection.names import DetectorName
+from nonlocalnet.models.sequence.names import SequenceName
 from nonlocalnet.models.video.architectures import (
     ARCHITECTURES,
     ArchitectureName,
@@ -89,6 +90,8 @@ def _known(name: str) -> ArchitectureName:
         return cast(ArchitectureName, name)
     if name in get_args(DetectorName):
         raise ValueError(f"{name} is a detector, not a video network: call nonlocalnet.models.detection.{name}()")
+    if name in get_args(SequenceName):
+        raise ValueError(f"{name} is for sequences, not videos: call nonlocalnet.models.sequence.{name}()")
     near = difflib.get_close_matches(str(name), ARCHITECTURES, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(ARCHITECTURES)}"
     raise ValueError(f"there is no network {name!r}; {hint}")

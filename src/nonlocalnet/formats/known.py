@@ -24,6 +24,7 @@ from nonlocalnet.formats.wrappers import without_wrappers
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.models.hub import fetch, is_hub_id
+from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.models.weights_file import WEIGHTS_FILE, read_safetensors
 from nonlocalnet.system.odd_files import one_sentence, require_file
 
@@ -158,11 +159,11 @@ def read_tensors(file: str | os.PathLike[str] | OpenedFile) -> dict[str, Tensor]
     return best.renamed(tensors) if known_names * 2 > len(tensors) else tensors
 
 
-def encode(network: VideoResNet, *, to: str) -> bytes:
+def encode(network: VideoResNet | SequenceNetwork, *, to: str) -> bytes:
     """The content of a file that holds a network.
 
     Args:
-        network: Built by a factory or opened by `from_checkpoint`.
+        network: Built by a factory or opened by `from_checkpoint`; of one for sequences only "nonlocalnet" is written.
         to: Name of one of FORMATS: "nonlocalnet" (safetensors with the card), "slowfast" (`.pyth` with its settings),
             "mmaction2" (`.pth` with its configuration) or "caffe2" (`.pkl`; it cannot say the clip, which the reader
             must know).
@@ -174,6 +175,11 @@ def encode(network: VideoResNet, *, to: str) -> bytes:
         ValueError: If the program would build another graph from it; names every difference.
     """
     for known in FORMATS:
-        if known.name == to:
+        if known.name != to:
+            continue
+        if not isinstance(network, SequenceNetwork):
             return known.write(network)
+        if known is native.FORMAT:
+            return native.write(network)
+        raise ValueError(f"no other program reads networks for sequences: to must be 'nonlocalnet', got {to!r}")
     raise ValueError(f"to must be one of {', '.join(known.name for known in FORMATS)}, got {to!r}")

@@ -5,16 +5,14 @@ from __future__ import annotations
 import logging
 
 from nonlocalnet.formats.fill import OPTIONAL_SUFFIX, LoadReport, fill
-from nonlocalnet.formats.load_plan import LoadPlan
-from nonlocalnet.models import VideoResNet
-from nonlocalnet.models.video.network import build
+from nonlocalnet.formats.load_plan import CardT, LoadPlan, NetworkT
 from nonlocalnet.system.meta import meta_network
 from nonlocalnet.system.odd_files import short
 
 log = logging.getLogger(__name__)
 
 
-def load(plan: LoadPlan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
+def load(plan: LoadPlan[NetworkT, CardT], *, strict: bool) -> tuple[NetworkT, LoadReport]:
     """Build the network of a plan and fill it.
 
     Args:
@@ -28,7 +26,7 @@ def load(plan: LoadPlan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
         ValueError: If the plan cannot be built, or strictly, a tensor does not fit; named, with the shapes.
     """
     try:
-        network = meta_network(lambda: build(plan.architecture, plan.arguments), plan.tensors, path=plan.path)
+        network = meta_network(lambda: plan.build(plan.architecture, plan.arguments), plan.tensors, path=plan.path)
     except Exception as error:  # whatever the arguments of a file may be
         reason = short(" ".join(str(error).split()))
         raise ValueError(f"{plan.path}: the network does not fit {plan.described_by}: {reason}") from error
@@ -42,26 +40,26 @@ def load(plan: LoadPlan, *, strict: bool) -> tuple[VideoResNet, LoadReport]:
     network = _build_again(plan) if report.problems or plan.fresh else _without_values(network)
     report = _filled(network, plan)
     _say(plan, report)
-    network.card = plan.card
+    network.card = plan.card  # pyright: ignore[reportAttributeAccessIssue]  both are of the plan's kind
     return network.eval(), report
 
 
-def _filled(network: VideoResNet, plan: LoadPlan) -> LoadReport:
+def _filled(network: NetworkT, plan: LoadPlan[NetworkT, CardT]) -> LoadReport:
     return fill(network, plan.tensors, plan.table, zero=plan.zero_filled, fresh=plan.fresh)
 
 
-def _build_again(plan: LoadPlan) -> VideoResNet:
+def _build_again(plan: LoadPlan[NetworkT, CardT]) -> NetworkT:
     """With initial values; which blocks it has is said already."""
     inserting = logging.getLogger("nonlocalnet.insert")
     level = inserting.level
     inserting.setLevel(logging.WARNING)
     try:
-        return build(plan.architecture, plan.arguments)
+        return plan.build(plan.architecture, plan.arguments)
     finally:
         inserting.setLevel(level)
 
 
-def _without_values(network: VideoResNet) -> VideoResNet:
+def _without_values(network: NetworkT) -> NetworkT:
     """In memory, every tensor to be filled; drawing initial values would take most of the time of loading."""
     network = network.to_empty(device="cpu")
     for name, tensor in network.state_dict(keep_vars=True).items():
@@ -70,7 +68,7 @@ def _without_values(network: VideoResNet) -> VideoResNet:
     return network
 
 
-def _say(plan: LoadPlan, report: LoadReport) -> None:
+def _say(plan: LoadPlan[NetworkT, CardT], report: LoadReport) -> None:
     log.info("%s: %s, %d tensors loaded", plan.path, plan.format, len(report.loaded))
     for statement in plan.statements:
         log.info("%s", statement)

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any, Generic, Literal
 
 from torch import Tensor
+from typing_extensions import Self, TypeVar
 
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.functional import Pairwise
+from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.sequence.card import SequenceCard
+from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.models.video.card import VideoCard
+from nonlocalnet.models.video.network import build
+
+# Of most files that there are, a network that classifies videos.
+NetworkT = TypeVar("NetworkT", bound=VideoResNet | SequenceNetwork, default=VideoResNet)
+CardT = TypeVar("CardT", bound=VideoCard | SequenceCard, default=VideoCard)
+_BUILD: Any = build  # a video network, NetworkT's own default
 
 Scale = float | Literal["rsqrt"]
 # Of a block: kernel and stride of its pooling (a number pools space only), none, or what the file or its program has.
@@ -34,7 +45,7 @@ class Hints:
 
 
 @dataclass(frozen=True)
-class LoadPlan:
+class LoadPlan(Generic[NetworkT, CardT]):
     """A network to build and the tensors to fill it with.
 
     Attributes:
@@ -46,6 +57,7 @@ class LoadPlan:
         architecture: Factory of `nonlocalnet.models`.
         arguments: Its keyword arguments.
         card: The card that the network will carry.
+        build: Builds the network from the two.
         statements: What was taken from where, one sentence each.
         zero_filled: Our names of tensors that the format does not hold because they are zero.
         fresh: Our names of tensors that keep their initial values: a new classifier's.
@@ -58,14 +70,15 @@ class LoadPlan:
     tensors: dict[str, Tensor]
     architecture: str
     arguments: dict[str, Any]
-    card: VideoCard
+    card: CardT
+    build: Callable[[str, Mapping[str, Any]], NetworkT] = _BUILD
     dropped: dict[str, str] = field(default_factory=dict)
     statements: tuple[str, ...] = ()
     zero_filled: frozenset[str] = frozenset()
     fresh: frozenset[str] = frozenset()
     described_by: str = "what its names, shapes and settings say"
 
-    def with_classes(self, num_classes: int) -> LoadPlan:
+    def with_classes(self, num_classes: int) -> Self:
         """The same plan with a new classifier; the file's is dropped."""
         old = self.arguments.get("num_classes") or "none"
         heads = [n for n in self.tensors if (self.table.to_ours(n) or "").startswith("head.")]

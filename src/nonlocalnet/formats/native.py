@@ -11,6 +11,9 @@ from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of
+from nonlocalnet.models.sequence import network as sequence
+from nonlocalnet.models.sequence.card import SequenceCard
+from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.models.video.card import VideoCard
 from nonlocalnet.models.video.network import fresh_card
 from nonlocalnet.models.weights_file import to_bytes
@@ -37,9 +40,15 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
             are not those that are asked for.
     """
     plain = opened.content[CARD_KEY]
-    if kind_of(checked_plain(plain, path=opened.path)) == "detection":
+    kind = kind_of(checked_plain(plain, path=opened.path))
+    if kind == "detection":
         raise ValueError(
             f"{opened.path} holds a detector, not a network that classifies videos: use `nonlocalnet detect`"
+        )
+    if kind == SequenceCard.kind:
+        raise ValueError(
+            f"{opened.path} holds a network for sequences, not one that classifies videos: open it with "
+            "nonlocalnet.from_checkpoint"
         )
     card = VideoCard.from_plain(plain, path=opened.path)
     for name, asked in (("pairwise", hints.pairwise), ("scale", hints.scale)):
@@ -60,9 +69,46 @@ def read(opened: OpenedFile, hints: Hints) -> LoadPlan:
     )
 
 
-def write(network: VideoResNet) -> bytes:
+def holds_sequence_network(opened: OpenedFile) -> bool:
+    """Whether the file's card is of a network for sequences.
+
+    Raises:
+        ValueError: If this version does not read the card.
+    """
+    if not recognises(opened):
+        return False
+    return kind_of(checked_plain(opened.content[CARD_KEY], path=opened.path)) == SequenceCard.kind
+
+
+def plan_sequence(opened: OpenedFile) -> LoadPlan[SequenceNetwork, SequenceCard]:
+    """Plan the network for sequences that the file's card describes.
+
+    Args:
+        opened: What `open_file` gave.
+
+    Raises:
+        ValueError: If the file has no card, or it is not of a network for sequences.
+    """
+    if not recognises(opened):
+        raise ValueError(f"{opened.path} has no card of nonlocalnet: it holds no network for sequences")
+    card = SequenceCard.from_plain(opened.content[CARD_KEY], path=opened.path)
+    return LoadPlan(
+        path=opened.path,
+        format="nonlocalnet",
+        table=NAMES,
+        tensors=network_tensors(opened),
+        architecture=card.architecture,
+        arguments=card.arguments,
+        card=card,
+        build=sequence.build,
+        described_by="the checkpoint's own card",
+    )
+
+
+def write(network: VideoResNet | SequenceNetwork) -> bytes:
     """The content of a `.safetensors`: the weights with the card."""
-    return to_bytes(network.state_dict(), network.card or fresh_card(network))
+    fresh = sequence.fresh_card if isinstance(network, SequenceNetwork) else fresh_card
+    return to_bytes(network.state_dict(), network.card or fresh(network))  # pyright: ignore[reportArgumentType]
 
 
 def network_tensors(opened: OpenedFile) -> dict[str, Tensor]:
