@@ -20,6 +20,7 @@ class SequenceCard(Card):
     Attributes:
         class_names: The classes or tags, in the order of the scores; None where they are unknown or there are none.
         vocabulary: What each token stands for, in the order of their numbers; None for bytes, or where it is unknown.
+        lower: Whether tokens are looked up there in lower case.
 
     Raises:
         ValueError: There are not as many names as the arguments say.
@@ -29,10 +30,12 @@ class SequenceCard(Card):
     types: ClassVar[dict[str, tuple[type, ...]]] = {
         **Card.types,
         **dict.fromkeys(("class_names", "vocabulary"), (list, tuple, type(None))),
+        "lower": (bool,),
     }
 
     class_names: list[str] | None = None
     vocabulary: list[str] | None = None
+    lower: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
