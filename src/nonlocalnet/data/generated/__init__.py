@@ -1,1 +1,1 @@
-"""Generated videos and images whose labels need a relation far apart."""
+"""Generated videos, images, sounds and sequences whose answers need a relation far apart."""
