@@ -11,11 +11,9 @@ from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of
-from nonlocalnet.models.sequence import network as sequence
 from nonlocalnet.models.sequence.card import SequenceCard
-from nonlocalnet.models.sequence.network import SequenceNetwork
+from nonlocalnet.models.sequence.network import SequenceNetwork, build
 from nonlocalnet.models.video.card import VideoCard
-from nonlocalnet.models.video.network import fresh_card
 from nonlocalnet.models.weights_file import to_bytes
 
 NAMES = NameTable(source="nonlocalnet", rows=(("{name}", "{name}"),))
@@ -100,15 +98,14 @@ def plan_sequence(opened: OpenedFile) -> LoadPlan[SequenceNetwork, SequenceCard]
         architecture=card.architecture,
         arguments=card.arguments,
         card=card,
-        build=sequence.build,
+        build=build,
         described_by="the checkpoint's own card",
     )
 
 
 def write(network: VideoResNet | SequenceNetwork) -> bytes:
     """The content of a `.safetensors`: the weights with the card."""
-    fresh = sequence.fresh_card if isinstance(network, SequenceNetwork) else fresh_card
-    return to_bytes(network.state_dict(), network.card or fresh(network))  # pyright: ignore[reportArgumentType]
+    return to_bytes(network.state_dict(), network.whole_card())
 
 
 def network_tensors(opened: OpenedFile) -> dict[str, Tensor]:

@@ -10,19 +10,25 @@ Shapes: B batch, T steps after the front, C and H channels.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any, cast
 
 import torch.nn.functional as F
+from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
+from typing_extensions import override
 
 from nonlocalnet.block import BlockOptions
 from nonlocalnet.block.options import one_of, positive
+from nonlocalnet.models.pretrained import PretrainedNetwork, filled
+from nonlocalnet.models.readme_parts import PAPER_URL
 from nonlocalnet.models.sequence.architectures import ARCHITECTURES, Pool, Task
 from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.models.sequence.front import Front
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
 from nonlocalnet.models.sequence.names import SequenceName
+from nonlocalnet.models.sequence.readme import readme
 from nonlocalnet.models.sequence.recurrent import SEQUENCE_BLOCK, NonLocalGRU, NonLocalLSTM
 
 _MOST_LAYERS = 64  # a file that says more would take minutes to refuse
@@ -72,8 +78,18 @@ class Head(nn.Module):
         return F.pad(last_BH[:, :own], (0, own)) + F.pad(x_BTH[:, 0, own:], (own, 0))
 
 
-class SequenceNetwork(nn.Module):
+class SequenceNetwork(
+    nn.Module,
+    PretrainedNetwork,
+    ModelHubMixin,
+    library_name="nonlocalnet",
+    paper_url=PAPER_URL,
+    tags=["non-local", "sequences"],
+):
     """A network that reads sequences; the factories of `nonlocalnet.models.sequence` build it.
+
+    `save_pretrained(folder)`, `from_pretrained(folder or hub id)` and `push_to_hub(id)` are huggingface_hub's; a file
+    holds the weights and the card, which README.md says in words.
 
     Children: ``front``, ``recurrence`` (`NonLocalGRU` or `NonLocalLSTM`, batch first) and ``head``.
 
@@ -135,6 +151,25 @@ class SequenceNetwork(nn.Module):
             given = checked_lengths(lengths, batch=x.shape[0], steps=x.shape[1])
             scores = scores.masked_fill(~valid_steps(self.steps(given), scores.shape[1], x.device).unsqueeze(2), 0.0)
         return scores
+
+    @override
+    def whole_card(self) -> SequenceCard:
+        """What is known of the weights, of a fresh network what it was built from."""
+        return self.card or fresh_card(self)
+
+    @override
+    def readme(self, card: SequenceCard, *, hub_id: str | None) -> str:
+        """The text of README.md below its metadata."""
+        return readme(card, hub_id=hub_id)
+
+    @classmethod
+    @override
+    def of_file(cls, tensors: dict[str, Tensor], plain: object, *, path: str | os.PathLike[str]) -> SequenceNetwork:
+        """The network of a file's tensors and card, in eval mode."""
+        card = SequenceCard.from_plain(plain, path=path)
+        network = filled(build, tensors, card, path=path)
+        network.card = card
+        return network
 
 
 def build(name: str, arguments: Mapping[str, Any]) -> SequenceNetwork:

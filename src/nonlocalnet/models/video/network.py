@@ -2,34 +2,27 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
-from dataclasses import replace
-from pathlib import Path
 from typing import Any, cast
 
-from huggingface_hub import ModelCard, ModelCardData, ModelHubMixin
+from huggingface_hub import ModelHubMixin
 from torch import Tensor
 from typing_extensions import override
 
-from nonlocalnet.models.card import CARD_KEY, without_places
-from nonlocalnet.models.hub import fetch
+from nonlocalnet.models.pretrained import PretrainedNetwork, filled
+from nonlocalnet.models.readme_parts import PAPER_URL
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName, name_of
 from nonlocalnet.models.video.blocks import VideoBlockOptions, add_blocks
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.control import add_residual_blocks
-from nonlocalnet.models.video.readme import PAPER_URL, README_FILE, is_own_readme, licence_data, readme
+from nonlocalnet.models.video.readme import readme
 from nonlocalnet.models.video.trunk import VideoTrunk
-from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
-from nonlocalnet.system.files import write_atomically
-from nonlocalnet.system.meta import meta_network
-from nonlocalnet.system.odd_files import short
-from nonlocalnet.system.tensor_file import PLAIN_DTYPES
 
 
 class VideoResNet(
     VideoTrunk,
+    PretrainedNetwork,
     ModelHubMixin,
     library_name="nonlocalnet",
     paper_url=PAPER_URL,
@@ -63,74 +56,19 @@ class VideoResNet(
         return super().scores(x, multi_label=multi_label)
 
     @override
-    def _save_pretrained(self, save_directory: Path) -> None:
-        card = self.card or fresh_card(self)
-        card = replace(card, recipe=without_places(card.recipe))
-        # The hub's library writes a README.md only where there is none.
-        if is_own_readme(save_directory / README_FILE):
-            (save_directory / README_FILE).unlink()
-        write_atomically(save_directory / WEIGHTS_FILE, to_bytes(self.state_dict(), card))
-        write_atomically(save_directory / CONFIG_FILE, json.dumps({CARD_KEY: card.plain()}, indent=2) + "\n")
+    def whole_card(self) -> VideoCard:
+        """What is known of the weights, of a fresh network what it was built from."""
+        return self.card or fresh_card(self)
 
     @override
-    def push_to_hub(self, repo_id: str, *, model_card_kwargs: dict[str, Any] | None = None, **options: Any) -> str:
-        """Upload the weights, their card and a README.md that names the model as it is there.
-
-        Args:
-            repo_id: OWNER/NAME.
-            model_card_kwargs: As `generate_model_card` takes them.
-            options: Those of `huggingface_hub.ModelHubMixin.push_to_hub`.
-
-        Returns:
-            The address of the commit.
-        """
-        known = {"hub_id": repo_id} if "/" in repo_id else {}  # without an owner, only the hub knows the whole name
-        return super().push_to_hub(repo_id, model_card_kwargs={**known, **(model_card_kwargs or {})}, **options)
-
-    @override
-    def generate_model_card(self, *, hub_id: str | None = None) -> ModelCard:
-        """README.md with what is known of the weights: usage, input, results, classes, licence and links.
-
-        Args:
-            hub_id: OWNER/NAME under which they are pushed; None for a folder.
-        """
-        card = self.card or fresh_card(self)
-        data = ModelCardData(**self._hub_mixin_info.model_card_data.to_dict(), **licence_data(card.licence))
-        return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{readme(card, hub_id=hub_id)}")
+    def readme(self, card: VideoCard, *, hub_id: str | None) -> str:
+        """The text of README.md below its metadata."""
+        return readme(card, hub_id=hub_id)
 
     @classmethod
     @override
-    def _from_pretrained(
-        cls,
-        *,
-        model_id: str,
-        revision: str | None,
-        cache_dir: str | Path | None,
-        force_download: bool,
-        local_files_only: bool,
-        token: str | bool | None,
-        proxies: dict[str, str] | None = None,
-        resume_download: bool | None = None,
-        **model_kwargs: Any,
-    ) -> VideoResNet:
-        if model_kwargs:
-            raise ValueError(f"from_pretrained takes no arguments of the network, got {', '.join(model_kwargs)}")
-        # Below 1.0 the hub's library hands proxies on; from 1.0 it has no such argument.
-        older: dict[str, Any] = {"proxies": proxies} if proxies else {}
-        path = Path(model_id) / WEIGHTS_FILE
-        if not Path(model_id).is_dir():
-            path = fetch(
-                model_id,
-                revision=revision,
-                cache_dir=cache_dir,
-                force_download=force_download,
-                local_files_only=local_files_only,
-                token=token,
-                **older,
-            )
-        tensors, plain = read_safetensors(path)
-        if plain is None:
-            raise ValueError(f"{path} is a safetensors file without the card of nonlocalnet; it holds no architecture")
+    def of_file(cls, tensors: dict[str, Tensor], plain: object, *, path: str | os.PathLike[str]) -> VideoResNet:
+        """The network of a file's tensors and card, in eval mode."""
         return from_card(tensors, VideoCard.from_plain(plain, path=path), path=path)
 
 
@@ -174,18 +112,9 @@ def from_card(tensors: dict[str, Tensor], card: VideoCard, *, path: str | os.Pat
     Raises:
         ValueError: If the tensors and the card do not fit; names the file.
     """
-    for name, tensor in tensors.items():
-        if tensor.dtype not in PLAIN_DTYPES:
-            raise ValueError(f"{path}: {name} is of {tensor.dtype}, which is not read; write it as torch.float32")
-    try:
-        meta_network(lambda: build(card.architecture, card.arguments), tensors, path=path)
-        network = build(card.architecture, card.arguments)
-        network.load_state_dict(tensors)
-    except Exception as error:  # whatever the arguments of a file may be
-        reason = short(" ".join(str(error).split()))
-        raise ValueError(f"{path}: the network does not fit the checkpoint's own card: {reason}") from error
+    network = filled(build, tensors, card, path=path)
     network.card = card
-    return cast(VideoResNet, network.eval())
+    return network
 
 
 def fresh_card(network: VideoResNet) -> VideoCard:
