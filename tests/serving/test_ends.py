@@ -16,6 +16,9 @@ import psutil
 import pytest
 
 from nonlocalnet.serving.uploads import Uploads
+from nonlocalnet.serving.worker import Worker
+from nonlocalnet.system.stops import Stopped
+from serving.fake_work import open_work
 from serving.serving_here import Here, until
 
 SCRIPT = Path(__file__).with_name("fake_work.py")
@@ -101,3 +104,15 @@ def test_a_link_that_somebody_put_there_is_left_alone(tmp_path: Path, monkeypatc
     (tmp_path / "nonlocalnet-serve-x").symlink_to(kept.parent)
     with Uploads():
         assert kept.exists()
+
+
+def test_a_signal_while_the_process_starts_ends_it_in_one_piece(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopped(_: object) -> None:
+        raise Stopped(signal.SIGTERM)
+
+    monkeypatch.setattr("multiprocessing.process.BaseProcess.start", stopped)
+    worker = Worker(open_work, "video")
+    with pytest.raises(Stopped):
+        worker.start()
+    worker.end()
+    assert not worker.runs

@@ -97,8 +97,9 @@ class Worker:
         self.end()
         context = fresh_context(self._open_work.__module__)
         ours, theirs = context.Pipe()
-        self._process = context.Process(target=_main, args=(theirs, self._open_work, self._argument), daemon=True)
-        self._process.start()
+        process = context.Process(target=_main, args=(theirs, self._open_work, self._argument), daemon=True)
+        process.start()
+        self._process = process  # not before: a signal may come while it starts, and then there is nothing to end
         theirs.close()
         self._connection = ours
         kind, content = self._heard()
