@@ -108,3 +108,26 @@ def test_a_detector_is_refused_by_name() -> None:
     opened = OpenedFile("run/best.ckpt", "torch", {"nonlocalnet": card.plain()}, {})
     with pytest.raises(ValueError, match=r"run/best.ckpt holds a detector, and features are those of networks that"):
         require_video(opened)
+
+
+def test_where_nothing_was_written_no_index_is_named_and_other_settings_are_taken(
+    weights: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert features(weights, out, videos / "b" / "broken.mp4") == 1
+    assert "0 written, 0 there before, 1 unreadable; there is no index yet" in capsys.readouterr().out
+    assert not (out / "index.jsonl").exists()
+    assert features(weights, out, videos / "a" / "one.mp4", "--level", "clip") == 0
+    assert f"{out / 'index.jsonl'} lists them" in capsys.readouterr().out
+    assert features(weights, out, videos / "a" / "one.mp4") == 2
+    assert 'level was "clip", is "pooled"' in capsys.readouterr().err
+
+
+def test_a_file_that_the_index_does_not_have_yet_keeps_its_settings(
+    weights: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert features(weights, out, videos / "a" / "one.mp4") == 0
+    (out / "index.jsonl").unlink()  # as after a kill between the two
+    assert features(weights, out, videos / "a" / "one.mp4", "--level", "clip") == 2
+    assert "holds features that were made otherwise" in capsys.readouterr().err

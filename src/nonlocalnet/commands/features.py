@@ -16,7 +16,6 @@ from nonlocalnet.formats import OpenedFile, card_of, load, open_file, plan_file
 from nonlocalnet.runs.kinds import KINDS, kind_of_file
 from nonlocalnet.runs.video.features.extract import FeatureSettings, Level, VideoFeatures, features_of_each
 from nonlocalnet.runs.video.features.folder import (
-    INDEX_FILE,
     FeatureFolder,
     Format,
     check_folder,
@@ -52,8 +51,9 @@ def main(argv: Sequence[str]) -> int:
         entries = [video.entry for video in missing]
         made = features_of_each(model, entries, settings=settings, inference=inference, device=device)
         broken = _write(folder, zip(missing, made, strict=True), count=len(missing))
-    kept, index = len(given) - len(missing), visible(out / INDEX_FILE)
-    print(f"{len(missing) - broken} written, {kept} there before, {broken} unreadable; {index} lists them")
+        listed = "there is no index yet" if folder.index is None else f"{visible(folder.index)} lists them"
+    kept = len(given) - len(missing)
+    print(f"{len(missing) - broken} written, {kept} there before, {broken} unreadable; {listed}")
     return int(broken > 0)
 
 

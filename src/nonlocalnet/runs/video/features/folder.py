@@ -54,6 +54,11 @@ class FeatureFolder:
         self._file_format: Format = file_format
         self._rows = rows
 
+    @property
+    def index(self) -> Path | None:
+        """The index; None where nothing was ever written."""
+        return self._folder / INDEX_FILE if self._rows else None
+
     def has(self, entry: VideoEntry) -> bool:
         """Whether the features of a video are there, and it was not changed since."""
         key = key_of(entry, self._file_format)
@@ -162,8 +167,8 @@ def _encoded(made: VideoFeatures, file_format: Format) -> bytes:
 
 
 def _claim(marker: Path, asked: dict[str, Any]) -> None:
-    """Write the settings, or compare them with those of the earlier run."""
-    if not marker.is_file():
+    """Write the settings, or compare them with those of the earlier run, where it came as far as any features."""
+    if not marker.is_file() or _holds_nothing(marker):
         write_atomically(marker, json.dumps(asked, indent=2) + "\n")
         return
     written = _plain(marker.read_bytes())
@@ -181,6 +186,15 @@ def _claim(marker: Path, asked: dict[str, Any]) -> None:
             f"{marker.parent} holds features that were made otherwise: {'; '.join(said)}; give the same, or another "
             "folder"
         )
+
+
+def _holds_nothing(marker: Path) -> bool:
+    """Whether a run of ours wrote its settings and nothing else."""
+    index = marker.with_name(INDEX_FILE)
+    others = (path for path in marker.parent.iterdir() if path != marker and not is_partial_of(path, marker))
+    empty = all(path == index and not path.stat().st_size for path in others)
+    written = _plain(marker.read_bytes())
+    return empty and isinstance(written, dict) and "weights" in written
 
 
 def _read_index(folder: Path) -> dict[str, dict[str, Any]]:
