@@ -90,3 +90,21 @@ def test_frames_of_a_listed_folder(folder: Path) -> None:
     found = find_given([folder / "frames.txt"])
     assert [video.entry.path.name for video in found] == ["v1", "v2"]
     assert all(video.entry.frames is not None for video in found)
+
+
+@pytest.mark.parametrize("text", ['{"images": []}', '[{"video": "a.mp4"}]', '\ufeff \n{"a": 1}'])
+def test_json_is_no_list(tmp_path: Path, text: str) -> None:
+    (tmp_path / "annotations.json").write_text(text)
+    with pytest.raises(ValueError, match=r"annotations\.json holds JSON: it is neither a video nor a list of videos"):
+        find_given([tmp_path / "annotations.json"])
+
+
+def test_a_path_in_brackets_begins_no_json(tmp_path: Path) -> None:
+    (tmp_path / "list.txt").write_text("[1] a.mp4\n{x}.mp4\n")
+    assert names([tmp_path / "list.txt"]) == ["[1] a.mp4", "{x}.mp4"]
+
+
+def test_text_says_that_it_was_taken_for_a_list(tmp_path: Path) -> None:
+    (tmp_path / "notes").write_text("hello\nworld\n")
+    with pytest.raises(ValueError, match=r"line 1: .*it was read as a list of videos, since it holds text"):
+        find_given([tmp_path / "notes"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,9 +64,14 @@ def find_given(
     def read_list(path: Path) -> VideoList:
         nonlocal lists
         lists += 1
-        if all(_is_video(unquoted(line.strip())) for line in read_lines(path) if line.strip()):
-            return load_video_list(path, root=root, multi_label=True, format="path_list", check_files=False)
-        return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False)
+        if _is_json(path):
+            raise ValueError(f"{path} holds JSON: it is neither a video nor a list of videos in a form that is known")
+        try:
+            if all(_is_video(unquoted(line.strip())) for line in read_lines(path) if line.strip()):
+                return load_video_list(path, root=root, multi_label=True, format="path_list", check_files=False)
+            return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False)
+        except ValueError as error:
+            raise ValueError(f"{error}; it was read as a list of videos, since it holds text") from None
 
     for one in given:
         for video in _meant_by(str(one), read_list, class_names):
@@ -135,6 +141,15 @@ def _is_list(path: Path) -> bool:
     except UnicodeDecodeError as error:
         text = "" if error.start < len(start) - 3 else start[: error.start].decode("utf-8-sig")
     return bool(text.strip()) and "\0" not in text
+
+
+def _is_json(path: Path) -> bool:
+    """Whether a file of text begins as JSON does: no list of videos has an object or an array for its first line."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        start = file.read(_LOOKED_AT).removeprefix(b"\xef\xbb\xbf").lstrip()
+    return re.match(rb'\{\s*["}]|\[\s*[\[{"\]]', start) is not None
 
 
 def _listed(videos: VideoList, class_names: Sequence[str] | None) -> Iterator[GivenVideo]:
