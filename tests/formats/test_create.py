@@ -111,3 +111,26 @@ def test_torch_hub(saved):
     loaded = torch.hub.load(str(ROOT), "i3d_resnet50", source="local", pretrained=path)
     assert torch.equal(loaded(x := torch.randn(1, 3, 8, 64, 64)), model(x))
     assert "OWNER/NAME" in hubconf().i3d_resnet50.__doc__  # what torch.hub.help shows
+
+
+@pytest.mark.parametrize("classes", [0, True, "7", None])
+def test_a_bad_number_of_classes_is_not_the_files_fault(saved, classes):
+    with pytest.raises(ValueError, match=f"^num_classes must be a whole number of at least 1, got {classes!r}"):
+        create_model("i3d_resnet50", pretrained=saved[0], num_classes=classes)
+
+
+@pytest.mark.parametrize(
+    ("pretrained", "words"),
+    [(True, "got True: none come with the library"), ({}, "got a mapping"), ("", "pretrained is empty")],
+)
+def test_what_other_libraries_take_for_weights_is_explained(pretrained, words):
+    with pytest.raises(ValueError, match=words):
+        create_model("i3d_resnet50", pretrained=pretrained)
+
+
+def test_names_of_files_and_recipes_are_sent_where_they_belong():
+    with pytest.raises(
+        ValueError, match=r"no network 'x+\W.*Files of weights go to pretrained=, and names of recipes"
+    ) as e:
+        create_model("x" * 5000)
+    assert len(str(e.value)) < 600

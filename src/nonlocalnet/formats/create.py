@@ -27,7 +27,9 @@ from nonlocalnet.models.video.architectures import (
 from nonlocalnet.models.video.blocks import VideoBlockOptions
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.network import build, fresh_card
+from nonlocalnet.models.video.trunk import require_at_least_1
 from nonlocalnet.system.signatures import shows
+from nonlocalnet.system.visible import cut
 
 
 class CreateArguments(I3DArguments, ControlArguments, total=False):
@@ -74,8 +76,11 @@ def create_model(
     """
     architecture = _known(name)
     given: dict[str, Any] = {**({} if block is None else vars(block)), **options}
+    if "num_classes" in given:
+        require_at_least_1("num_classes", given["num_classes"])  # before a file is opened, which would be blamed
     if pretrained is None:
         return build(architecture, given)
+    _require_file(pretrained)
     opened = open_file(pretrained)
     if not _holds_video_network(opened):
         network = build(architecture, given)
@@ -93,8 +98,27 @@ def _known(name: str) -> ArchitectureName:
     if name in get_args(SequenceName):
         raise ValueError(f"{name} is for sequences, not videos: call nonlocalnet.models.sequence.{name}()")
     near = difflib.get_close_matches(str(name), ARCHITECTURES, n=3, cutoff=0.5)
-    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(ARCHITECTURES)}"
-    raise ValueError(f"there is no network {name!r}; {hint}")
+    hint = f"did you mean {' or '.join(near)}?" if near else f"there are {', '.join(ARCHITECTURES)}."
+    raise ValueError(
+        f"there is no network {cut(repr(name))}; {hint} Files of weights go to pretrained=, and names of recipes are "
+        "for nonlocalnet.recipes.recipe and `nonlocalnet train`"
+    )
+
+
+def _require_file(pretrained: object) -> None:
+    """Refuse what other libraries take there: `True`, and the weights themselves."""
+    if isinstance(pretrained, bool):
+        raise ValueError(
+            f"pretrained must be a file of weights, OWNER/NAME of a model on the Hugging Face hub, or None for fresh "
+            f"weights, got {pretrained}: none come with the library"
+        )
+    if isinstance(pretrained, Mapping):
+        raise ValueError(
+            "pretrained must be a file, got a mapping: build the network without it and give the mapping to its "
+            "load_state_dict, or to nonlocalnet.formats.inflate where it is of a 2-D ResNet"
+        )
+    if pretrained == "":
+        raise ValueError("pretrained is empty: give a file of weights, or None for fresh ones")
 
 
 def _holds_video_network(opened: OpenedFile) -> bool:

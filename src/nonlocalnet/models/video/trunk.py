@@ -255,7 +255,20 @@ def _check_arguments(
     if inflated not in INFLATIONS:
         raise ValueError(f"inflated must be one of {', '.join(INFLATIONS)}, got {inflated!r}")
     for name, value in (("num_classes", num_classes), ("width", width), ("crop", 1 if crop is None else crop)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
+        require_at_least_1(name, value)
     if not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
+
+
+def require_at_least_1(name: str, value: object) -> None:
+    """Refuse what is no count.
+
+    Args:
+        name: What the value is, for the error.
+        value: To be a whole number of at least 1.
+
+    Raises:
+        ValueError: It is none.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
