@@ -6,7 +6,9 @@ import sys
 
 import pytest
 import torch
+from PIL import Image
 
+from make_videos import write_brightening_video
 from models.video.helpers import tiny
 from nonlocalnet import models
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
@@ -90,3 +92,50 @@ def test_the_processor_reads_as_predict_does(folder, tmp_path):
 def test_it_is_imported_by_nobody_else():
     code = "import sys, nonlocalnet, nonlocalnet.models, nonlocalnet.formats; assert 'transformers' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_its_own_pipeline(folder, network, tmp_path):
+    if not hasattr(transformers.VideoClassificationPipeline, "_load_video_processor"):
+        pytest.skip("the pipeline of this version takes image processors alone")
+    path = write_brightening_video(tmp_path / "a.mp4", num_frames=40)
+    found = transformers.pipeline("video-classification", model=str(folder), device="cpu")(str(path), top_k=3)
+    processor = transformers.AutoVideoProcessor.from_pretrained(folder)
+    with torch.no_grad():
+        logits = network(processor(str(path))["pixel_values_videos"].transpose(1, 2).contiguous())
+    best = logits.softmax(dim=1)[0].sort(descending=True)
+    assert [one["label"] for one in found] == [["a", "b", "ü"][i] for i in best.indices]
+    torch.testing.assert_close(torch.tensor([one["score"] for one in found]), best.values)
+
+
+def test_frames_as_lists_and_pictures(folder):
+    processor = transformers.AutoVideoProcessor.from_pretrained(folder)
+    frames = torch.randint(0, 256, (20, 80, 96, 3), dtype=torch.uint8).numpy()
+    one = processor(frames)["pixel_values_videos"]
+    pictures = [Image.fromarray(frame) for frame in frames]
+    for same in (list(frames), list(torch.from_numpy(frames)), pictures, [pictures]):
+        assert torch.equal(processor(same)["pixel_values_videos"], one)
+    assert len(processor([pictures, list(frames)])["pixel_values_videos"]) == 2
+    assert processor(frames, num_frames=4)["pixel_values_videos"].shape[1] == 4
+
+
+@pytest.mark.parametrize(
+    ("videos", "words"),
+    [
+        ([], "videos is empty"),
+        (None, "got a NoneType"),
+        (torch.zeros(4, 4, 3, dtype=torch.uint8), r"must be uint8 of shape \(T, H, W, 3\)"),
+        ([torch.zeros(4, 4, 3), torch.zeros(5, 4, 3)], "pictures of one size"),
+        ([["a"]], "frames must be uint8"),
+    ],
+)
+def test_what_is_no_video_is_one_sentence(folder, videos, words):
+    with pytest.raises(ValueError, match=words):
+        transformers.AutoVideoProcessor.from_pretrained(folder)(videos)
+
+
+def test_other_networks_and_odd_configurations_are_refused():
+    with pytest.raises(ValueError, match="got a Linear"):
+        huggingface.NonLocalForVideoClassification.from_nonlocalnet(torch.nn.Linear(2, 2))
+    with pytest.raises(ValueError, match="arguments must be an object of names, got 'x'"):
+        huggingface.NonLocalVideoConfig(arguments="x")
+    assert huggingface.NonLocalVideoConfig(arguments={"clip": "8x8"}).num_frames == 8

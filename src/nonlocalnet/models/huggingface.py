@@ -16,14 +16,16 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
+from PIL.Image import Image
 from torch import nn
 
 from nonlocalnet.data.clips.views import cut_views
-from nonlocalnet.data.clips.windows import ClipGeometry, evenly_spaced_clips
+from nonlocalnet.data.clips.windows import ClipGeometry, evenly_spaced_clips, parse_clip
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.reader import VideoReader
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.video.network import VideoResNet, build, fresh_card
+from nonlocalnet.system.odd_files import short
 
 try:
     from transformers import (
@@ -43,20 +45,33 @@ except ImportError as error:
     ) from error
 
 
+_DEFAULT_CLIP = "32x2"  # the factories'
+
+
 class NonLocalVideoConfig(PretrainedConfig):
     """What a network is built from; labels are `id2label`, as everywhere in transformers.
 
     Args:
         architecture: Name of its factory in `nonlocalnet.models`.
         arguments: The factory's keyword arguments but `num_classes`, which is `num_labels`.
+        num_frames: Frames of a clip, for which transformers' pipeline asks; None for those of the network's `clip`.
         **further: As transformers' own configurations take them, such as `id2label`.
     """
 
     model_type = "nonlocal_video"
 
     def __init__(
-        self, *, architecture: str = "c2d_resnet50", arguments: dict[str, Any] | None = None, **further: Any
+        self,
+        *,
+        architecture: str = "c2d_resnet50",
+        arguments: dict[str, Any] | None = None,
+        num_frames: int | None = None,
+        **further: Any,
     ) -> None:
+        if not isinstance(arguments, (dict, type(None))):
+            raise ValueError(f"the configuration's arguments must be an object of names, got {short(repr(arguments))}")
+        clip = str((arguments or {}).get("clip", _DEFAULT_CLIP))
+        self.num_frames = parse_clip(clip).frames if num_frames is None else num_frames
         self.architecture = architecture
         self.arguments = {name: value for name, value in (arguments or {}).items() if name != "num_classes"}
         super().__init__(**further)
@@ -84,13 +99,16 @@ class NonLocalForVideoClassification(PreTrainedModel):
         """A network of this library, such as `from_checkpoint` gives it, in this form; it holds the same tensors.
 
         Raises:
-            ValueError: If no factory built the network.
+            ValueError: If no factory built the network, or it is of another library.
         """
+        if not isinstance(model, VideoResNet):
+            raise ValueError(f"a video network of nonlocalnet is needed, got a {type(model).__name__}")
         card = model.card or fresh_card(model)
         names = card.class_names or [f"LABEL_{index}" for index in range(model.num_classes)]
         config = NonLocalVideoConfig(
             architecture=card.architecture,
             arguments=card.arguments,
+            num_frames=card.preprocessing.clip_frames,
             id2label=dict(enumerate(names)),
             label2id={name: index for index, name in enumerate(names)},
             problem_type="multi_label_classification" if card.multi_label else "single_label_classification",
@@ -200,49 +218,96 @@ class NonLocalVideoProcessor(BaseVideoProcessor):
         )
 
     def preprocess(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, videos: Any, *, return_tensors: str | None = "pt"
+        self,
+        videos: Any,
+        *,
+        return_tensors: str | None = "pt",
+        num_frames: int | None = None,
+        do_sample_frames: bool | None = None,
     ) -> BatchFeature:
         """Cut, resize and normalise.
 
         Args:
-            videos: A video or a sequence of them; each the path of a file, or all of its frames, uint8 (N, H, W, 3).
+            videos: A video or a sequence of them; each the path of a file, or all of its frames, uint8 (N, H, W, 3), or
+                a list of them, such as PIL's images.
             return_tensors: "pt", as transformers' other processors are asked; None for the same.
+            num_frames: Frames of a clip, as the pipeline asks; None for the processor's own.
+            do_sample_frames: As the pipeline asks; a clip is always sampled, so False is refused.
 
         Returns:
             `pixel_values_videos`, float32 (B, T, 3, H, W).
 
         Raises:
-            ValueError: The frames are not uint8 (N, H, W, 3), a file is no readable video, or other tensors than
-                PyTorch's are asked for.
+            ValueError: The frames are not uint8 (N, H, W, 3), a file is no readable video, there is no video, or other
+                tensors than PyTorch's are asked for.
             FileNotFoundError: There is no such file.
         """
         if return_tensors not in (None, "pt"):
             raise ValueError(f"return_tensors must be 'pt', got {return_tensors!r}")
-        one = isinstance(videos, (str, os.PathLike)) or (hasattr(videos, "ndim") and videos.ndim == 4)
-        given: Any = [videos] if one else videos
-        clips = [self._clip(video) for video in given]
+        if do_sample_frames is False:
+            raise ValueError("do_sample_frames must be True or None: the network takes clips at its own stride")
+        geometry = ClipGeometry(num_frames or self.clip_frames, self.frame_stride)
+        clips = [self._clip(video, geometry) for video in ([videos] if _is_one(videos) else videos)]
+        if not clips:
+            raise ValueError("videos is empty: give a video or several")
         mean, std, bgr = self.mean, self.std, self.colour_order == "BGR"
         made = normalise(torch.stack(clips), mean=mean, std=std, bgr=bgr).transpose(1, 2)
         return BatchFeature({"pixel_values_videos": made})
 
-    def _clip(self, video: str | os.PathLike[str] | torch.Tensor | np.ndarray[Any, Any]) -> torch.Tensor:
+    def _clip(self, video: Any, geometry: ClipGeometry) -> torch.Tensor:
         if isinstance(video, (str, os.PathLike)):
             with VideoReader(video) as reader:
-                frames = reader.read(self._frames(reader.index.num_frames), short_side=self.short_side)
+                frames = reader.read(_centre(reader.index.num_frames, geometry), short_side=self.short_side)
         else:
-            frames = torch.as_tensor(video)
-            frames = frames[self._frames(len(frames))]
+            frames = _frames_of(video)
+            frames = frames[_centre(len(frames), geometry)]
         return cut_views(frames, crops="centre", short_side=self.short_side, crop=self.crop)[0]
 
-    def _frames(self, num_frames: int) -> Sequence[int]:
-        geometry = ClipGeometry(self.clip_frames, self.frame_stride)
-        return evenly_spaced_clips(num_frames, geometry, num_clips=1)[0]
-
     def __call__(  # pyright: ignore[reportIncompatibleMethodOverride]
-        self, videos: Any, *, return_tensors: str | None = "pt"
+        self,
+        videos: Any,
+        *,
+        return_tensors: str | None = "pt",
+        num_frames: int | None = None,
+        do_sample_frames: bool | None = None,
     ) -> BatchFeature:
         """As `preprocess`."""
-        return self.preprocess(videos, return_tensors=return_tensors)
+        return self.preprocess(
+            videos, return_tensors=return_tensors, num_frames=num_frames, do_sample_frames=do_sample_frames
+        )
+
+
+def _is_one(videos: Any) -> bool:
+    """Whether one video is given, and not several: a path, an array, or a list of frames."""
+    if isinstance(videos, (str, os.PathLike)):
+        return True
+    if hasattr(videos, "ndim"):
+        return videos.ndim != 5
+    if not isinstance(videos, Sequence):
+        raise ValueError(f"videos must be a path, frames, or a sequence of such, got a {type(videos).__name__}")
+    return len(videos) > 0 and (isinstance(videos[0], Image) or getattr(videos[0], "ndim", 0) == 3)
+
+
+def _frames_of(video: Any) -> torch.Tensor:
+    """Frames (N, H, W, 3), as they are or from a list of them.
+
+    Raises:
+        ValueError: They are neither arrays nor pictures, of several sizes, or of another shape.
+    """
+    try:
+        frames = video if isinstance(video, torch.Tensor) else torch.from_numpy(np.asarray(video))
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"frames must be uint8 of shape (T, H, W, 3), or a list of pictures of one size, got a "
+            f"{type(video).__name__}: {short(str(error))}"
+        ) from None
+    if frames.ndim != 4:
+        raise ValueError(f"frames must be uint8 of shape (T, H, W, 3), got {frames.dtype} {tuple(frames.shape)}")
+    return frames
+
+
+def _centre(num_frames: int, geometry: ClipGeometry) -> list[int]:
+    return evenly_spaced_clips(num_frames, geometry, num_clips=1)[0]
 
 
 AutoConfig.register(NonLocalVideoConfig.model_type, NonLocalVideoConfig)
