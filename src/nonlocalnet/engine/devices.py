@@ -33,7 +33,9 @@ def choose_device(device: str) -> torch.device:
         ValueError: If "cuda" is asked for and there is no CUDA device.
     """
     if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("trainer.device is 'cuda', but PyTorch finds no CUDA device here; use 'auto' or 'cpu'")
+        raise ValueError(
+            "--device (trainer.device) is 'cuda', but PyTorch finds no CUDA device here; use 'auto' or 'cpu'"
+        )
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return torch.device(device)
