@@ -119,8 +119,10 @@ def test_a_part_of_the_last_line_and_a_file_that_was_removed(tmp_path: Path) -> 
 
 def test_other_settings_are_refused_by_name(tmp_path: Path) -> None:
     out = tmp_path / "out"
-    with opened(out):
+    with opened(out, level="map"):  # nothing was written: these settings bind nobody
         pass
+    with opened(out) as folder:
+        add(folder, tmp_path / "a.mp4")
     with pytest.raises(
         ValueError, match=r'made otherwise: level was "pooled", is "clip"; the weights are others; give'
     ):
