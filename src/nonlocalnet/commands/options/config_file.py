@@ -10,6 +10,9 @@ from typing import Any
 import yaml
 from jsonargparse import ActionConfigFile, ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
+from nonlocalnet.system.media import refuse_media
+from nonlocalnet.system.odd_files import require_file
+
 
 class ConfigFile(ActionConfigFile):
     """jsonargparse's action for a YAML file, with errors that name the file and the nearest field."""
@@ -45,6 +48,13 @@ def names_in(section: str) -> list[str]:
 
 
 def _read_mapping(path: Path) -> dict[Any, Any]:
+    try:
+        require_file(path)
+        refuse_media(path, expected="a YAML file")
+    except ValueError as error:
+        raise TypeError(str(error)) from None
+    except OSError:
+        pass  # said below
     try:
         content = yaml.safe_load(path.read_text())
     except OSError as error:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from nonlocalnet.runs.kinds import KINDS
+from nonlocalnet.system.media import refuse_media
+from nonlocalnet.system.odd_files import require_file, short
 
 
 @dataclass(frozen=True)
@@ -42,8 +44,10 @@ def read_result(path: str) -> Result:
         ValueError: It is no summary of a test of a recipe.
     """
     file = Path(path) / "summary.json" if Path(path).is_dir() else Path(path)
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(f"{file}: there is no such file; --results takes the summary.json of a test")
+    require_file(file)
+    refuse_media(file, expected="the summary.json of a test")
     problem: Exception = ValueError("nothing")
     try:
         content: Any = json.loads(file.read_text())
@@ -60,4 +64,4 @@ def read_result(path: str) -> Result:
 
 
 def _no_summary(file: Path, error: Exception) -> ValueError:
-    return ValueError(f"{file} is not the summary.json of a test of one recipe ({error!r})")
+    return ValueError(f"{file} is not the summary.json of a test of one recipe ({short(repr(error), 200)})")

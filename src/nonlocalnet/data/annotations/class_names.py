@@ -27,7 +27,7 @@ def read_class_names(path: Path) -> tuple[str, ...]:
         FileNotFoundError: There is no such file.
         ValueError: It is not UTF-8, holds no name, or one twice.
     """
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no such file of class names: {path}")
     names = [line.strip() for line in read_lines(path) if line.strip()]
     if not names:

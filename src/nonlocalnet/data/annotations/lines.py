@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from nonlocalnet.system.media import refuse_media
+from nonlocalnet.system.odd_files import require_file
 from nonlocalnet.system.visible import cut, quoted
 
 # Marks of encodings at the start of a text.
@@ -68,8 +70,10 @@ def read_lines(path: Path) -> list[str]:
     """The lines of a UTF-8 text, with their line breaks.
 
     Raises:
-        ValueError: It is not UTF-8; the message gives the line. Or it begins with Excel's own `sep=;`.
+        ValueError: It is not UTF-8; the message gives the line. Or it is a video, or begins with Excel's own `sep=;`.
     """
+    require_file(path)
+    refuse_media(path, expected="a text, such as a list of videos,")
     text = read_text(path)
     if re.match(r"sep=.[\r\n]", text):
         raise ValueError(f"{path}, line 1: Excel's {text[:5]!r} is neither a header nor a row; delete the line")

@@ -67,7 +67,7 @@ def load_video_list(
         ValueError: A line is malformed, a label is bad, or there is no video; the message gives the file and the line.
     """
     source = Path(source)
-    lines = read_lines(source) if source.is_file() else []
+    lines = [] if source.is_dir() or not source.exists() else read_lines(source)
     chosen = _named(format or recognise(source, lines, media))
     several = multi_label if multi_label is not None else chosen.multi_label_classes is not None
     if chosen.multi_label_classes is not None and not several:

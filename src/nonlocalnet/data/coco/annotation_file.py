@@ -15,6 +15,8 @@ from typing import Any
 
 from nonlocalnet.data.coco.content import keypoint_names, read_content
 from nonlocalnet.data.coco.records import Annotation, CocoContent, CocoImage, CocoSet, ImageEntry, Kind
+from nonlocalnet.system.media import refuse_media
+from nonlocalnet.system.odd_files import require_file
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +62,10 @@ def load_coco(source: Path, *, images: Path, kind: Kind) -> CocoSet:
 
 
 def _read(source: Path) -> Any:
-    if not source.is_file():
+    if not source.exists():
         raise FileNotFoundError(f"{source}: there is no such annotation file")
+    require_file(source)
+    refuse_media(source, expected="a file of COCO's annotations")
     try:
         return json.loads(source.read_bytes())
     except UnicodeDecodeError as error:

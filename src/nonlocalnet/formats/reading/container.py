@@ -12,6 +12,7 @@ from torch import Tensor
 
 from nonlocalnet.formats.catalogue import released_file
 from nonlocalnet.formats.reading.read_torch import TORCH_LEGACY
+from nonlocalnet.system.media import refuse_media
 from nonlocalnet.system.odd_files import require_file, short
 
 
@@ -23,6 +24,7 @@ def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
         hint = f"; `nonlocalnet weights {path.name}` fetches it" if released_file(path.name) else ""
         raise FileNotFoundError(f"{path}: there is no such file{hint}")
     require_file(path)
+    refuse_media(path, expected="a file of weights")
     with path.open("rb") as file:
         start = file.read(len(TORCH_LEGACY))
     if start.lstrip().startswith(b"<"):

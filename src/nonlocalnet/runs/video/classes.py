@@ -10,6 +10,7 @@ from typing import Any
 
 from nonlocalnet.data.annotations.class_names import read_class_names, spoken
 from nonlocalnet.formats import LoadPlan
+from nonlocalnet.system.odd_files import require_file
 
 KINETICS400 = "kinetics400"
 _PUBLISHED_CLASSES = {False: 400, True: 157}  # Kinetics-400; Charades, where a video may have several
@@ -66,8 +67,9 @@ def _kinetics400() -> list[str]:
 def _read(path: Path) -> Sequence[str]:
     if path.suffix != ".json":
         return read_class_names(path)
-    if not path.is_file():
+    if not path.exists():
         raise FileNotFoundError(f"no such file of class names: {path}")
+    require_file(path)
     try:
         content: Any = json.loads(path.read_text("utf-8"))
     except ValueError as error:

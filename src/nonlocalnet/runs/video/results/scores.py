@@ -23,7 +23,8 @@ import torch
 
 from nonlocalnet.runs.video.results.summary import label_tensor
 from nonlocalnet.runs.video.score_videos import VideoScores
-from nonlocalnet.system.odd_files import one_sentence
+from nonlocalnet.system.media import refuse_media
+from nonlocalnet.system.odd_files import one_sentence, require_file
 from nonlocalnet.system.tensor_file import pack, unpack
 
 SCORES_FILE = "scores.safetensors"
@@ -85,8 +86,10 @@ def load_scores(path: str | Path) -> ScoredVideos:
     """
     path = Path(path)
     file = path / SCORES_FILE if path.is_dir() else path
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(f"no scores at {path}: give the --out folder of a `nonlocalnet test`, or {SCORES_FILE}")
+    require_file(file)
+    refuse_media(file, expected="a test's file of scores")
     tensors, metadata = unpack(file)
     if metadata.get("format") != _FORMAT:
         raise ValueError(f"{file} holds no scores of this library: its format is {metadata.get('format')!r}")
