@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from nonlocalnet import formats
+from nonlocalnet.commands.main import main
 from nonlocalnet.formats import known, native
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.models import VideoResNet, c2d_resnet50
@@ -270,3 +271,20 @@ def test_a_further_container_is_opened_by_its_format(tmp_path, monkeypatch):
 def _written(path, content):
     path.write_bytes(content)
     return path
+
+
+def test_files_to_hand_on_say_no_places_of_this_machine(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    content = copy.deepcopy(checkpoint)
+    content[formats.CARD_KEY]["recipe"]["data"] |= {"root": "/home/somebody/videos", "train": "/data/somebody/l.csv"}
+    path = save(tmp_path, content)
+    for to, name in (("nonlocalnet", "a.safetensors"), ("hub", "folder")):
+        assert main(["convert", str(path), str(tmp_path / name), "--to", to]) == 0
+    assert main(["export", str(path), "-o", str(tmp_path / "a.pt2"), "--input", "4x32x32", "--batch", "1"]) == 0
+    written = [tmp_path / "a.safetensors", tmp_path / "a.pt2", *(tmp_path / "folder").iterdir()]
+    for file in written:
+        assert b"somebody" not in file.read_bytes(), file
+    card = formats.card_of(formats.from_checkpoint(tmp_path / "a.safetensors"))
+    assert card.recipe is not None
+    assert (card.recipe["data"]["root"], card.recipe["data"]["train"]) == (None, "l.csv")
+    assert card.recipe["optim"]["lr"] == 0.02
+    assert b"somebody" in path.read_bytes()  # the run's own, which resumes and tests by it

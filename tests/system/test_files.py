@@ -78,6 +78,42 @@ def test_many_writers_leave_one_whole_file(tmp_path: Path) -> None:
     assert names(tmp_path) == ["a.txt"]
 
 
+def test_a_new_file_takes_nobodys_place(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+
+    def both() -> None:
+        with whole_file(target, new=True) as second:
+            second.write_text("second")
+            with whole_file(target, new=True) as first:
+                first.write_text("first")
+
+    with pytest.raises(OutputError, match=r"a\.txt was written by another process meanwhile"):
+        both()
+    assert target.read_text() == "first"
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_new_file_where_a_file_system_knows_no_second_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "no links")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    with whole_file(tmp_path / "a.txt", new=True) as partial:
+        partial.write_text("new")
+    assert names(tmp_path) == ["a.txt"]
+
+
+def test_a_file_whose_writer_was_killed_as_it_named_it_stays_whole(tmp_path: Path) -> None:
+    target = tmp_path / "a.txt"
+    target.write_text("whole")
+    partial_path(target).hardlink_to(target)
+    with whole_file(target) as partial:
+        assert target.read_text() == "whole"
+        partial.write_text("next")
+    assert target.read_text() == "next"
+    assert names(tmp_path) == ["a.txt"]
+
+
 def test_a_name_is_free_when_its_writer_is_dead(tmp_path: Path) -> None:
     target = tmp_path / "a.txt"
     code = (

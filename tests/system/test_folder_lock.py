@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from nonlocalnet.data.video.prepare_videos import EncodeSettings, prepare_videos
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.resume import run_to_resume
-from nonlocalnet.engine.run_folder import prepare_output
+from nonlocalnet.engine.run_folder import prepare_output, require_free
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import whole_folder
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
@@ -39,6 +40,23 @@ def prepare(out: Path) -> None:
 
 def resume(out: Path) -> None:
     run_to_resume(Recipe("any"), out, read=None, free={})  # pyright: ignore[reportArgumentType]  it is not read
+
+
+@pytest.mark.parametrize("second", [lambda out: prepare_output(out, resume=False), partial(require_free, resume=False)])
+def test_the_second_comer_hears_of_the_first_though_files_stand_there(
+    tmp_path: Path, second: Callable[[Path], None]
+) -> None:
+    (tmp_path / "metrics.csv").touch()
+    with subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        holder.stdout.readline()
+        with pytest.raises(OutputError, match=f"another process is writing into {tmp_path}; wait for its end"):
+            second(tmp_path)
+        holder.send_signal(signal.SIGKILL)
+        holder.wait()
+        with pytest.raises(OutputError, match="exists and is not empty"):
+            second(tmp_path)
+    release_folder(tmp_path)
 
 
 @pytest.mark.parametrize("second", [lambda out: prepare_output(out, resume=False), prepare, resume])

@@ -60,7 +60,7 @@ def main(argv: Sequence[str]) -> int:
             model.save_pretrained(folder)
         print(visible(f"{target}/: {', '.join(sorted(path.name for path in target.iterdir()))}"))
         return 0
-    write_atomically(target, encode(model, to=parsed.to))
+    write_atomically(target, encode(model, to=parsed.to), new=True)
     print(visible(f"{target}: {parsed.to}, {target.stat().st_size:,} bytes"))
     return 0
 

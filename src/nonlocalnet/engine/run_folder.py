@@ -18,7 +18,7 @@ from pathlib import Path
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.system.errors import OutputError, reason_of
 from nonlocalnet.system.files import write_atomically
-from nonlocalnet.system.folder_lock import hold_folder
+from nonlocalnet.system.folder_lock import hold_folder, require_not_held
 from nonlocalnet.system.processes import is_first_process
 
 RECIPE, LAST, BEST, METRICS, TENSORBOARD = "recipe.json", "last.ckpt", "best.ckpt", "metrics.csv", "tensorboard"
@@ -49,6 +49,7 @@ def require_free(out: Path, *, resume: bool) -> None:
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
     if occupied is not None:
+        require_not_held(out)
         raise OutputError(
             f"output folder {out} exists and is not empty (it holds {occupied.name}); "
             "choose another folder; a training run in it goes on with --resume"

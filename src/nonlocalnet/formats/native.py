@@ -10,7 +10,7 @@ from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.names import NameTable
 from nonlocalnet.models import VideoResNet
-from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of
+from nonlocalnet.models.card import CARD_KEY, checked_plain, kind_of, to_hand_on
 from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.models.sequence.network import SequenceNetwork, build
 from nonlocalnet.models.video.card import VideoCard
@@ -104,8 +104,8 @@ def plan_sequence(opened: OpenedFile) -> LoadPlan[SequenceNetwork, SequenceCard]
 
 
 def write(network: VideoResNet | SequenceNetwork) -> bytes:
-    """The content of a `.safetensors`: the weights with the card."""
-    return to_bytes(network.state_dict(), network.whole_card())
+    """The content of a `.safetensors`: the weights with the card, which says no places of this machine."""
+    return to_bytes(network.state_dict(), to_hand_on(network.whole_card()))
 
 
 def network_tensors(opened: OpenedFile) -> dict[str, Tensor]:

@@ -20,14 +20,16 @@ from __future__ import annotations
 import os
 import reprlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from typing_extensions import Self
 
 CARD_KEY = "nonlocalnet"
 FORMAT = 1
+
+AnyCard = TypeVar("AnyCard", bound="Card")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +111,11 @@ class Card:
         contents = asdict(self)
         model = {name: contents.pop(name) for name in ("architecture", "arguments")}
         return {"format": FORMAT, "kind": self.kind, "model": model, **contents}
+
+
+def to_hand_on(card: AnyCard) -> AnyCard:
+    """A card for a file that is given to others: its recipe as `without_places` has it."""
+    return replace(card, recipe=without_places(card.recipe))
 
 
 def without_places(recipe: Any) -> Any:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,7 +15,7 @@ from huggingface_hub import ModelCard, ModelCardData
 from torch import Tensor, nn
 from typing_extensions import Self
 
-from nonlocalnet.models.card import CARD_KEY, Card, without_places
+from nonlocalnet.models.card import CARD_KEY, Card, to_hand_on
 from nonlocalnet.models.hub import fetch
 from nonlocalnet.models.readme_parts import README_FILE, is_own_readme, licence_data
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
@@ -71,8 +70,7 @@ class PretrainedNetwork:
         return ModelCard(f"---\n{data.to_yaml()}\n---\n\n{self.readme(card, hub_id=hub_id)}")
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        card = self.whole_card()
-        card = replace(card, recipe=without_places(card.recipe))
+        card = to_hand_on(self.whole_card())
         # The hub's library writes a README.md only where there is none.
         if is_own_readme(save_directory / README_FILE):
             (save_directory / README_FILE).unlink()

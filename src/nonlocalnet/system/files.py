@@ -41,16 +41,17 @@ def is_partial_of(found: Path, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def whole_file(path: Path) -> Iterator[Path]:
+def whole_file(path: Path, *, new: bool = False) -> Iterator[Path]:
     """A path to write to; what is written there becomes `path` when the block ends, and goes where it fails.
 
     A reader finds, whenever the process dies, what stood there before or the whole new file.
 
     Args:
         path: The file; its folder must exist.
+        new: Refuse to take the place of a file that another process has put there meanwhile.
 
     Raises:
-        OutputError: The disk is full.
+        OutputError: The disk is full, or there is such a file.
         OSError: The file cannot be brought to the disk or to its place.
     """
     with _full_disk_named(path), _own_partial(path) as partial:
@@ -59,13 +60,28 @@ def whole_file(path: Path) -> Iterator[Path]:
             yield partial
             with partial.open("rb+") as file:
                 os.fsync(file.fileno())
-            partial.replace(path)
-            moved = True
+            if not (new and _is_named_newly(partial, path)):
+                partial.replace(path)
+                moved = True
         finally:
             if not moved:  # afterwards the name may be another's
                 with contextlib.suppress(OSError):
                     partial.unlink(missing_ok=True)
     _sync_folder(path.parent)
+
+
+def _is_named_newly(partial: Path, path: Path) -> bool:
+    """Give a file its second name, which fails where there is one; False where a file system has no second names.
+
+    Of two processes that do it at once, one does it.
+    """
+    try:
+        path.hardlink_to(partial)
+    except FileExistsError:
+        raise OutputError(f"{path} was written by another process meanwhile; what it wrote is untouched") from None
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -91,6 +107,9 @@ def _own_partial(path: Path) -> Iterator[Path]:
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
             if is_locked(handle) and _is_at(handle, partial):
+                if os.fstat(handle).st_nlink > 1:  # a killed `_is_named_newly`: its content is a whole file's
+                    partial.unlink()
+                    continue
                 os.ftruncate(handle, 0)
                 if fcntl is None:  # Windows moves no file that is open
                     os.close(handle)
@@ -123,20 +142,21 @@ def _is_at(handle: int, path: Path) -> bool:
         return False
 
 
-def write_atomically(path: Path, content: bytes | memoryview | str) -> None:
+def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool = False) -> None:
     """Write a file so that a reader, whenever the process dies, finds the old content or the whole new content.
 
     Args:
         path: File to write; its folder must exist.
         content: The whole content; text is encoded as UTF-8.
+        new: As `whole_file` takes it.
 
     Raises:
-        OutputError: Names the path and the system's reason (full disk, read-only folder, ...).
+        OutputError: Names the path and the system's reason (full disk, read-only folder, ...), or the file is not new.
     """
     if isinstance(content, str):
         content = content.encode()
     try:
-        with whole_file(path) as partial:
+        with whole_file(path, new=new) as partial:
             partial.write_bytes(content)
     except OSError as error:
         raise _cannot_write(path, error) from error

@@ -37,8 +37,28 @@ def hold_folder(folder: Path) -> None:
         time.sleep(_SECONDS_BETWEEN)
     else:
         os.close(handle)
-        raise OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
+        raise _held_by_another(folder)
     _held[key] = handle
+
+
+def require_not_held(folder: Path) -> None:
+    """Refuse a folder that another process writes into; nothing is held.
+
+    Raises:
+        OutputError: Another process holds it.
+    """
+    if folder.resolve() in _held or os.name != "posix" or not is_first_process():
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        if not is_locked(handle):
+            raise _held_by_another(folder)
+    finally:
+        os.close(handle)
+
+
+def _held_by_another(folder: Path) -> OutputError:
+    return OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
 
 
 def release_folder(folder: Path) -> None:

@@ -17,8 +17,8 @@ from typing_extensions import override
 from nonlocalnet.formats.exporting.inputs import Inputs, inputs_of
 from nonlocalnet.formats.exporting.targets import Target, target_of
 from nonlocalnet.models import VideoResNet
+from nonlocalnet.models.card import to_hand_on
 from nonlocalnet.models.video.geometry import Size
-from nonlocalnet.models.video.network import fresh_card
 from nonlocalnet.system.files import whole_file
 from nonlocalnet.system.odd_files import short
 
@@ -89,13 +89,13 @@ def export(
         raise ValueError(f"{path}: {target.name} has no operator sets: leave out opset (--opset)")
     if model.training:
         raise ValueError("the network is in training mode; call model.eval() first")
-    card = model.card or fresh_card(model)
+    card = to_hand_on(model.whole_card())
     inputs = inputs_of(model, card, size=size, batch=batch, sizes_open=not scores)
     exported = _Scores(model) if scores else model
     with warnings.catch_warnings(), torch.no_grad():
         warnings.simplefilter("ignore")  # the exporters' own deprecations
         program = _traced(exported, inputs)
-        with whole_file(path) as partial:
+        with whole_file(path, new=True) as partial:
             try:
                 target.write(program, partial, card=card, opset=opset)
             except OSError:
