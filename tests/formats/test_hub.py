@@ -149,6 +149,6 @@ def test_the_card_is_the_same_after_training(tmp_path):
     assert seen[0].card == network.card
     assert network.card.recipe["data"]["root"] == recipe.data.root
     given_away = replace(network.card, recipe=without_places(network.card.recipe))
-    assert all_ways(network, tmp_path) == [given_away, given_away, network.card]
+    assert all_ways(network, tmp_path) == [given_away] * 3
     for file in (tmp_path / "net").iterdir():
         assert str(tmp_path).encode() not in file.read_bytes()
