@@ -273,6 +273,13 @@ def _written(path, content):
     return path
 
 
+@pytest.mark.parametrize("start", ['{"images": []}', '{\n  "nonlocalnet": {}}', "[1, 2]", "{ }"])
+def test_json_is_called_json(tmp_path: Path, start: str) -> None:
+    (tmp_path / "config.json").write_text(start)
+    with pytest.raises(ValueError, match=r"config\.json is JSON .* no file of weights: name the file beside it"):
+        formats.open_file(tmp_path / "config.json")
+
+
 def test_files_to_hand_on_say_no_places_of_this_machine(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     content = copy.deepcopy(checkpoint)
     content[formats.CARD_KEY]["recipe"]["data"] |= {"root": "/home/somebody/videos", "train": "/data/somebody/l.csv"}

@@ -29,6 +29,8 @@ def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
         start = file.read(len(TORCH_LEGACY))
     if start.lstrip().startswith(b"<"):
         raise ValueError(f"{path} is a page of the web (it begins with {start!r}), no file of weights: fetch it again")
+    if path.suffix != ".safetensors" and start.startswith((b'{"', b"{\n", b"{\r", b"{ ", b"[")):
+        raise ValueError(f"{path} is JSON (it begins with {start!r}), no file of weights: name the file beside it")
     if path.suffix == ".safetensors" or start[8:9] == b"{":
         return "safetensors"
     if start.startswith((b"PK", TORCH_LEGACY)) or not start:
