@@ -15,6 +15,7 @@ from torch import Tensor
 
 from nonlocalnet import functional
 from nonlocalnet.block.options import AXES
+from nonlocalnet.block.summing import Operands, Sets, limits
 from nonlocalnet.functional import Pairwise
 
 
@@ -23,9 +24,7 @@ class Affinities:
     """What decides the weights of asked positions, and the weights; never more of them than are asked for.
 
     Attributes:
-        pairwise: The pairwise function f.
-        scale: Factor on the logits of a softmax.
-        w_f: (2 C,), for "concatenation" only.
+        how: The pairwise function f, and how the keys of a position are found.
         asked: (Q,) the numbers of the asked positions.
         queries_BQC: theta of them; x of them with "gaussian".
         keys_BMC: phi of the summed positions; x, pooled or not, with "gaussian".
@@ -36,11 +35,11 @@ class Affinities:
         set_of_Q: (Q,) the number of the set that each asked position is in.
         keys_of_set: (sets, K) the numbers of the summed positions of each set.
         seen_Q: (Q,) how many of the first keys of its set each asked position sees (a causal block); None for all.
+        u_BM: The scores of all keys, where positions are chosen by them.
+        k: How many are chosen in a set.
     """
 
-    pairwise: Pairwise
-    scale: float
-    w_f: Tensor | None
+    how: Sets
     asked: Tensor
     queries_BQC: Tensor
     keys_BMC: Tensor
@@ -51,6 +50,23 @@ class Affinities:
     set_of_Q: Tensor
     keys_of_set: Tensor
     seen_Q: Tensor | None = None
+    u_BM: Tensor | None = None
+    k: int = 0
+
+    @property
+    def pairwise(self) -> Pairwise:
+        """The pairwise function f."""
+        return self.how.pairwise
+
+    @property
+    def scale(self) -> float:
+        """Factor on the logits of a softmax."""
+        return self.how.scale
+
+    @property
+    def w_f(self) -> Tensor | None:
+        """(2 C,), for "concatenation" only."""
+        return self.how.w_f
 
     def sets(self) -> Iterator[tuple[Tensor, Tensor]]:
         """For every set with asked positions: which of the Q they are, and the numbers of the K keys, in order."""
@@ -59,23 +75,27 @@ class Affinities:
 
     def of_set(self, rows: Tensor, keys: Tensor) -> Tensor:
         """The weights (B, R, K) of asked positions of one set over its keys, as `sets` gives both."""
-        return functional.affinity(
-            self.pairwise,
-            self.queries_BQC[:, rows],
-            self.keys_BMC[:, keys],
-            w_f=self.w_f,
-            scale=self.scale,
-            key_mask=None if self.kept_BM is None else self.kept_BM[:, keys],
-            seen_Q=None if self.seen_Q is None else self.seen_Q[rows],
+        allowed, share = self._limits(rows, keys)
+        weights = functional.affinity(
+            self.how.pairwise, self.queries_BQC[:, rows], self.keys_BMC[:, keys], **self.how.own, allowed=allowed
         )
+        return weights if share is None else weights * share
 
     def allowed(self, rows: Tensor, keys: Tensor) -> Tensor | None:
-        """(B or 1, R, K) bool, which keys the positions may look at; None for all of their set."""
-        allowed = None if self.kept_BM is None else self.kept_BM[:, None, keys]
-        if self.seen_Q is not None:
-            seen = torch.arange(len(keys), device=keys.device) < self.seen_Q[rows, None]
-            allowed = seen.unsqueeze(0) if allowed is None else allowed & seen
-        return allowed
+        """(B or 1, R or 1, K) bool, which keys the positions may look at; None for all of their set."""
+        return self._limits(rows, keys)[0]
+
+    def _limits(self, rows: Tensor, keys: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        operands = Operands(
+            theta_BNC=self.queries_BQC[:, rows],
+            phi_BMC=self.keys_BMC[:, keys],
+            g_BMD=self.keys_BMC[:, keys],  # not looked at
+            kept_BM=None if self.kept_BM is None else self.kept_BM[:, keys],
+            seen_N=None if self.seen_Q is None else self.seen_Q[rows],
+            u_BM=None if self.u_BM is None else self.u_BM[:, keys],
+            k=self.k,
+        )
+        return limits(self.how, operands, self.asked[rows])
 
     def rows(self) -> Tensor:
         """The weights (B, Q, M) of all asked positions; 0 where a key is not in a position's set."""

@@ -18,19 +18,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import fields
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple, overload
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
 
-from nonlocalnet import functional
 from nonlocalnet.block.affinities import Affinities, flat_positions, set_numbers
-from nonlocalnet.block.norm import BATCH_NORMS, make_norm
-from nonlocalnet.block.options import AXES, BlockArguments, BlockOptions, Domain, one_of, positive
+from nonlocalnet.block.checks import check_batch_norm, check_input, check_streams
+from nonlocalnet.block.folding import Folding, numbered
+from nonlocalnet.block.norm import make_norm
+from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, one_of, positive
+from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, PositionScorer
+from nonlocalnet.block.streaming import StreamState, joined
+from nonlocalnet.block.summing import Operands, Sets, distillation, scores, summed
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
+from nonlocalnet.functional.streaming import Total, resume_sum, resume_windowed
 from nonlocalnet.system.signatures import shows
 from nonlocalnet.system.symbolic import as_one_node, is_symbolic
 
@@ -61,7 +66,8 @@ class NonLocalBlock(nn.Module):
     under ``norm=None``.
 
     Children: ``theta``, ``phi`` (None for "gaussian"), ``g``, ``out`` (the paper's W_z), ``norm`` (None without);
-    parameter ``w_f`` (2 * inner_channels,), without bias, for "concatenation" only. Every option is an attribute.
+    ``scorer`` (None without ``LearnedPositions``); parameter ``w_f`` (2 * inner_channels,), without bias, for
+    "concatenation" only. Every option is an attribute.
 
     Args:
         channels: C of the input and the output.
@@ -101,7 +107,13 @@ class NonLocalBlock(nn.Module):
         self.domain: Domain = chosen.domain
         self.temporal_group_frames = chosen.temporal_group_frames
         self.causal = chosen.causal
+        self.window = chosen.window
+        self.dilation = chosen.dilation
         self.zero_init = chosen.zero_init
+        # One frame's is the domain "space".
+        group = 1 if chosen.domain == "space" else chosen.temporal_group_frames
+        self._folding = Folding(ndim, chosen.domain, group)
+        self._key_folding = Folding(ndim, chosen.domain, None if group is None else group // self.pool_kernel[0])
 
         convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(self.pairwise)
         self.theta = convolution(channels, inner, 1) if row.embeds else None
@@ -110,6 +122,9 @@ class NonLocalBlock(nn.Module):
         self.out = convolution(inner, channels, 1)
         self.norm = make_norm(chosen.norm, channels, ndim)
         self.w_f = nn.Parameter(torch.empty(2 * inner)) if row.has_w_f else None
+        positions = chosen.subsample if isinstance(chosen.subsample, LearnedPositions) else None
+        learned = None if positions is None or positions.by != "learned" else positions
+        self.scorer = None if learned is None else PositionScorer(channels, ndim, learned)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -126,7 +141,34 @@ class NonLocalBlock(nn.Module):
         if self.zero_init:
             nn.init.zeros_((self.out if self.norm is None else self.norm).weight)
 
-    def forward(self, x: Tensor, *, key_mask: Tensor | None = None) -> Tensor:
+    @overload
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        key_mask: Tensor | None = None,
+        initial_state: StreamState | None = None,
+        output_final_state: Literal[False] = False,
+    ) -> Tensor: ...
+
+    @overload
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        key_mask: Tensor | None = None,
+        initial_state: StreamState | None = None,
+        output_final_state: Literal[True],
+    ) -> tuple[Tensor, StreamState]: ...
+
+    def forward(
+        self,
+        x: Tensor,
+        *,
+        key_mask: Tensor | None = None,
+        initial_state: StreamState | None = None,
+        output_final_state: bool = False,
+    ) -> Tensor | tuple[Tensor, StreamState]:
         """Adds to every position a sum over the positions of its domain.
 
         Args:
@@ -136,27 +178,51 @@ class NonLocalBlock(nn.Module):
                 every kept position the output does not depend on what the left-out positions hold. (BatchNorm in
                 training takes its statistics over all positions, so there it does: use ``norm=None`` or eval mode.)
                 The left-out positions themselves get an output like any other.
+            initial_state: In a causal block, what the pieces of the sequence before x left; None at its beginning.
+            output_final_state: Also return what the next piece goes on from.
 
         Returns:
-            z of x's shape and dtype.
+            z of x's shape and dtype; with ``output_final_state`` z and the state.
 
         Raises:
-            ValueError: x or key_mask has the wrong shape or type, T does not divide into the temporal groups, or
-                BatchNorm in training is given a single value per channel.
+            ValueError: x or key_mask has the wrong shape or type, T does not divide into the temporal groups,
+                BatchNorm in training is given a single value per channel, a state is given to or asked of a block
+                that does not go through a sequence in pieces, or it is that of another block or batch.
         """
         if is_symbolic(x):
             return as_one_node(self, x, key_mask=key_mask)
-        self._check_input(x, key_mask)
-        queries = x if self.theta is None else self.theta(x)
+        check_input(self, x, key_mask)
+        if initial_state is not None or output_final_state:
+            check_streams(self)
+            y_map, final_state = self._resumed(x, initial_state, key_mask)
+            z = self._added(x, y_map)
+            return (z, final_state) if output_final_state else z
         if self._has_no_key(x):
-            y_map = x.new_zeros(len(x), self.inner_channels, *x.shape[2:])
-        else:
-            y_map = self._unfold(self._summed(queries, x, *self._keys_and_values(x, key_mask)), x)
-        z = self.out(y_map)
-        if self.norm is not None:
-            self._check_batch_norm(x)
-            z = self.norm(z)
-        return x + z.to(x.dtype)  # not in place: what produced x may need it in its backward
+            return self._added(x, x.new_zeros(len(x), self.inner_channels, *x.shape[2:]))
+        return self._added(x, self._folding.unfold(self._summed(self._queries(x), x, key_mask), x))
+
+    def step(self, x_t: Tensor, state: StreamState | None = None) -> tuple[Tensor, StreamState]:
+        """One position of a sequence (one frame of a clip), after those that `state` stands for.
+
+        Of dot product the state is a C x D total, of constant size. The other three keep every key: a store that grows
+        with the sequence, unless ``window`` bounds it. The result equals that of `forward` on the whole sequence.
+
+        Args:
+            x_t: (B, C), or (B, C, H, W) with ndim=3.
+            state: What the last step gave; None for the first position.
+
+        Returns:
+            z_t of x_t's shape, and the state after it.
+
+        Raises:
+            ValueError: As `forward`.
+        """
+        if not isinstance(x_t, Tensor) or x_t.dim() != self.ndim + 1:
+            shape = f"(B, {self.channels}" + (", H, W)" if self.ndim == 3 else ")")
+            got = tuple(x_t.shape) if isinstance(x_t, Tensor) else type(x_t).__name__
+            raise ValueError(f"step takes one position {shape} of a causal block, got {got}")
+        z, after = self(x_t.unsqueeze(2), initial_state=state, output_final_state=True)
+        return z.squeeze(2), after
 
     def affinity_rows(self, x: Tensor, positions: Tensor, *, key_mask: Tensor | None = None) -> AffinityRows:
         """The weights that asked positions give to the positions they are summed over: what a figure shows.
@@ -173,7 +239,7 @@ class NonLocalBlock(nn.Module):
         Raises:
             ValueError: As in ``forward``, or positions has the wrong shape or type, or lies outside the map.
         """
-        self._check_input(x, key_mask)
+        check_input(self, x, key_mask)
         self._check_keys(x)
         affinities = self._affinities(x, flat_positions(positions, x), key_mask)
         return AffinityRows(affinities.rows().unflatten(2, affinities.key_grid), affinities.key_stride)
@@ -191,7 +257,7 @@ class NonLocalBlock(nn.Module):
         Raises:
             ValueError: As in ``forward``.
         """
-        self._check_input(x, key_mask)
+        check_input(self, x, key_mask)
         self._check_keys(x)
         return self._affinities(x, torch.arange(math.prod(x.shape[2:]), device=x.device), key_mask)
 
@@ -204,45 +270,98 @@ class NonLocalBlock(nn.Module):
     def _scale_factor(self) -> float:
         return self.inner_channels**-0.5 if self.scale == "rsqrt" else float(self.scale)
 
-    @property
-    def _group_frames(self) -> int | None:
-        """Frames of the output positions that share their keys; None for all. One frame's is the domain "space"."""
-        return 1 if self.domain == "space" else self.temporal_group_frames
+    def _sets(self) -> Sets:
+        chosen = self.subsample if isinstance(self.subsample, LearnedPositions | KeyBlocks) else None
+        return Sets(self.pairwise, self._scale_factor, self.w_f, self.causal, self.window, self.dilation, chosen)
 
-    @property
-    def _key_group_frames(self) -> int | None:
-        return None if self._group_frames is None else self._group_frames // self.pool_kernel[0]
-
-    def _summed(self, queries: Tensor, x: Tensor, keys: Tensor, values: Tensor, key_mask: Tensor | None) -> Tensor:
-        """Y of every position, folded into the sets that are summed together."""
+    def _operands(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> Operands:
+        """Theta, phi and g, folded into the sets that are summed together."""
+        keys, values, mask = self._keys_and_values(x, key_mask)
         theta, phi, g = (
-            self._fold(queries, self._group_frames),
-            self._fold(keys, self._key_group_frames),
-            self._fold(values, self._key_group_frames),
+            self._folding.fold(queries),
+            self._key_folding.fold(keys),
+            self._key_folding.fold(values),
         )
-        mask = None if key_mask is None else self._fold(key_mask, self._key_group_frames).squeeze(2)
-        if not self.causal:
-            return row_of(self.pairwise).sum(theta, phi, g, w_f=self.w_f, scale=self._scale_factor, key_mask=mask)
-        return functional.causal_sum(
-            self.pairwise, theta, phi, g, seen_N=self._seen(x), w_f=self.w_f, scale=self._scale_factor, key_mask=mask
-        )
+        mask = None if mask is None else self._key_folding.fold(mask).squeeze(2)
+        seen = self._seen(x) if self.causal else None
+        if not isinstance(self.subsample, LearnedPositions):
+            return Operands(theta, phi, g, mask, seen)
+        u = None if self.scorer is None else self._scores_of(x)
+        k = min(self.subsample.k, phi.shape[1]) if self.scorer is None else self.scorer.number(phi.shape[1])
+        return Operands(theta, phi, g, mask, seen, scores(self.subsample, u, g, mask, k), k)
+
+    def _scores_of(self, x: Tensor) -> Tensor:
+        """What the scorer says of the keys of each set, (sets, keys)."""
+        assert self.scorer is not None
+        return self._key_folding.fold(self.scorer(x)).squeeze(2)
+
+    def _queries(self, x: Tensor) -> Tensor:
+        return x if self.theta is None else self.theta(x)
+
+    def _added(self, x: Tensor, y_map: Tensor) -> Tensor:
+        """Equation 6: z = W_z y + x."""
+        z = self.out(y_map)
+        if self.norm is not None:
+            check_batch_norm(self.norm, x)
+            z = self.norm(z)
+        return x + z.to(x.dtype)  # not in place: what produced x may need it in its backward
+
+    def _resumed(self, x: Tensor, state: StreamState | None, key_mask: Tensor | None) -> tuple[Tensor, StreamState]:
+        """Y of a piece of a sequence, and what the next piece goes on from."""
+        keys_x, keys_mask, before = joined(state, x, key_mask)
+        whole = keys_x.shape[2] // self.pool_kernel[0] * self.pool_kernel[0]
+        if whole > 0:
+            mask = None if keys_mask is None else keys_mask[:, :whole]
+            keys, values, mask = self._keys_and_values(keys_x[:, :, :whole], mask)
+        else:  # no window is whole yet
+            grid = [size // kernel for size, kernel in zip(x.shape[3:], self._kernel(x)[1:], strict=True)]
+            keys = x.new_zeros(len(x), self.channels if self.phi is None else self.inner_channels, 0, *grid)
+            values, mask = x.new_zeros(len(x), self.inner_channels, 0, *grid), None
+        theta, phi, g = (self._folding.fold(part) for part in (self._queries(x), keys, values))
+        how = {"w_f": self.w_f, "scale": self._scale_factor}
+        mask = None if mask is None else self._folding.fold(mask).squeeze(2)
+        past = None if state is None else state.past
+        if self.window is None:
+            y, past = resume_sum(
+                self.pairwise, theta, phi, g, past, seen_N=self._seen(x, before=before), key_mask=mask, **how
+            )
+        else:
+            assert not isinstance(past, Total)
+            y, past = resume_windowed(
+                self.pairwise, theta, phi, g, past, window=self.window, dilation=self.dilation, key_mask=mask, **how
+            )
+        # A copy of what is left: a view would hold the whole piece.
+        rest_mask = None if keys_mask is None else keys_mask[:, whole:].clone()
+        return self._folding.unfold(y, x), StreamState(past, keys_x[:, :, whole:].clone(), rest_mask)
+
+    def _summed(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> Tensor:
+        """Y of every position, set by set."""
+        sets, operands = self._sets(), self._operands(queries, x, key_mask)
+        if self.scorer is not None and self.training:
+            self.scorer.steps += 1
+            if self.scorer.options.distil > 0:
+                self.scorer.distillation = distillation(sets, operands, self._scores_of(x.detach()))
+        return summed(sets, operands, training=self.training)
 
     def _has_no_key(self, x: Tensor) -> bool:
         """Whether no window of a causal block is whole yet: an axis that is too short is not left unpooled there."""
         return self.causal and x.shape[2] < self.pool_kernel[0]
 
-    def _seen(self, x: Tensor) -> Tensor:
-        """(positions of a set,) how many of its keys each position of a causal block sums over."""
+    def _seen(self, x: Tensor, *, before: int = 0) -> Tensor:
+        """(positions of a set,) how many of its keys each position of a causal block sums over.
+
+        `before` frames stand before those of x, in no whole window yet.
+        """
         kernel = self.pool_kernel
         if self.ndim == 1:
             frames, places, key_places = x.shape[2], 1, 1
         else:
-            _, frames, places = self._group_sizes(x, self._group_frames)
+            _, frames, places = self._folding.sizes(x)
             shape = zip(x.shape[3:], self._kernel(x)[1:], strict=True)
             key_places = math.prod(size // k for size, k in shape)
             if self.domain == "time":
                 places = key_places = 1
-        whole = (torch.arange(frames, device=x.device) + 1) // kernel[0] * key_places
+        whole = (torch.arange(frames, device=x.device) + 1 + before) // kernel[0] * key_places
         return whole.repeat_interleave(places)
 
     def _keys_and_values(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -272,63 +391,39 @@ class NonLocalBlock(nn.Module):
     def _max_pool(self, features: Tensor, kernel: tuple[int, ...]) -> Tensor:
         return features if math.prod(kernel) == 1 else _MAX_POOL[self.ndim](features, kernel)
 
-    def _fold(self, features: Tensor, group_frames: int | None) -> Tensor:
-        """(B, C, *positions) to (B G, F S, C), the sets of positions summed together; (B G S, F, C) for "time"."""
-        batch, channels = features.shape[:2]
-        # One group takes no axis of its own: torch.export would guard whether 1 divides into the open sizes.
-        if group_frames is None and self.domain == "spacetime":
-            return features.flatten(2).transpose(1, 2)
-        groups, frames, places = self._group_sizes(features, group_frames)
-        features = features.reshape(batch, channels, groups, frames, places)
-        if self.domain == "time":
-            return features.permute(0, 2, 4, 3, 1).reshape(batch * groups * places, frames, channels)
-        return features.permute(0, 2, 3, 4, 1).reshape(batch * groups, frames * places, channels)
-
-    def _unfold(self, y: Tensor, x: Tensor) -> Tensor:
-        """The inverse of ``_fold`` for output positions: to (B, D, *positions of x)."""
-        batch, channels = x.shape[0], y.shape[2]
-        if self._group_frames is None and self.domain == "spacetime":
-            return y.transpose(1, 2).reshape(batch, channels, *x.shape[2:])
-        groups, frames, places = self._group_sizes(x, self._group_frames)
-        if self.domain == "time":
-            y = y.reshape(batch, groups, places, frames, channels).permute(0, 4, 1, 3, 2)
-        else:
-            y = y.reshape(batch, groups, frames, places, channels).permute(0, 4, 1, 2, 3)
-        return y.reshape(batch, channels, *x.shape[2:])
-
-    def _group_sizes(self, features: Tensor, group_frames: int | None) -> tuple[int, int, int]:
-        """G, F and S of a map; one- and two-dimensional maps are one frame."""
-        if self.ndim < 3:
-            return 1, 1, math.prod(features.shape[2:])
-        frames, places = features.shape[2], math.prod(features.shape[3:])
-        return (1, frames, places) if group_frames is None else (frames // group_frames, group_frames, places)
-
     def _affinities(self, x: Tensor, asked: Tensor, key_mask: Tensor | None) -> Affinities:
         queries_BCQ = x.flatten(2)[:, :, asked]
         if self.theta is not None:
             queries_BCQ = self.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (self.ndim - 1))).flatten(2)
-        keys, _, key_mask = self._keys_and_values(x, key_mask)
+        keys, _, mask = self._keys_and_values(x, key_mask)
         return Affinities(
-            pairwise=self.pairwise,
-            scale=self._scale_factor,
-            w_f=self.w_f,
+            how=self._sets(),
             asked=asked,
             queries_BQC=queries_BCQ.transpose(1, 2),
             keys_BMC=keys.flatten(2).transpose(1, 2).clone(),
-            kept_BM=None if key_mask is None else key_mask.flatten(1),
+            kept_BM=None if mask is None else mask.flatten(1),
             grid=tuple(x.shape[2:]),
             key_grid=tuple(keys.shape[2:]),
             key_stride=self._kernel(x),
-            set_of_Q=set_numbers(self._fold(_numbered(x), self._group_frames).squeeze(2), asked),
-            keys_of_set=self._fold(_numbered(keys), self._key_group_frames).squeeze(2),
+            set_of_Q=set_numbers(self._folding.fold(numbered(x)).squeeze(2), asked),
+            keys_of_set=self._key_folding.fold(numbered(keys)).squeeze(2),
             seen_Q=self._seen_by(x, asked),
+            **self._choice(queries_BCQ, x, key_mask),
         )
+
+    def _choice(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> dict[str, Any]:
+        """The scores (B, M) of all keys and how many are chosen in a set, where they are."""
+        if not isinstance(self.subsample, LearnedPositions):
+            return {}
+        operands = self._operands(queries.new_zeros(*x.shape[:1], self.inner_channels, *x.shape[2:]), x, key_mask)
+        assert operands.u_BM is not None
+        return {"u_BM": self._folding.unfold(operands.u_BM.unsqueeze(2), x).flatten(1), "k": operands.k}
 
     def _seen_by(self, x: Tensor, asked: Tensor) -> Tensor | None:
         """(Q,) how many keys of its set each asked position sees; None where all do."""
         if not self.causal:
             return None
-        sets = self._fold(_numbered(x), self._group_frames).squeeze(2)
+        sets = self._folding.fold(numbered(x)).squeeze(2)
         seen = torch.empty(sets.numel(), dtype=torch.long, device=x.device)
         seen[sets] = self._seen(x).expand(len(sets), -1)
         return seen[asked]
@@ -339,45 +434,3 @@ class NonLocalBlock(nn.Module):
                 f"x {tuple(x.shape)} is shorter than the pooling of this causal block ({self.pool_kernel[0]} in time): "
                 "no position has a key to look at"
             )
-
-    def _check_input(self, x: Tensor, key_mask: Tensor | None) -> None:
-        expected = f"(B, {self.channels}, {AXES[self.ndim]})"
-        if not isinstance(x, Tensor):
-            raise ValueError(f"NonLocalBlock takes one tensor {expected}, got a {type(x).__name__}")
-        if x.dim() != self.ndim + 2 or x.shape[1] != self.channels:
-            raise ValueError(f"NonLocalBlock takes x of shape {expected}, got {tuple(x.shape)}")
-        if not x.is_floating_point():
-            raise ValueError(f"NonLocalBlock takes floating point x, got {x.dtype}: convert it with x.float()")
-        if any(size == 0 for size in x.shape[2:]):
-            raise ValueError(f"NonLocalBlock takes x with at least one position, got {tuple(x.shape)}")
-        group_frames = self.temporal_group_frames
-        if group_frames is not None and x.shape[2] % group_frames != 0:
-            raise ValueError(
-                f"temporal_group_frames={group_frames} does not divide the {x.shape[2]} frames of x {tuple(x.shape)}: "
-                "give a clip whose frames at this layer are a multiple of it, or another temporal_group_frames"
-            )
-        if key_mask is None:
-            return
-        if key_mask.dtype != torch.bool:
-            raise ValueError(f"key_mask must be bool (False: left out), got {key_mask.dtype}: use key_mask.bool()")
-        if key_mask.shape != (x.shape[0], *x.shape[2:]):
-            raise ValueError(
-                f"key_mask must be (B, {AXES[self.ndim]}) = {(x.shape[0], *x.shape[2:])} beside x {tuple(x.shape)}, "
-                f"got {tuple(key_mask.shape)}"
-            )
-
-    def _check_batch_norm(self, x: Tensor) -> None:
-        # SyncBatchNorm counts the values of all processes, and says so itself.
-        if not isinstance(self.norm, tuple(BATCH_NORMS.values())) or not self.norm.training:
-            return
-        if x.shape[0] * math.prod(x.shape[2:]) == 1:
-            raise ValueError(
-                f"NonLocalBlock: BatchNorm in training needs more than one value per channel, got x {tuple(x.shape)}: "
-                "use a larger batch or map, eval mode, or norm=None"
-            )
-
-
-def _numbered(features: Tensor) -> Tensor:
-    """(1, 1, *grid) of a map's positions, numbered in row-major order."""
-    grid = features.shape[2:]
-    return torch.arange(math.prod(grid), device=features.device).reshape(1, 1, *grid)

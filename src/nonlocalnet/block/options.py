@@ -9,10 +9,13 @@ from typing import Literal, TypedDict, TypeVar
 
 from typing_extensions import Unpack
 
+from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
 from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
 
 Domain = Literal["spacetime", "space", "time"]
 Norm = Literal["batch", "layer"]
+
+Subsample = int | Sequence[int] | LearnedPositions | KeyBlocks | None
 
 AXES = {1: "L", 2: "H, W", 3: "T, H, W"}
 
@@ -25,11 +28,13 @@ class BlockArguments(TypedDict, total=False):
     inner_channels: int | None
     pairwise: Pairwise
     scale: float | Literal["rsqrt"]
-    subsample: int | Sequence[int] | None
+    subsample: Subsample
     subsample_first: bool
     domain: Domain
     temporal_group_frames: int | None
     causal: bool
+    window: int | None
+    dilation: int
     norm: Norm | None
     zero_init: bool
 
@@ -48,7 +53,8 @@ class BlockOptions:
             paper does: (1, k, k) for ndim=3, (k, k) for ndim=2, (k,) for ndim=1. A tuple gives every axis. An axis
             shorter than its kernel is not pooled, since pooling would leave it empty; where an axis is not a
             multiple of its kernel, the positions past the last full window are left out. (For ``torch.export`` and
-            ONNX declare a dynamic axis that is pooled as at least two kernels long: PyTorch fixes sizes of 1.)
+            ONNX declare a dynamic axis that is pooled as at least two kernels long: PyTorch fixes sizes of 1.) In the
+            place of pooling: `LearnedPositions`, or its rival `KeyBlocks`; neither is in the paper.
         subsample_first: False pools phi(x) and g(x) (the paper's figure); True pools x before phi and g ([C2]). The
             keys of "gaussian", which has no phi, are the pooled x in both. Without ``subsample`` it has no effect.
         domain: "spacetime": j runs over all positions; "space": over i's frame; "time": over i's location. The last
@@ -59,6 +65,9 @@ class BlockOptions:
         causal: Every position is summed over what came before and itself only: in time, that is ndim=1, or ndim=3 by
             whole frames. A pooled position counts once its whole window is at or before i; where none does the sum is
             0. Not in the paper. Not with ``norm="batch"``, whose statistics hold the future, nor with "space".
+        window: Sum over so many positions to each side only (before, in a causal block), and the position itself:
+            ndim=1, without `subsample`. None: over all. Not in the paper.
+        dilation: Distance between the positions of the window.
         norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]); "layer" (LayerNorm over the channels of each
             position, for sequences, where neither the future nor a batch's padding may count); or None.
         zero_init: True: the fresh block is the identity. False: the norm's scale is 1, or under ``norm=None`` W_z
@@ -71,11 +80,13 @@ class BlockOptions:
     inner_channels: int | None = None
     pairwise: Pairwise = "embedded_gaussian"
     scale: float | Literal["rsqrt"] = 1.0
-    subsample: int | Sequence[int] | None = None
+    subsample: Subsample = None
     subsample_first: bool = False
     domain: Domain = "spacetime"
     temporal_group_frames: int | None = None
     causal: bool = False
+    window: int | None = None
+    dilation: int = 1
     norm: Norm | None = "batch"
     zero_init: bool = True
 
@@ -96,6 +107,9 @@ class BlockOptions:
         one_of("zero_init", self.zero_init, (True, False))
         if isinstance(self.subsample, list):
             object.__setattr__(self, "subsample", tuple(self.subsample))
+        if isinstance(self.subsample, LearnedPositions) and self.causal:
+            self.subsample.check_causal()
+        _check_window(self.window, self.dilation, self.subsample)
 
     def changed(self, **options: Unpack[BlockArguments]) -> BlockOptions:
         """These options with others in the place of some.
@@ -117,7 +131,10 @@ class BlockOptions:
         Raises:
             ValueError: The options do not go together on so many axes.
         """
-        kernel = _pool_kernel(self.subsample, ndim)
+        chosen = isinstance(self.subsample, LearnedPositions | KeyBlocks)
+        kernel = (1,) * ndim if chosen else _pool_kernel(self.subsample, ndim)
+        if self.window is not None and ndim != 1:
+            raise ValueError(f"window={self.window} goes along a sequence: it needs ndim=1, got ndim={ndim}")
         _check_domain(self.domain, ndim, kernel, self.temporal_group_frames)
         if self.causal and (ndim == 2 or self.domain == "space"):
             raise ValueError(
@@ -154,7 +171,20 @@ def _check_scale(scale: float | Literal["rsqrt"], pairwise: Pairwise) -> None:
         )
 
 
-def _pool_kernel(subsample: int | Sequence[int] | None, ndim: int) -> tuple[int, ...]:
+def _check_window(window: int | None, dilation: int, subsample: Subsample) -> None:
+    """Refuse windows that are out of range, and options that do nothing beside them."""
+    positive("dilation", dilation)
+    if window is None:
+        if dilation != 1:
+            raise ValueError(f"dilation={dilation} is the distance between the positions of a window: give window, too")
+        return
+    if isinstance(window, bool) or not isinstance(window, int) or window < 0:
+        raise ValueError(f"window must be an integer of at least 0, or None for all positions, got {window!r}")
+    if subsample is not None:
+        raise ValueError(f"window={window} is over neighbouring positions: leave out subsample, got {subsample!r}")
+
+
+def _pool_kernel(subsample: Subsample, ndim: int) -> tuple[int, ...]:
     if subsample is None:
         return (1,) * ndim
     if isinstance(subsample, int):

@@ -237,7 +237,7 @@ def explain(
 def _explained(call: BlockCall, top: int, advance: Any) -> BlockExplanation:
     affinities = call.block.affinities(call.x, key_mask=call.key_mask)
     if affinities.w_f is not None:  # further training does not change what was explained
-        affinities = replace(affinities, w_f=affinities.w_f.detach().clone())
+        affinities = replace(affinities, how=replace(affinities.how, w_f=affinities.w_f.detach().clone()))
     cells = cells_of_three(call.cells)
     found = survey(affinities, cells, top=min(top, affinities.keys_of_set.shape[1]), advance=advance)
     block = call.block

@@ -22,12 +22,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from nonlocalnet.block import Affinities
 from nonlocalnet.explanation.explain import BlockExplanation
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.functional.relu_form import project
 
 _LOGIT_ERROR = 0.01  # of a softmax, absolute; of products in shares of their root mean square
 _ROW_ERROR = 0.01  # of a row's weight that may lie elsewhere on the mean, before 16 bits are taken
+_NOT_LOOKED_AT = -128  # in rows of 8 bits, whose weights are from -127 on; rows.js knows it
 _SAMPLED = 256  # queries on which the difference is measured
 
 
@@ -91,6 +93,8 @@ def _queries(grid: tuple[int, int, int], coarser: int) -> tuple[list[int], list[
 def _rule(block: BlockExplanation, numbers: Tensor) -> tuple[str, dict[str, np.ndarray], dict[str, Any]]:
     affinities = block.affinities
     row = row_of(affinities.pairwise)
+    if affinities.how.window is not None or affinities.how.chosen is not None:
+        return "rows", *_rows(block, numbers)  # which keys count is no rule of the page's
     theta, phi = affinities.queries_BQC[0][numbers].float().cpu(), affinities.keys_BMC[0].float().cpu()
     if row.has_w_f and affinities.w_f is not None:
         a, b = project(theta[None], phi[None], affinities.w_f.detach().float().cpu())
@@ -178,4 +182,14 @@ def _rows(block: BlockExplanation, numbers: Tensor) -> tuple[dict[str, np.ndarra
         "most_error": float(apart.max()),
         "measured_on": len(rows),
     }
+    integers = integers.masked_fill(~_looked_at(chosen).cpu(), _NOT_LOOKED_AT)
     return {"rows": integers.numpy().astype(np.int8), "most": most[:, 0].numpy()}, said
+
+
+def _looked_at(chosen: Affinities) -> Tensor:
+    """(Q, M) bool: the keys that each asked position is summed over."""
+    looked_QM = torch.zeros(len(chosen.asked), chosen.keys_BMC.shape[1], dtype=torch.bool, device=chosen.asked.device)
+    for rows, keys in chosen.sets():
+        allowed = chosen.allowed(rows, keys)
+        looked_QM[rows.unsqueeze(1), keys] = True if allowed is None else allowed[0]
+    return looked_QM

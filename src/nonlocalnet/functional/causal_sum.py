@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_operands, check_scale
+from nonlocalnet.functional.checks import check_operands, check_scale, checked_seen
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 
@@ -55,28 +54,9 @@ def causal_sum(
     check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     check_scale(scale)
     row.check_options(phi_BMC, w_f=w_f, scale=scale)
-    seen_N = _checked(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
+    seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
         theta_BNC, phi_BMC, g_BMD = in_dtype(sum_dtype(dtype), theta_BNC, phi_BMC, g_BMD)
         own = row.own_options(w_f, scale)
         return row.causal(theta_BNC, phi_BMC, g_BMD, **own, key_mask=key_mask, seen_N=seen_N).to(dtype)
-
-
-def _checked(seen_N: Tensor | None, queries: int, keys: int, device: torch.device) -> Tensor:
-    if seen_N is None:
-        if queries != keys:
-            raise ValueError(
-                f"seen_N must say what each query has seen where N and M differ; got N={queries}, M={keys}"
-            )
-        return torch.arange(1, queries + 1, device=device)
-    if seen_N.shape != (queries,) or seen_N.dtype != torch.int64:
-        raise ValueError(f"seen_N must be (N,) = ({queries},) int64; got {tuple(seen_N.shape)} {seen_N.dtype}")
-    seen_N = seen_N.to(device)
-    # Its values cannot be asked for while a graph is traced.
-    if not torch.compiler.is_compiling() and queries > 0:
-        if int(seen_N.min()) < 0 or int(seen_N.max()) > keys:
-            raise ValueError(f"seen_N must be from 0 to M = {keys}; got {int(seen_N.min())} to {int(seen_N.max())}")
-        if queries > 1 and bool((seen_N[1:] < seen_N[:-1]).any()):
-            raise ValueError("seen_N must never decrease from one query to the next")
-    return seen_N

@@ -108,6 +108,30 @@ def check_scale(scale: float) -> None:
         raise ValueError(f"scale must be a finite number; got {scale}")
 
 
+def checked_seen(seen_N: Tensor | None, queries: int, keys: int, device: torch.device) -> Tensor:
+    """How many of the first keys each query has seen, (N,) int64; i + 1 where it is not given.
+
+    Raises:
+        ValueError: For a wrong shape, dtype or range, where it decreases, or is left out though N and M differ.
+    """
+    if seen_N is None:
+        if queries != keys:
+            raise ValueError(
+                f"seen_N must say what each query has seen where N and M differ; got N={queries}, M={keys}"
+            )
+        return torch.arange(1, queries + 1, device=device)
+    if seen_N.shape != (queries,) or seen_N.dtype != torch.int64:
+        raise ValueError(f"seen_N must be (N,) = ({queries},) int64; got {tuple(seen_N.shape)} {seen_N.dtype}")
+    seen_N = seen_N.to(device)
+    # Its values cannot be asked for while a graph is traced.
+    if not torch.compiler.is_compiling() and queries > 0:
+        if int(seen_N.min()) < 0 or int(seen_N.max()) > keys:
+            raise ValueError(f"seen_N must be from 0 to M = {keys}; got {int(seen_N.min())} to {int(seen_N.max())}")
+        if queries > 1 and bool((seen_N[1:] < seen_N[:-1]).any()):
+            raise ValueError("seen_N must never decrease from one query to the next")
+    return seen_N
+
+
 def _check_three_dims(name: str, tensor: Tensor) -> None:
     if tensor.ndim != 3:
         raise ValueError(

@@ -3,12 +3,11 @@
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.causal.forms import counted
 from nonlocalnet.functional.checks import check_key_mask, check_queries_and_keys, check_scale
+from nonlocalnet.functional.index_sets.allowed import allowed_rows
 from nonlocalnet.functional.masking import zero_masked
-from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
+from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import result_dtype, sum_dtype, without_autocast
-from nonlocalnet.functional.softmax_form import softmax_weights
 
 
 def affinity(
@@ -20,6 +19,7 @@ def affinity(
     scale: float = 1.0,
     key_mask: Tensor | None = None,
     seen_Q: Tensor | None = None,
+    allowed: Tensor | None = None,
 ) -> Tensor:
     """The normalised weights f(i, j) / C(x) of equation 1 for Q asked positions: y_i = sum_j weights_ij g_j.
 
@@ -35,6 +35,7 @@ def affinity(
         scale: factor of the logits, for the Gaussian forms only.
         key_mask: (B, M) bool; the weight of a left-out position is 0, and so is every weight where none is kept.
         seen_Q: (Q,) int64, how many of the first keys each asked position sums over, as in `causal_sum`; None for all.
+        allowed: (B or 1, Q or 1, M) bool, False where an asked position does not look; counted as `key_mask` is.
 
     Returns:
         weights, (B, Q, M), in the operands' dtype.
@@ -51,36 +52,30 @@ def affinity(
     dtype = result_dtype(theta_BQC, phi_BMC)
     with without_autocast(phi_BMC):
         theta_BQC, phi_BMC = (rows.to(sum_dtype(dtype)) for rows in (theta_BQC, phi_BMC))
-        if seen_Q is not None:
-            row.check_options(phi_BMC, w_f=w_f, scale=scale)
-            return _causal_rows(row, theta_BQC, phi_BMC, w_f, scale, key_mask, seen_Q).to(dtype)
-        weights_BQM = row.rows(theta_BQC, phi_BMC, w_f=w_f, scale=scale, key_mask=key_mask)
-        if key_mask is not None:
-            weights_BQM = weights_BQM.masked_fill(~key_mask.unsqueeze(1), 0.0)
-        return weights_BQM.to(dtype)
+        if seen_Q is None and allowed is None:
+            weights_BQM = row.rows(theta_BQC, phi_BMC, w_f=w_f, scale=scale, key_mask=key_mask)
+            return (weights_BQM if key_mask is None else weights_BQM.masked_fill(~key_mask.unsqueeze(1), 0.0)).to(dtype)
+        row.check_options(phi_BMC, w_f=w_f, scale=scale)
+        allowed_BQM = _allowed(theta_BQC, phi_BMC, key_mask, seen_Q, allowed)
+        phi_BMC = zero_masked(phi_BMC, allowed_BQM.any(dim=1))
+        return allowed_rows(row, theta_BQC, phi_BMC, allowed_BQM, w_f=w_f, scale=scale).to(dtype)
 
 
-def _causal_rows(
-    row: PairwiseFunction,
-    theta_BQC: Tensor,
-    phi_BMC: Tensor,
-    w_f: Tensor | None,
-    scale: float,
-    key_mask: Tensor | None,
-    seen_Q: Tensor,
+def _allowed(
+    theta_BQC: Tensor, phi_BMC: Tensor, key_mask: Tensor | None, seen_Q: Tensor | None, allowed: Tensor | None
 ) -> Tensor:
-    phi_BMC = zero_masked(phi_BMC, key_mask)
-    keys = phi_BMC.shape[1]
-    allowed_BQM = (torch.arange(keys, device=phi_BMC.device) < seen_Q[:, None]).unsqueeze(0)
+    """(B or 1, Q or 1, M) bool: what all three let through."""
+    batch, keys = phi_BMC.shape[:2]
+    together = torch.ones(1, 1, keys, dtype=torch.bool, device=phi_BMC.device)
+    if seen_Q is not None:
+        together = together & (torch.arange(keys, device=phi_BMC.device) < seen_Q[:, None])
     if key_mask is not None:
-        allowed_BQM = allowed_BQM & key_mask.unsqueeze(1)
-    if row.is_softmax:
-        # Where nothing is allowed no logit is left out, or all weights would be NaN; they become 0 below.
-        left_out = ~allowed_BQM & allowed_BQM.any(dim=2, keepdim=True)
-        bias_BQM = torch.zeros(left_out.shape, dtype=phi_BMC.dtype, device=phi_BMC.device)
-        bias_BQM.masked_fill_(left_out, float("-inf"))
-        weights_BQM = softmax_weights(theta_BQC, phi_BMC, scale=scale, bias_B1M=bias_BQM)
-    else:
-        per_key = keys / counted(phi_BMC, key_mask, seen_Q)
-        weights_BQM = row.rows(theta_BQC, phi_BMC, w_f=w_f, scale=scale) * per_key
-    return weights_BQM.masked_fill(~allowed_BQM, 0.0)
+        together = together & key_mask.unsqueeze(1)
+    if allowed is not None:
+        expected = ((1, batch), (1, theta_BQC.shape[1]), (keys,))
+        fits = allowed.dim() == 3 and all(size in may for size, may in zip(allowed.shape, expected, strict=True))
+        if allowed.dtype != torch.bool or not fits:
+            given = f"{tuple(allowed.shape)} {allowed.dtype}"
+            raise ValueError(f"allowed must be (B or 1, Q or 1, M) bool beside phi {tuple(phi_BMC.shape)}; got {given}")
+        together = together & allowed
+    return together

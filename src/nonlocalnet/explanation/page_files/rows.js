@@ -3,6 +3,9 @@
 const DATA = JSON.parse(document.getElementById("data").textContent);
 const ARRAYS = { Int8Array, Uint8Array, Int16Array, Uint16Array, Uint32Array, Float32Array };
 
+// In the rule "rows": a key that the position is not summed over, which no weight is stored as.
+const NOT_LOOKED_AT = -128;
+
 const decoded = new Map();
 
 // An array of a block, as its type; decoded once.
@@ -101,7 +104,8 @@ const RULES = {
     const rows = array(index, "rows");
     const worth = array(index, "most")[row] / 127;
     for (let key = 0; key < weights.length; key++) {
-      if (weights[key] === weights[key]) weights[key] = rows[row * weights.length + key] * worth;
+      const stored = rows[row * weights.length + key];
+      if (weights[key] === weights[key]) weights[key] = stored === NOT_LOOKED_AT ? NaN : stored * worth;
     }
   },
 };

@@ -48,7 +48,11 @@ def causal_relu(
 
 def counted(g_BMD: Tensor, key_mask: Tensor | None, seen_N: Tensor) -> Tensor:
     """(B or 1, N, 1) how many keys each query sums over, 1 where there are none: their sum is 0."""
-    kept_BN = seen_N.unsqueeze(0)
-    if key_mask is not None:
-        kept_BN = F.pad(key_mask.long().cumsum(dim=1), (1, 0))[:, seen_N]
-    return kept_BN.clamp_min(1).to(g_BMD.dtype).unsqueeze(2)
+    return kept_so_far(key_mask, seen_N).clamp_min(1).to(g_BMD.dtype)
+
+
+def kept_so_far(key_mask: Tensor | None, seen_N: Tensor) -> Tensor:
+    """(B or 1, N, 1) int64, how many kept keys each query has seen."""
+    if key_mask is None:
+        return seen_N.view(1, -1, 1)
+    return F.pad(key_mask.long().cumsum(dim=1), (1, 0))[:, seen_N].unsqueeze(2)

@@ -1,0 +1,155 @@
+"""Which sum a block takes over its keys: all of them, those of the past, a window, or positions that are chosen.
+
+The block folds its maps into sets of positions that are summed together; here are the sets. What `summed` takes and
+what `limits` shows are the same keys.
+Shape suffixes: B sets of the batch, N output positions, M keys, Q asked positions; C and D channels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from nonlocalnet import functional
+from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
+from nonlocalnet.functional import Pairwise
+from nonlocalnet.functional.index_sets.key_blocks import liked_keys
+from nonlocalnet.functional.index_sets.shares import chosen_keys, window_keys
+from nonlocalnet.functional.pairwise import row_of
+
+
+@dataclass(frozen=True)
+class Sets:
+    """How the keys of each position are found.
+
+    Attributes:
+        pairwise: The pairwise function f.
+        scale: Factor on the logits of a softmax.
+        w_f: (2 C,), for "concatenation" only.
+        causal: Whether only what came before counts.
+        window: Positions to each side; None: no window.
+        dilation: Distance between these.
+        chosen: What stands in the place of pooling; None: nothing does.
+    """
+
+    pairwise: Pairwise
+    scale: float
+    w_f: Tensor | None
+    causal: bool
+    window: int | None
+    dilation: int
+    chosen: LearnedPositions | KeyBlocks | None
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """What belongs to f alone."""
+        return {"w_f": self.w_f, "scale": self.scale}
+
+
+@dataclass(frozen=True)
+class Operands:
+    """What is summed, set by set.
+
+    Attributes:
+        theta_BNC: The queries; x with "gaussian".
+        phi_BMC: The keys; x with "gaussian".
+        g_BMD: The values.
+        kept_BM: bool, False where a key is left out; None: none is.
+        seen_N: How many of the first keys each query has seen; None where not causal.
+        u_BM: Scores of `LearnedPositions`; None for the others.
+        k: How many of these are chosen.
+    """
+
+    theta_BNC: Tensor
+    phi_BMC: Tensor
+    g_BMD: Tensor
+    kept_BM: Tensor | None
+    seen_N: Tensor | None = None
+    u_BM: Tensor | None = None
+    k: int = 0
+
+
+def summed(sets: Sets, operands: Operands, *, training: bool) -> Tensor:
+    """Y (B, N, D) of every position."""
+    theta, phi, g, seen = operands.theta_BNC, operands.phi_BMC, operands.g_BMD, operands.seen_N
+    how: dict[str, Any] = {**sets.own, "key_mask": operands.kept_BM}
+    if sets.window is not None:
+        return functional.windowed_sum(
+            sets.pairwise, theta, phi, g, window=sets.window, dilation=sets.dilation, causal=sets.causal, **how
+        )
+    if isinstance(sets.chosen, KeyBlocks):
+        size, count = sets.chosen.size, sets.chosen.count
+        return functional.key_blocks_sum(
+            sets.pairwise, theta, phi, g, size=size, count=count, causal=sets.causal, seen_N=seen, **how
+        )
+    if sets.chosen is not None:
+        assert operands.u_BM is not None
+        which: dict[str, Any] = {"k": operands.k, "hard": sets.chosen.by != "learned", **how}
+        if seen is not None:
+            return functional.causal_chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, seen_N=seen, **which)
+        random = sets.chosen.random if training else 0
+        return functional.chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, random=random, **which)
+    if seen is not None:
+        return functional.causal_sum(sets.pairwise, theta, phi, g, seen_N=seen, **how)
+    return row_of(sets.pairwise).sum(theta, phi, g, w_f=sets.w_f, scale=sets.scale, key_mask=operands.kept_BM)
+
+
+def limits(sets: Sets, operands: Operands, asked_Q: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    """Which keys asked positions look at, (B or 1, Q or 1, M) bool, and what g is multiplied by; None for all, for 1.
+
+    Args:
+        sets: How.
+        operands: With theta and `seen_N` of the asked positions alone.
+        asked_Q: Their numbers in their set.
+    """
+    kept, seen, keys = operands.kept_BM, operands.seen_N, operands.phi_BMC.shape[1]
+    allowed, share = None if kept is None else kept.unsqueeze(1), None
+    if sets.window is not None:
+        near = window_keys(asked_Q, keys, window=sets.window, dilation=sets.dilation, causal=sets.causal)
+        return (near.unsqueeze(0) if allowed is None else allowed & near), None
+    if isinstance(sets.chosen, KeyBlocks):
+        all_kept = torch.ones(operands.phi_BMC.shape[:2], dtype=torch.bool, device=asked_Q.device)
+        how = {"size": sets.chosen.size, "count": sets.chosen.count}
+        return liked_keys(operands.theta_BNC, operands.phi_BMC, all_kept if kept is None else kept, seen, **how), None
+    if sets.chosen is not None:
+        assert operands.u_BM is not None
+        hard = sets.chosen.by != "learned"
+        return chosen_keys(operands.u_BM, operands.k, kept=kept, seen_Q=seen, hard=hard)
+    if seen is not None:
+        past = torch.arange(keys, device=asked_Q.device) < seen[:, None]
+        allowed = past.unsqueeze(0) if allowed is None else allowed & past
+    return allowed, share
+
+
+def scores(
+    chosen: LearnedPositions, learned_BM: Tensor | None, g_BMD: Tensor, kept_BM: Tensor | None, k: int
+) -> Tensor:
+    """The scores (B, M) that decide: those that were learned, or a comparison's."""
+    if learned_BM is not None:
+        return learned_BM
+    if chosen.by == "random":
+        return torch.rand(g_BMD.shape[:2], device=g_BMD.device)
+    if chosen.by == "norm":
+        return g_BMD.detach().float().norm(dim=2)
+    kept = torch.ones(g_BMD.shape[:2], dtype=torch.long, device=g_BMD.device) if kept_BM is None else kept_BM.long()
+    count, rank = kept.sum(dim=1, keepdim=True).clamp_min(1), kept.cumsum(dim=1)
+    return ((rank * k // count) > ((rank - 1) * k // count)).float()
+
+
+def distillation(sets: Sets, operands: Operands, u_BM: Tensor) -> Tensor:
+    """The cross-entropy between softmax(u) and the mean weight that some random queries give to each key."""
+    assert isinstance(sets.chosen, LearnedPositions)
+    with torch.no_grad():
+        queries = operands.theta_BNC.shape[1]
+        asked = torch.randperm(queries, device=u_BM.device)[: sets.chosen.distil]
+        rows_BQM = functional.affinity(
+            sets.pairwise, operands.theta_BNC[:, asked], operands.phi_BMC, **sets.own, key_mask=operands.kept_BM
+        )
+        wanted_BM = rows_BQM.float().abs().mean(dim=1)
+        wanted_BM = wanted_BM / wanted_BM.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
+    left_out = None if operands.kept_BM is None else ~operands.kept_BM
+    u_BM = u_BM.float() if left_out is None else u_BM.float().masked_fill(left_out, -1e9)
+    return -(wanted_BM * torch.log_softmax(u_BM, dim=1)).sum(dim=1).mean()

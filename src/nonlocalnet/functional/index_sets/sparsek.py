@@ -1,0 +1,89 @@
+"""SparseK (Lou et al., "Sparser is Faster and Less is More", arXiv 2406.16747): scores to a soft choice of k of them.
+
+    p = the point of {0 <= p <= 1, sum p = k} nearest to u:  p_j = clip(u_j - tau, 0, 1), tau such that they sum to k
+
+    u       -1.0   0.1   0.4   2.0          k = 2
+    p        0     0.35  0.65  1.0          tau = -0.25
+
+tau is where a falling line of pieces meets k; it is found by one sort of the pieces' ends and written once more as a
+function of u, whose derivative is the exact Jacobian: 1 / (scores strictly between 0 and 1) for each of these.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+
+def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
+    """P of each score, (B, M): the projection of u on {0 <= p <= 1, sum p = min(k, number kept)}.
+
+    Args:
+        u_BM: Scores, (B, M), floating point.
+        k: How many are chosen, at least 1.
+        kept: (B, M) bool; p is 0 where it is False.
+
+    Returns:
+        (B, M), differentiable: the exact Jacobian, piecewise constant. Exactly 1 everywhere where k is M or more.
+
+    Raises:
+        ValueError: u has not two dimensions or is not floating point, or k is less than 1.
+
+    >>> sparsek(torch.tensor([[-1.0, 0.1, 0.4, 2.0]]), 2)
+    tensor([[0.0000, 0.3500, 0.6500, 1.0000]])
+    """
+    if u_BM.dim() != 2 or not u_BM.is_floating_point():
+        raise ValueError(f"u must be (B, M) and floating point; got {tuple(u_BM.shape)} {u_BM.dtype}")
+    check_k(k)
+    kept = torch.ones_like(u_BM, dtype=torch.bool) if kept is None else kept
+    tau_B1 = threshold(u_BM, k, kept)
+    return torch.where(kept, (u_BM - tau_B1).clamp(0.0, 1.0), 0.0)
+
+
+def check_k(k: int) -> None:
+    """Refuse a number of positions that is none.
+
+    Raises:
+        ValueError: Naming it.
+    """
+    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
+        raise ValueError(f"k must be an integer of at least 1 (positions that are chosen); got {k!r}")
+
+
+def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
+    """Check that there is a score for every summed position.
+
+    Raises:
+        ValueError: Naming both shapes.
+    """
+    if u_BM.shape != phi_BMC.shape[:2]:
+        raise ValueError(f"u must be (B, M) = {tuple(phi_BMC.shape[:2])} beside phi; got {tuple(u_BM.shape)}")
+
+
+def threshold(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
+    """Tau, (B, 1), as a function of u; -inf where no more than k scores are kept, whose p are all 1."""
+    u_BM = u_BM.masked_fill(~kept_BM, 0.0)
+    with torch.no_grad():
+        found_B1 = _found(u_BM.double(), k, kept_BM)
+        above_BM = kept_BM & (u_BM >= found_B1 + 1)
+        between_BM = kept_BM & (u_BM > found_B1) & ~above_BM
+        full_B1 = kept_BM.sum(dim=1, keepdim=True) <= k
+    count_B1 = between_BM.sum(dim=1, keepdim=True)
+    total_B1 = torch.where(between_BM, u_BM, 0.0).sum(dim=1, keepdim=True, dtype=torch.float64)
+    tau_B1 = ((total_B1 - (k - above_BM.sum(dim=1, keepdim=True))) / count_B1.clamp_min(1)).to(u_BM.dtype)
+    # With no score between 0 and 1, tau may be any of an interval and nothing depends on it.
+    tau_B1 = torch.where(count_B1 > 0, tau_B1, found_B1.to(u_BM.dtype))
+    return tau_B1.masked_fill(full_B1, float("-inf"))
+
+
+def _found(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
+    """Tau, (B, 1), from the ends of the pieces: below u_j its p grows, below u_j - 1 it stays 1."""
+    far = float("-inf")
+    ends_BE, order = torch.cat([u_BM, u_BM - 1], dim=1).masked_fill(~kept_BM.repeat(1, 2), far).sort(descending=True)
+    slopes_BE = torch.where(order < u_BM.shape[1], 1.0, -1.0).to(u_BM.dtype).cumsum(dim=1)
+    fallen_BE = (ends_BE[:, :-1] - ends_BE[:, 1:]).nan_to_num(nan=0.0, posinf=0.0)
+    sums_BE = torch.nn.functional.pad((slopes_BE[:, :-1] * fallen_BE).cumsum(dim=1), (1, 0))  # of p, with tau there
+    # The last end at which the sum is no more than k; from there it grows by the slope.
+    last_B1 = (sums_BE <= k).sum(dim=1, keepdim=True).clamp_min(1) - 1
+    end_B1, sum_B1, slope_B1 = (rows.gather(1, last_B1) for rows in (ends_BE, sums_BE, slopes_BE))
+    return end_B1 - (k - sum_B1) / slope_B1.clamp_min(1.0)

@@ -1,0 +1,189 @@
+"""The causal sum in pieces: what a long sequence has left behind, in a form that the next piece goes on from.
+
+dot product                  a total of phi^T g (C x D) and a count: the same size after any number of positions
+the other three              every phi and g so far: a store that grows, or, with a window, of as many as it reaches
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nonlocalnet.functional.causal.forms import kept_so_far
+from nonlocalnet.functional.causal.products import prefix_products
+from nonlocalnet.functional.causal_sum import causal_sum
+from nonlocalnet.functional.checks import check_operands, checked_seen
+from nonlocalnet.functional.index_sets.windows import windowed_sum
+from nonlocalnet.functional.masking import zero_masked
+from nonlocalnet.functional.pairwise import Pairwise, row_of
+from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
+
+
+@dataclass(frozen=True)
+class Total:
+    """What a dot product keeps of the past.
+
+    Attributes:
+        product_BCD: (B, C, D) float64, the sum of phi_j^T g_j: a float32 total would lose digits over a million steps.
+        count_B: (B,) int64, how many were kept.
+    """
+
+    product_BCD: Tensor
+    count_B: Tensor
+
+    def detach(self) -> Total:
+        """The same without its history, for truncated backpropagation."""
+        return Total(self.product_BCD.detach(), self.count_B)
+
+
+@dataclass(frozen=True)
+class Store:
+    """What the other functions keep: everything, or as much as a window reaches.
+
+    Attributes:
+        phi_BMC: (B, M, C), M keys so far.
+        g_BMD: (B, M, D).
+        kept_BM: (B, M) bool, False where a key was left out; it keeps its place.
+    """
+
+    phi_BMC: Tensor
+    g_BMD: Tensor
+    kept_BM: Tensor
+
+    def detach(self) -> Store:
+        """The same without its history, for truncated backpropagation."""
+        return Store(self.phi_BMC.detach(), self.g_BMD.detach(), self.kept_BM)
+
+
+def resume_sum(
+    pairwise: Pairwise,
+    theta_BNC: Tensor,
+    phi_BMC: Tensor,
+    g_BMD: Tensor,
+    past: Total | Store | None,
+    *,
+    seen_N: Tensor | None = None,
+    w_f: Tensor | None = None,
+    scale: float = 1.0,
+    key_mask: Tensor | None = None,
+) -> tuple[Tensor, Total | Store]:
+    """`causal_sum` over a sequence that goes on from `past`, and what the next piece goes on from.
+
+    Args:
+        pairwise: One of `PAIRWISE`.
+        theta_BNC: (B, N, C), the piece's queries.
+        phi_BMC: (B, M, C), the piece's new keys; M may be 0.
+        g_BMD: (B, M, D).
+        past: What the pieces before gave; None at the beginning.
+        seen_N: (N,) int64, how many of the new keys each query has seen, beside all former ones; None for i + 1.
+        w_f: (2C,), for "concatenation" only.
+        scale: Factor of the logits, for the Gaussian forms only.
+        key_mask: (B, M) bool; keys with False are left out for good.
+
+    Returns:
+        y, (B, N, D), in the operands' dtype, equal to that of the whole sequence; and a `Total` for "dot_product", a
+        `Store` for the others.
+
+    Raises:
+        ValueError: As `causal_sum`; `past` is of another function, batch or width.
+    """
+    row_of(pairwise)
+    _check_past(past, phi_BMC, g_BMD, as_total=pairwise == "dot_product")
+    if pairwise == "dot_product":
+        assert not isinstance(past, Store)
+        return _resume_product(theta_BNC, phi_BMC, g_BMD, past, seen_N, key_mask)
+    assert not isinstance(past, Total)
+    store = _joined(past, phi_BMC, g_BMD, key_mask)
+    former = store.phi_BMC.shape[1] - phi_BMC.shape[1]
+    seen_N = former + checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
+    if store.phi_BMC.shape[1] == 0:  # nothing to sum over yet
+        return theta_BNC.new_zeros(*theta_BNC.shape[:2], g_BMD.shape[2]), store
+    mask = None if bool(store.kept_BM.all()) else store.kept_BM
+    y_BND = causal_sum(
+        pairwise, theta_BNC, store.phi_BMC, store.g_BMD, seen_N=seen_N, w_f=w_f, scale=scale, key_mask=mask
+    )
+    return y_BND, store
+
+
+def resume_windowed(
+    pairwise: Pairwise,
+    theta_BNC: Tensor,
+    phi_BNC: Tensor,
+    g_BND: Tensor,
+    past: Store | None,
+    *,
+    window: int,
+    dilation: int = 1,
+    w_f: Tensor | None = None,
+    scale: float = 1.0,
+    key_mask: Tensor | None = None,
+) -> tuple[Tensor, Store]:
+    """`windowed_sum(causal=True)` over a sequence that goes on from `past`; the store holds what the window reaches.
+
+    Args and errors are those of `windowed_sum` and `resume_sum`; the store never holds more than window x dilation.
+    """
+    _check_past(past, phi_BNC, g_BND, as_total=False)
+    store = _joined(past, phi_BNC, g_BND, key_mask)
+    former = store.phi_BMC.shape[1] - phi_BNC.shape[1]
+    theta = torch.cat([theta_BNC.new_zeros(len(theta_BNC), former, theta_BNC.shape[2]), theta_BNC], dim=1)
+    y_BND = windowed_sum(
+        pairwise, theta, store.phi_BMC, store.g_BMD, window=window, dilation=dilation, causal=True, w_f=w_f,
+        scale=scale, key_mask=store.kept_BM,
+    )[:, former:]  # fmt: skip
+    begin = max(0, store.phi_BMC.shape[1] - window * dilation)
+    # A copy: a view would hold all that the store has ever held.
+    last = (part[:, begin:].clone() for part in (store.phi_BMC, store.g_BMD, store.kept_BM))
+    return y_BND, Store(*last)
+
+
+def _resume_product(
+    theta_BNC: Tensor,
+    phi_BMC: Tensor,
+    g_BMD: Tensor,
+    past: Total | None,
+    seen_N: Tensor | None,
+    key_mask: Tensor | None,
+) -> tuple[Tensor, Total]:
+    if phi_BMC.shape[1] > 0:
+        check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
+    seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
+    dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
+    with without_autocast(g_BMD):
+        theta, phi, g = in_dtype(sum_dtype(dtype), theta_BNC, phi_BMC, g_BMD)
+        phi, g = zero_masked(phi, key_mask), zero_masked(g, key_mask)
+        if past is None:
+            total = torch.zeros(len(g), phi.shape[2], g.shape[2], dtype=torch.float64, device=g.device)
+            past = Total(total, torch.zeros(len(g), dtype=torch.long, device=g.device))
+        new_B = torch.full_like(past.count_B, g.shape[1]) if key_mask is None else key_mask.sum(dim=1)
+        count_BN1 = past.count_B.view(-1, 1, 1) + kept_so_far(key_mask, seen_N)
+        y = torch.bmm(theta, past.product_BCD.to(theta.dtype)) + prefix_products(theta, phi, g, seen_N)
+        after = past.product_BCD + torch.bmm(phi.mT, g).double()
+        return (y / count_BN1.clamp_min(1).to(y.dtype)).to(dtype), Total(after, past.count_B + new_B)
+
+
+def _joined(past: Store | None, phi: Tensor, g: Tensor, key_mask: Tensor | None) -> Store:
+    kept = torch.ones(phi.shape[:2], dtype=torch.bool, device=phi.device) if key_mask is None else key_mask
+    if past is None:
+        return Store(phi, g, kept)
+    pairs = ((past.phi_BMC, phi), (past.g_BMD, g), (past.kept_BM, kept))
+    return Store(*(torch.cat(pair, dim=1) for pair in pairs))
+
+
+def _check_past(past: Total | Store | None, phi: Tensor, g: Tensor, *, as_total: bool) -> None:
+    """Refuse a past that this piece cannot go on from."""
+    if past is None:
+        return
+    if isinstance(past, Total) != as_total:
+        raise ValueError(
+            f"the state is a {type(past).__name__}; this sum goes on from a {'Total' if as_total else 'Store'}: it is "
+            "the state of a block with another pairwise function, or with a window and without"
+        )
+    if isinstance(past, Total):
+        had = tuple(past.product_BCD.shape)
+    else:
+        had = (len(past.g_BMD), past.phi_BMC.shape[2], past.g_BMD.shape[2])
+    has = (len(g), phi.shape[2], g.shape[2])
+    if had != has:
+        raise ValueError(f"the state is of (batch, C, D) = {had}; this piece has {has}")
