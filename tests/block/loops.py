@@ -120,7 +120,7 @@ def _normalised(norm: Any, vector: np.ndarray) -> np.ndarray:
         return vector
     if isinstance(norm, torch.nn.LayerNorm):
         weight, bias = norm.weight.detach().double().numpy(), norm.bias.detach().double().numpy()
-        return (vector - vector.mean()) / np.sqrt(vector.var() + 1e-5) * weight + bias
+        return (vector - vector.mean()) / np.sqrt(vector.var() + 1e-3) * weight + bias
     mean, var = norm.running_mean.double().numpy(), norm.running_var.double().numpy()
     weight, bias = norm.weight.detach().double().numpy(), norm.bias.detach().double().numpy()
     return (vector - mean) / np.sqrt(var + 1e-5) * weight + bias

@@ -183,3 +183,32 @@ class TestRefused:
     def test_key_blocks(self, wrong):
         with pytest.raises(ValueError, match="at least 1"):
             KeyBlocks(*wrong)
+
+
+class TestPlain:
+    @pytest.mark.parametrize("chosen", [LearnedPositions(3, slope=True), KeyBlocks(4, 2)])
+    def test_options_take_what_a_file_holds(self, chosen):
+        assert BlockOptions(subsample=vars(chosen)).subsample == chosen
+
+    @pytest.mark.parametrize("wrong", [{}, {"k": 2, "size": 3}, {"size": 3}, {"k": 0}])
+    def test_and_nothing_else(self, wrong):
+        with pytest.raises(ValueError, match="LearnedPositions|at least 1"):
+            BlockOptions(subsample=wrong)
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_fan_in_gives_layer_norm_something_to_see(pairwise):
+    torch.manual_seed(0)
+    x = torch.randn(4, 64, 50)
+    for init_std, alive in (("fan_in", True), (0.01, False)):
+        block = NonLocalBlock(64, ndim=1, pairwise=pairwise, norm="layer", init_std=init_std)
+        seen = []
+        block.norm.register_forward_pre_hook(lambda _, inputs, seen=seen: seen.append(inputs[0].var(dim=1).mean()))
+        block(x)
+        assert (seen[0] > 10 * block.norm.eps) == alive
+
+
+@pytest.mark.parametrize("wrong", [0.0, -1.0, "small", float("inf"), True])
+def test_no_standard_deviation(wrong):
+    with pytest.raises(ValueError, match="init_std must be a positive finite number"):
+        BlockOptions(init_std=wrong)

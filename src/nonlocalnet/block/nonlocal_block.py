@@ -39,7 +39,6 @@ from nonlocalnet.functional.streaming import Total, resume_sum, resume_windowed
 from nonlocalnet.system.signatures import shows
 from nonlocalnet.system.symbolic import as_one_node, is_symbolic
 
-_INIT_STD = 0.01  # [C2]: NL convolutions N(0, 0.01), bias 0
 _CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 _MAX_POOL: dict[int, Callable[..., Tensor]] = {1: F.max_pool1d, 2: F.max_pool2d, 3: F.max_pool3d}
 
@@ -110,6 +109,7 @@ class NonLocalBlock(nn.Module):
         self.window = chosen.window
         self.dilation = chosen.dilation
         self.zero_init = chosen.zero_init
+        self.init_std = chosen.init_std
         # One frame's is the domain "space".
         group = 1 if chosen.domain == "space" else chosen.temporal_group_frames
         self._folding = Folding(ndim, chosen.domain, group)
@@ -128,18 +128,23 @@ class NonLocalBlock(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Draws fresh parameters: convolutions and w_f from N(0, 0.01), biases 0 ([C2]); see ``zero_init``."""
+        """Draws fresh parameters: convolutions and w_f from N(0, init_std), biases 0 ([C2]); see ``zero_init``."""
         for convolution in (self.theta, self.phi, self.g, self.out):
             if convolution is not None:
-                nn.init.normal_(convolution.weight, std=_INIT_STD)
+                nn.init.normal_(convolution.weight, std=self._std(convolution.in_channels))
                 if convolution.bias is not None:
                     nn.init.zeros_(convolution.bias)
         if self.w_f is not None:
-            nn.init.normal_(self.w_f, std=_INIT_STD)
+            nn.init.normal_(self.w_f, std=self._std(len(self.w_f)))
+        if self.scorer is not None:
+            self.scorer.reset_parameters()
         if self.norm is not None:
             self.norm.reset_parameters()
         if self.zero_init:
             nn.init.zeros_((self.out if self.norm is None else self.norm).weight)
+
+    def _std(self, inputs: int) -> float:
+        return inputs**-0.5 if self.init_std == "fan_in" else float(self.init_std)
 
     @overload
     def forward(

@@ -11,6 +11,11 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 BATCH_NORMS: dict[int, type[BatchNorm]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
+# PyTorch's 1e-5 would magnify the rounding of a y that hardly differs between its channels 300 times, and with it what a
+# sequence is padded beside.
+_CHANNEL_EPS = 1e-3
+
+
 class ChannelNorm(nn.LayerNorm):
     """LayerNorm over the channels of each position of (B, C, *positions): no position and no sample sees another."""
 
@@ -24,4 +29,8 @@ def make_norm(norm: Norm | None, channels: int, ndim: int) -> BatchNorm | Channe
     """The module of an option; eps and momentum of BatchNorm are [C2]'s."""
     if norm is None:
         return None
-    return ChannelNorm(channels) if norm == "layer" else BATCH_NORMS[ndim](channels, eps=1e-5, momentum=0.1)
+    return (
+        ChannelNorm(channels, eps=_CHANNEL_EPS)
+        if norm == "layer"
+        else BATCH_NORMS[ndim](channels, eps=1e-5, momentum=0.1)
+    )

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypedDict, TypeVar
 
 from typing_extensions import Unpack
 
-from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
+from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, chosen_from_plain
 from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
 
 Domain = Literal["spacetime", "space", "time"]
 Norm = Literal["batch", "layer"]
+InitStd = float | Literal["fan_in"]
 
 Subsample = int | Sequence[int] | LearnedPositions | KeyBlocks | None
 
@@ -37,6 +38,7 @@ class BlockArguments(TypedDict, total=False):
     dilation: int
     norm: Norm | None
     zero_init: bool
+    init_std: InitStd
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,9 +71,12 @@ class BlockOptions:
             ndim=1, without `subsample`. None: over all. Not in the paper.
         dilation: Distance between the positions of the window.
         norm: "batch" (BatchNorm after W_z, eps 1e-5, momentum 0.1 [C2]); "layer" (LayerNorm over the channels of each
-            position, for sequences, where neither the future nor a batch's padding may count); or None.
+            position, eps 1e-3, for sequences, where neither the future nor a batch's padding may count); or None.
         zero_init: True: the fresh block is the identity. False: the norm's scale is 1, or under ``norm=None`` W_z
-            is N(0, 0.01) like the other convolutions.
+            is drawn like the other convolutions.
+        init_std: Standard deviation of fresh convolutions and w_f: 0.01 ([C2]), another number, or "fan_in" for the
+            inputs of each ** -0.5. LayerNorm's eps swallows what a block of 0.01 gives on features of about 1 (a
+            variance of 1e-7, and of 1e-14 for dot product), so that networks for sequences take "fan_in".
 
     Raises:
         ValueError: An option is out of range, or the pairwise function has no such scale.
@@ -89,6 +94,7 @@ class BlockOptions:
     dilation: int = 1
     norm: Norm | None = "batch"
     zero_init: bool = True
+    init_std: InitStd = 0.01
 
     def __post_init__(self) -> None:
         if self.inner_channels is not None:
@@ -105,8 +111,13 @@ class BlockOptions:
             )
         one_of("subsample_first", self.subsample_first, (True, False))
         one_of("zero_init", self.zero_init, (True, False))
+        number = isinstance(self.init_std, (int, float)) and not isinstance(self.init_std, bool)
+        if self.init_std != "fan_in" and not (number and 0.0 < self.init_std < math.inf):
+            raise ValueError(f'init_std must be a positive finite number or "fan_in", got {self.init_std!r}')
         if isinstance(self.subsample, list):
             object.__setattr__(self, "subsample", tuple(self.subsample))
+        if isinstance(self.subsample, Mapping):  # as files hold it
+            object.__setattr__(self, "subsample", chosen_from_plain(self.subsample))
         if isinstance(self.subsample, LearnedPositions) and self.causal:
             self.subsample.check_causal()
         _check_window(self.window, self.dilation, self.subsample)

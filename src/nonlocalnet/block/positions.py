@@ -6,8 +6,9 @@ subsample=KeyBlocks(16, count=4)     4 blocks of 16 for each query, by the mean 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal, get_args
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -93,6 +94,23 @@ class KeyBlocks:
     def __post_init__(self) -> None:
         _at_least("size", self.size, 1)
         _at_least("count", self.count, 1)
+
+
+def chosen_from_plain(plain: Mapping[str, Any]) -> LearnedPositions | KeyBlocks:
+    """What a file says of the choice: the fields of one of the two, by name.
+
+    Raises:
+        ValueError: They are of neither, or out of range.
+    """
+    for kind in (LearnedPositions, KeyBlocks):
+        names = [field.name for field in fields(kind)]
+        required = [field.name for field in fields(kind) if field.default is MISSING]
+        if set(required) <= set(plain) <= set(names):
+            return kind(**plain)
+    raise ValueError(
+        f"subsample must be that of LearnedPositions (k, ...) or of KeyBlocks (size, count), got the names "
+        f"{', '.join(map(str, plain)) or 'of nothing'}"
+    )
 
 
 class PositionScorer(nn.Module):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, cast
 
 import torch.nn.functional as F
@@ -19,7 +20,7 @@ from huggingface_hub import ModelHubMixin
 from torch import Tensor, nn
 from typing_extensions import override
 
-from nonlocalnet.block import BlockOptions
+from nonlocalnet.block import BlockOptions, KeyBlocks, LearnedPositions
 from nonlocalnet.block.options import one_of, positive
 from nonlocalnet.models.pretrained import PretrainedNetwork, filled
 from nonlocalnet.models.readme_parts import PAPER_URL
@@ -209,6 +210,9 @@ def build(name: str, arguments: Mapping[str, Any]) -> SequenceNetwork:
         block=block,
     )
     network = SequenceNetwork(front, recurrence, _head(given, recurrence.output_size))
+    chosen = given["subsample"]
+    if isinstance(chosen, LearnedPositions | KeyBlocks):  # a card holds JSON
+        given["subsample"] = asdict(chosen)
     network.built_from = {"architecture": name, "arguments": given}
     return network
 

@@ -28,8 +28,9 @@ from nonlocalnet.functional.precision import autocast_is_on
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
 from nonlocalnet.system.signatures import shows
 
-# BatchNorm's statistics would hold a batch's padding, and in a causal network the future.
-SEQUENCE_BLOCK = BlockOptions(norm="layer")
+# BatchNorm's statistics would hold a batch's padding, and in a causal network the future; what LayerNorm's eps would
+# swallow is said at `BlockOptions.init_std`.
+SEQUENCE_BLOCK = BlockOptions(norm="layer", init_std="fan_in")
 
 State = Tensor | tuple[Tensor, ...]
 
