@@ -192,7 +192,7 @@ class TestPlain:
 
     @pytest.mark.parametrize("wrong", [{}, {"k": 2, "size": 3}, {"size": 3}, {"k": 0}])
     def test_and_nothing_else(self, wrong):
-        with pytest.raises(ValueError, match="LearnedPositions|at least 1"):
+        with pytest.raises(ValueError, match=r"LearnedPositions|at least 1"):
             BlockOptions(subsample=wrong)
 
 

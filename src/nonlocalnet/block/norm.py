@@ -11,8 +11,8 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 BATCH_NORMS: dict[int, type[BatchNorm]] = {1: nn.BatchNorm1d, 2: nn.BatchNorm2d, 3: nn.BatchNorm3d}
 
 
-# PyTorch's 1e-5 would magnify the rounding of a y that hardly differs between its channels 300 times, and with it what a
-# sequence is padded beside.
+# PyTorch's 1e-5 would magnify 300 times the rounding of a y that hardly differs between its channels, and with it what
+# a sequence is padded beside.
 _CHANNEL_EPS = 1e-3
 
 

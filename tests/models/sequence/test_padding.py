@@ -24,8 +24,8 @@ def network(ours, *, times=3, **options):
 
 @pytest.mark.parametrize("pairwise", PAIRWISE)
 @pytest.mark.parametrize("options", FORMS)
-# LayerNorm magnifies the rounding of values that hardly differ, by up to eps ** -0.5 = 32: of fresh blocks that count in
-# full 3e-6 were seen. Blocks that are a tenth of it are within 1e-6.
+# LayerNorm magnifies the rounding of values that hardly differ, by up to eps ** -0.5 = 32: of fresh blocks that count
+# in full 3e-6 were seen; smaller ones are within 1e-6.
 @pytest.mark.parametrize(
     ("dtype", "times", "close"), [(torch.float32, 0.3, 1e-6), (torch.float32, 1, 4e-6), (torch.float64, 3, 1e-12)]
 )
