@@ -82,11 +82,13 @@ def causal_chosen_sum(
         w_f = None if w_f is None else w_f.to(g.dtype)
         kept = torch.ones_like(u, dtype=torch.bool) if key_mask is None else key_mask
         plan = _Plan(pairwise, k, scale, hard, on_host(seen_N), kept)
-        return _untraced(plan, theta, phi, g, u, w_f).to(dtype)  # pyright: ignore[reportCallIssue]
+        # Not as a decorator, which would import the compiler, as long an import as PyTorch's own.
+        untraced: Any = torch.compiler.disable
+        summed = untraced(_chosen_sum) if torch.compiler.is_compiling() else _chosen_sum
+        return summed(plan, theta, phi, g, u, w_f).to(dtype)
 
 
-@torch.compiler.disable  # untyped
-def _untraced(plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, w_f: Tensor | None) -> Tensor:
+def _chosen_sum(plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, w_f: Tensor | None) -> Tensor:
     u = u.masked_fill(~plan.kept, 0.0)  # padding may hold NaN
     if plan.hard:
         u, tau_BN = u.detach(), u.new_full((len(u), len(plan.seen)), float("-inf"))
