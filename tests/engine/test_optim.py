@@ -159,3 +159,19 @@ def test_bf16_computes_coarsely_and_keeps_float32_weights(tmp_path) -> None:
         losses.append([row.loss for row in read_metrics(out / "metrics.csv")])
     assert losses[0] != losses[1]
     assert losses[0] == pytest.approx(losses[1], abs=0.05)
+
+
+def test_adamw_without_weight_decay_is_adam(model: VideoResNet) -> None:
+    optim = OptimConfig(method="adamw", lr=0.01, nesterov=False, weight_decay=0.0)
+    optimizer = build_optimizer(model, optim, parts_of(model))
+    assert isinstance(optimizer, torch.optim.AdamW)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    theirs = [torch.nn.Parameter(p.detach().clone()) for p in parameters]
+    other = torch.optim.Adam(theirs, lr=0.01)
+    for ours, copy in zip(parameters, theirs, strict=True):
+        ours.grad = torch.randn_like(ours)
+        copy.grad = ours.grad.clone()
+    optimizer.step()
+    other.step()
+    for ours, copy in zip(parameters, theirs, strict=True):
+        torch.testing.assert_close(ours, copy)

@@ -35,9 +35,11 @@ def require_at_least(name: str, value: int | None, low: int) -> None:
 
 @dataclass(frozen=True)
 class OptimConfig:
-    """Stochastic gradient descent and what it moves.
+    """The optimiser and what it moves.
 
     Args:
+        method: "sgd", stochastic gradient descent (paper), or "adamw" (Loshchilov and Hutter, arXiv 1711.05101;
+            without weight decay it is Adam), whose decay rates are `momentum` and 0.999.
         lr: Learning rate, above 0 (paper: 0.01 for batch 64).
         momentum: In [0, 1) (paper: 0.9).
         nesterov: Nesterov's form of momentum ([C2]).
@@ -54,6 +56,7 @@ class OptimConfig:
         grad_clip: Largest norm of the whole gradient; null for no limit (paper).
     """
 
+    method: Literal["sgd", "adamw"] = "sgd"
     lr: float = 0.01
     momentum: float = 0.9
     nesterov: bool = True
@@ -71,6 +74,7 @@ class OptimConfig:
         require_finite_in("optim.lr", self.lr, 0, 1e6, open_low=True)
         require(0 <= self.momentum < 1, "optim.momentum", self.momentum, "in [0, 1)")
         require(self.momentum > 0 or not self.nesterov, "optim.momentum", self.momentum, "above 0 with optim.nesterov")
+        require(self.method == "sgd" or not self.nesterov, "optim.nesterov", True, "false with optim.method 'adamw'")
         require_finite_in("optim.weight_decay", self.weight_decay, 0, 1e6)
         require_finite_in("optim.bn_weight_decay", self.bn_weight_decay, 0, 1e6)
         require_finite_in("optim.lr_factor_blocks", self.lr_factor_blocks, 0, 1e6)

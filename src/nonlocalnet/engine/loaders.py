@@ -102,6 +102,33 @@ class TrainLoaders:
         return make_loader(self.dataset, workers=self.workers, batch_sampler=batches, **self.options)
 
 
+class EvenShare(Dataset[tuple[Any, bool]]):
+    """One process's share of a data set: every process gets as many items, because they run their batches in step.
+
+    Items are (item, counted); beyond the end of the list the last item is repeated with `counted` false.
+
+    Args:
+        dataset: What is shared; at least one of its items.
+        positions: Which of its items count.
+        rank: Number of this process.
+        world_size: Number of processes.
+    """
+
+    def __init__(self, dataset: Dataset[Any], *, positions: list[int], rank: int, world_size: int) -> None:
+        self.dataset = dataset
+        self.positions = positions
+        self.rank = rank
+        self.world_size = world_size
+
+    def __len__(self) -> int:
+        return -(-len(self.positions) // self.world_size)
+
+    def __getitem__(self, index: int) -> tuple[Any, bool]:
+        place = index * self.world_size + self.rank
+        counted = place < len(self.positions)
+        return self.dataset[self.positions[place if counted else -1]], counted
+
+
 def spread_evenly(size: int, limit: int | None) -> list[int]:
     """At most `limit` of the positions 0 ... size - 1, evenly spread; all of them for None.
 

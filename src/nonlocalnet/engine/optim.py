@@ -109,14 +109,16 @@ def parameter_groups(model: nn.Module, optim: OptimConfig, parts: Parts) -> list
     return list(groups.values())
 
 
-def build_optimizer(model: nn.Module, optim: OptimConfig, parts: Parts) -> torch.optim.SGD:
-    """Stochastic gradient descent over `parameter_groups`; on a GPU in one launch, where nothing is clipped.
+def build_optimizer(model: nn.Module, optim: OptimConfig, parts: Parts) -> torch.optim.SGD | torch.optim.AdamW:
+    """The optimiser over `parameter_groups`; on a GPU in one launch, where nothing is clipped.
 
     Lightning does not clip the gradients of a fused optimiser in float16.
     """
     groups = parameter_groups(model, optim, parts)
     on_gpu = all(parameter.is_cuda for group in groups for parameter in group["params"])
     fused = True if on_gpu and optim.grad_clip is None else None  # None leaves the choice to PyTorch
+    if optim.method == "adamw":
+        return torch.optim.AdamW(groups, lr=optim.lr, betas=(optim.momentum, 0.999), fused=fused)
     return torch.optim.SGD(groups, lr=optim.lr, momentum=optim.momentum, nesterov=optim.nesterov, fused=fused)
 
 

@@ -6,22 +6,17 @@ import dataclasses
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-import lightning.pytorch as pl
-from lightning.pytorch.utilities.types import STEP_OUTPUT
-from rich.progress import Progress
 from torch import nn
 from torchvision.models.detection import MaskRCNN_ResNet50_FPN_Weights
 from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
-from typing_extensions import override
 
 from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.devices import choose_device
-from nonlocalnet.engine.ranks import ending_together
 from nonlocalnet.engine.run_folder import prepare_output
-from nonlocalnet.engine.train import MakeValLoader, lightning_trainer, without_advice
+from nonlocalnet.engine.train import MakeValLoader
+from nonlocalnet.engine.validate import validate_once
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.coco_eval import CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
@@ -31,8 +26,6 @@ from nonlocalnet.runs.detection.network import set_sizes
 from nonlocalnet.runs.detection.report import DetectionSummary, write_detection_report
 from nonlocalnet.runs.detection.task import DetectionTask, EvaluationSet
 from nonlocalnet.system.processes import is_first_process
-from nonlocalnet.system.progress import progress_bars
-from nonlocalnet.system.stops import stoppable
 
 
 @dataclass(frozen=True)
@@ -167,63 +160,5 @@ def test_detector(
         start_step=0,
         last_good=str,
     )
-    with without_advice():
-        lightning = lightning_trainer(
-            trainer,
-            task.optim,
-            out=out,
-            steps=1,
-            validates=True,
-            callbacks=[_ImageProgress()] if progress else [],
-        )
-        loader = _Images(make_loader)
-        with stoppable() as stops, ending_together(lightning, stops):
-            lightning.validate(task, datamodule=loader, verbose=False)
+    validate_once(task, make_loader=make_loader, trainer=trainer, out=out, progress=progress)
     return task.figures, task.results
-
-
-class _Images(pl.LightningDataModule):
-    """Hands every process the loader of its share, which it can only make once it knows its number."""
-
-    def __init__(self, make_loader: MakeValLoader) -> None:
-        super().__init__()
-        self._make_loader = make_loader
-
-    @override
-    def val_dataloader(self) -> Any:
-        assert self.trainer is not None
-        return self._make_loader(rank=self.trainer.global_rank, world_size=self.trainer.world_size)
-
-
-class _ImageProgress(pl.Callback):
-    """A bar over the first process's images."""
-
-    def __init__(self) -> None:
-        self._bar: Progress | None = None
-
-    @override
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if trainer.is_global_zero:
-            self._bar = progress_bars()
-            total = sum(int(batches) for batches in trainer.num_val_batches)
-            self._task = self._bar.add_task("test", total=total)
-            self._bar.start()
-
-    @override
-    def on_validation_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: STEP_OUTPUT,
-        batch: Any,
-        batch_idx: int,
-        dataloader_idx: int = 0,
-    ) -> None:
-        if self._bar is not None:
-            self._bar.advance(self._task)
-
-    @override
-    def teardown(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None

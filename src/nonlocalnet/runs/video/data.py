@@ -15,7 +15,7 @@ from nonlocalnet.data.clips.datasets import TestVideos, TrainVideos
 from nonlocalnet.data.clips.random_views import RandomViews
 from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.engine.devices import choose_device
-from nonlocalnet.engine.loaders import TrainLoaders, make_loader, spread_evenly
+from nonlocalnet.engine.loaders import EvenShare, TrainLoaders, make_loader, spread_evenly
 from nonlocalnet.runs.video.config import VideoRecipe
 
 
@@ -140,9 +140,6 @@ def build_test_videos(recipe: VideoRecipe, videos: VideoList, *, clip: ClipGeome
 class ValidationShare(Dataset[dict[str, Any]]):
     """One process's share of the videos to validate on, each as its first view; all views have the same size.
 
-    Every process gets as many items, because the processes run their batches in step; an item beyond the end of the
-    list repeats the last video with `counted` false.
-
     Args:
         videos: Gives items {"views": uint8 (V, T, H, W, 3), "label", "error"}, blank views where there is an error.
         positions: Which of them are validated.
@@ -158,21 +155,17 @@ class ValidationShare(Dataset[dict[str, Any]]):
         rank: int,
         world_size: int,
     ) -> None:
-        self.videos = videos
-        self.positions = positions
-        self.rank = rank
-        self.world_size = world_size
+        self.share = EvenShare(videos, positions=positions, rank=rank, world_size=world_size)
 
     def __len__(self) -> int:
-        return -(-len(self.positions) // self.world_size)
+        return len(self.share)
 
     def __getitem__(self, index: int) -> dict[str, Any]:
-        place = index * self.world_size + self.rank
-        item = self.videos[self.positions[min(place, len(self.positions) - 1)]]
+        item, counted = self.share[index]
         return {
             "frames": item["views"][0],
             "label": item["label"],
-            "counted": place < len(self.positions),
+            "counted": counted,
             "readable": not item["error"],
             "error": item["error"],
         }

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from torch import nn
 from typing_extensions import override
 
+from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig
 from nonlocalnet.engine.steps import StepTask
+from nonlocalnet.engine.unreadable import UnreadableShare
 from nonlocalnet.runs.video.network import parts_of
 from nonlocalnet.runs.video.results.counts import Counts, Record, Sums
 from nonlocalnet.runs.video.results.metrics import mean_average_precision
-from nonlocalnet.runs.video.unreadable import UnreadableShare
 
 
 class ClassifierTask(StepTask):
@@ -68,7 +69,13 @@ class ClassifierTask(StepTask):
         )
         self.prepare = prepare
         self.multi_label = multi_label
-        self._unreadable = UnreadableShare(max_unreadable)
+        self._unreadable = UnreadableShare(
+            max_unreadable,
+            items="training clips",
+            files="videos",
+            advice="`nonlocalnet data check` finds them",
+            error=VideoError,
+        )
         self._counts = Counts()
         self._validated: list[tuple[torch.Tensor, torch.Tensor]] = []
         self._bad_frames = False
@@ -106,7 +113,7 @@ class ClassifierTask(StepTask):
             VideoError: If too many clips stand in for unreadable videos.
         """
         sums = self._reduced_counts()
-        self._unreadable.add(clips=int(sums.samples), replaced=int(sums.replaced))
+        self._unreadable.add(items=int(sums.samples), replaced=int(sums.replaced))
         return sums.record(step, "train", lr=lr)
 
     @override

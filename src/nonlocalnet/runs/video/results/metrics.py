@@ -66,9 +66,3 @@ def mean_average_precision(scores_VK: torch.Tensor, labels_VK: torch.Tensor) -> 
     positives, and not a number on a list where one has none.
     """
     return 100 * average_precision(scores_VK, labels_VK).nanmean().item()
-
-
-def confusion_matrix(labels: torch.Tensor, predicted: torch.Tensor, *, num_classes: int) -> torch.Tensor:
-    """(num_classes, num_classes) counts: row the true class, column the predicted one."""
-    flat = labels * num_classes + predicted
-    return torch.bincount(flat, minlength=num_classes**2).reshape(num_classes, num_classes)

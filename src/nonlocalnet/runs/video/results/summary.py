@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 
+from nonlocalnet.engine.confusion import confusion_matrix
 from nonlocalnet.runs.video.results.metrics import (
     average_precision,
-    confusion_matrix,
     mean_average_precision,
     topk_correct,
 )
