@@ -5,10 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.results import Result, read_result
-from nonlocalnet.formats import FORMATS, VideoCard, card_of, encode, load, plan_file
+from nonlocalnet.formats import (
+    FORMATS,
+    Card,
+    VideoCard,
+    encode,
+    holds_sequence_network,
+    load,
+    open_file,
+    plan_file,
+    plan_sequence,
+)
 from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
@@ -16,6 +27,7 @@ from nonlocalnet.system.files import whole_folder, write_atomically
 from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
 
+_OF_VIDEOS = ("clip", "pairwise", "scale", "subsample", "classes")
 HUB = "hub"
 """What `--to` says for a folder that holds the weights, their card and README.md."""
 
@@ -50,11 +62,9 @@ def main(argv: Sequence[str]) -> int:
         raise OutputError(f"{target} exists; it is not overwritten: name another one")
     if not target.parent.is_dir():
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
-    plan = with_class_names(plan_file(parsed.source, asked_of(parsed)), parsed.classes)
-    require_clip_used(plan, asked_of(parsed))
-    model, _ = load(plan, strict=True)
+    model = _open(parsed)
     if parsed.results is not None:
-        model.card = with_measured(card_of(model), read_result(parsed.results))
+        model.card = with_measured(model.whole_card(), read_result(parsed.results))
     if parsed.to == HUB:
         with whole_folder(target) as folder:
             model.save_pretrained(folder)
@@ -65,11 +75,23 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def with_measured(card: VideoCard, result: Result) -> VideoCard:
+def _open(parsed: Any) -> Any:
+    """The network of the file."""
+    opened = open_file(parsed.source)
+    if holds_sequence_network(opened):
+        refuse_typed(parsed, _OF_VIDEOS, f"on {opened.path}: it is for videos, and this is a network of sequences")
+        return load(plan_sequence(opened), strict=True)[0]
+    plan = with_class_names(plan_file(opened, asked_of(parsed)), parsed.classes)
+    require_clip_used(plan, asked_of(parsed))
+    return load(plan, strict=True)[0]
+
+
+def with_measured(card: Card, result: Result) -> Card:
     """The card with what a test here measured; what was published stays what it was."""
     published = (card.results or {}).get("published") or {}
-    classes = card.arguments["num_classes"]
-    if has_published_classes(card.class_names, num_classes=classes, multi_label=card.multi_label):
+    if not isinstance(card, VideoCard) or has_published_classes(
+        card.class_names, num_classes=card.arguments["num_classes"], multi_label=card.multi_label
+    ):
         published = published or (card.recipe or {}).get("published") or {}
     measured = {**result.metrics, result.items: result.count, "protocol": result.recipe}
     return replace(card, results={"measured": measured, "published": published})

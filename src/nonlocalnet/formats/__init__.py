@@ -53,6 +53,7 @@ __all__ = [
     "card_of",
     "encode",
     "from_checkpoint",
+    "holds_sequence_network",
     "inflate",
     "initialise",
     "kind_of",

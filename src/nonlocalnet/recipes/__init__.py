@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.recipes import charades, coco, far_images, finetune, kinetics, longrange, release
+from nonlocalnet.recipes import charades, coco, far_images, finetune, kinetics, longrange, release, sequences
 from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.runs.sequence.config import SequenceRecipe
 from nonlocalnet.runs.video.config import VideoRecipe
 
 _Recipe = TypeVar("_Recipe", bound=Recipe)
@@ -89,7 +90,10 @@ DETECTION_RECIPES: tuple[DetectionRecipe, ...] = (
 """Every recipe on images, likewise."""
 
 
-RECIPES: tuple[Recipe, ...] = (*VIDEO_RECIPES, *DETECTION_RECIPES)
+SEQUENCE_RECIPES: tuple[SequenceRecipe, ...] = sequences.RECIPES
+"""Every recipe on sequences, likewise."""
+
+RECIPES: tuple[Recipe, ...] = (*VIDEO_RECIPES, *DETECTION_RECIPES, *SEQUENCE_RECIPES)
 """Every recipe."""
 
 
@@ -117,6 +121,15 @@ def detection_recipe(name: str) -> DetectionRecipe:
     35.5
     """
     return _find(name, DETECTION_RECIPES)
+
+
+def sequence_recipe(name: str) -> SequenceRecipe:
+    """The recipe on sequences of that name; raises as `recipe` does.
+
+    >>> sequence_recipe("adding_t400_dot_product").data.length
+    400
+    """
+    return _find(name, SEQUENCE_RECIPES)
 
 
 def _find(name: str, recipes: Sequence[_Recipe]) -> _Recipe:

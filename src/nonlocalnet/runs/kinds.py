@@ -25,7 +25,9 @@ from rich.console import Console
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.formats import CARD_KEY, OpenedFile
 from nonlocalnet.formats import kind_of as kind_of_card
+from nonlocalnet.models.sequence.names import SequenceName
 from nonlocalnet.runs.detection import config as detection
+from nonlocalnet.runs.sequence import config as sequence
 from nonlocalnet.runs.video import config as video
 
 if TYPE_CHECKING:
@@ -287,6 +289,14 @@ KINDS = (
         "images",
         detection.METRICS,
         detection.recipe_from_plain,
+    ),
+    Kind(
+        sequence.KIND,
+        sequence.SequenceRecipe,
+        get_args(SequenceName),
+        "sequences",
+        sequence.METRICS,
+        sequence.recipe_from_plain,
     ),
 )
 """Every kind; the first is the one whose fields `--help` shows where no recipe is named."""

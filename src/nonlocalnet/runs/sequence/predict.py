@@ -1,0 +1,1 @@
+"""Classes and tags of the sounds and texts of a user."""
