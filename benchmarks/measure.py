@@ -21,7 +21,7 @@ import torch
 
 @dataclass(frozen=True)
 class Measurement:
-    """What one case cost: the fastest and the median call, memory above the inputs, on a CPU also beyond the imports."""
+    """What one case cost: the fastest and the median call, memory above the inputs, on a CPU beyond the imports too."""
 
     seconds: float
     median_seconds: float

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.block import KeyBlocks, LearnedPositions, NonLocalBlock
 from nonlocalnet.explanation import explain, packing
 from nonlocalnet.explanation.page import default_limit, page_of
 from nonlocalnet.functional import PAIRWISE
@@ -139,3 +139,26 @@ def test_few_directions_are_enough_where_few_decide():
         block.theta.weight[:3].normal_()
     packed = packing.pack(explain(block, torch.randn(1, 64, 20, 20)).block())
     assert (packed.rule, packed.said["directions"], packed.said["of"]) == ("softmax", 3, 64)
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"subsample": LearnedPositions(7)},
+        {"subsample": LearnedPositions(7), "causal": True, "norm": None},
+        {"subsample": KeyBlocks(8, 2)},
+    ],
+    ids=str,
+)
+def test_chosen_keys_have_rows_and_the_others_are_no_zero(pairwise, options):
+    block = explained({"pairwise": pairwise, **options}, grid=(4, 5, 5)).block()
+    packed = packing.pack(block)
+    assert packed.rule == "rows"
+    exact = block.affinities.rows()[0].numpy()
+    looked = packed.arrays["rows"] != -128
+    made = np.where(looked, packed.arrays["rows"], 0) / 127 * packed.arrays["most"][:, None]
+    np.testing.assert_allclose(made, exact, atol=float(np.abs(exact).max()) / 250)
+    assert not exact[~looked].any()
+    most = 7 if isinstance(options["subsample"], LearnedPositions) else 16
+    assert looked.sum(axis=1).max() == most

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from rich.console import Console
 
-from nonlocalnet.demos import far_images, far_images_table, long_range, long_range_table
+from nonlocalnet.demos import adding, adding_table, far_images, far_images_table, long_range, long_range_table
 
 
 class ShowResults(Protocol):
@@ -64,4 +64,11 @@ STORIES = {
         )
         for task in far_images.TASKS
     },
+    "sequence": Story(
+        "Train a GRU alone and with non-local blocks behind it on the adding problem, on one budget, and test all.",
+        adding.AddingDemoSize,
+        adding.SMALLEST,
+        adding.run_adding_demo,
+        adding_table.show_results,
+    ),
 }
