@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -55,9 +56,17 @@ def test_frames_after_damage_are_never_given(tmp_path: Path) -> None:
     given: list[tuple[int, torch.Tensor]] = []
     with (
         open_source(VideoEntry(path, -1)) as source,
-        pytest.raises(VideoError, match=r"a\.mp4: broken: frame \d+ of 90 cannot be decoded"),
+        pytest.raises(VideoError, match=r"a\.mp4: broken: frame \d+ of 90 cannot be decoded") as in_order_said,
     ):
         given.extend(source.in_order(np.arange(90), short_side=128))
+    # The frame is the one that a reader of chosen frames names.
+    with (
+        open_source(VideoEntry(path, -1)) as source,
+        pytest.raises(VideoError, match=r"frame \d+ of 90 cannot be decoded") as chosen_said,
+    ):
+        source.read(list(range(90)), short_side=128)
+    broken = re.compile(r"frame (\d+) of 90")
+    assert broken.findall(str(in_order_said.value)) == broken.findall(str(chosen_said.value))
     # `extend` keeps what came before the error.
     assert 10 < len(given) < 60
     assert [number for number, _ in given] == list(range(len(given)))

@@ -52,7 +52,7 @@ def frames_in_order(
     """
     held: deque[tuple[int, int, torch.Tensor]] = deque()  # (frames that came out by then, index, pixels)
     to_rgb = ToRgb(path, finish)
-    given = 0
+    given, damaged = 0, None
     with unreadable_where_it_fails(path):
         for count, number, frame in _numbered(path, index, wanted):
             while held and held[0][0] <= count - MAX_REORDERED:
@@ -60,6 +60,7 @@ def frames_in_order(
                 yield held.popleft()[1:]
             if frame is None:  # damaged: what is held may refer to it
                 held.clear()
+                damaged = number
                 break
             expected = given + len(held)
             if number is not None and expected < len(wanted) and number == wanted[expected]:
@@ -68,7 +69,9 @@ def frames_in_order(
             given += 1
             yield entry[1:]
     if given < len(wanted):
-        raise VideoError(f"{path}: broken: frame {wanted[given]} of {index.num_frames} cannot be decoded")
+        broken = wanted[given] if damaged is None else damaged
+        since = "" if broken <= wanted[given] else f", and those from {wanted[given]} on may show its damage"
+        raise VideoError(f"{path}: broken: frame {broken} of {index.num_frames} cannot be decoded{since}")
 
 
 def _numbered(
