@@ -30,7 +30,7 @@ def videos(tmp_path: Path) -> Path:
 
 
 def predict(weights: Path, *further: str | Path) -> int:
-    return main(["predict", *map(str, further), "--weights", str(weights), "--views", "1x1", "--device", "cpu"])
+    return main(["predict", "--views", "1x1", *map(str, further), "--weights", str(weights), "--device", "cpu"])
 
 
 def test_a_folder_with_a_broken_video(weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,6 +79,8 @@ def test_results_appear_as_they_are_made(
     ("options", "message"),
     [
         (["--csv", "/no/such/folder/x.csv"], "--csv /no/such/folder/x.csv: there is no folder /no/such/folder"),
+        (["--views", "100000x1"], "--views must be from 1 to 1000 clips of a video, got 100000"),
+        (["--window", "2", "--views", "1001x1"], "--views must be from 1 to 1000 clips of a video, got 1001"),
         (["--top", "0"], "--top must be at least 1, got 0"),
         (["--step", "2"], "--step is for windows: give --window SECONDS with it"),
         (["--figure", "x.png"], "--figure is for windows"),

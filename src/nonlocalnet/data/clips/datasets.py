@@ -9,7 +9,7 @@ from torch.utils.data import Dataset
 
 from nonlocalnet.data.annotations import UNLABELLED, VideoEntry, VideoList, multi_hot
 from nonlocalnet.data.clips.views import Crops, check_test_sizes, cut_views
-from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_testing, random_clip
+from nonlocalnet.data.clips.windows import ClipGeometry, Positions, clips_for_testing, random_clip, require_clip_count
 from nonlocalnet.data.pixels.crops import check_training_sizes, draw_crop
 from nonlocalnet.data.pixels.resize import Scaling
 from nonlocalnet.data.pixels.scaled_crop import draw_scaled_crop
@@ -197,8 +197,7 @@ class TestVideos(Dataset[VideoViews]):
         scaling: Scaling = "antialiased",
     ) -> None:
         check_test_sizes(crops=crops, short_side=short_side, crop=crop)
-        if num_clips < 1:
-            raise ValueError(f"num_clips must be at least 1, got {num_clips}")
+        require_clip_count(num_clips)
         self.video_list = video_list
         self.geometry = geometry
         self.num_clips = num_clips

@@ -12,6 +12,9 @@ import torch
 
 Positions = Literal["even", "wrapped"]
 
+# Of a video: a mistyped number would go on for days. The paper takes 10; a timeline is for long videos.
+_MOST_CLIPS = 1000
+
 
 class ClipGeometry(NamedTuple):
     """The shape of a clip in time.
@@ -43,6 +46,20 @@ def parse_clip(text: str) -> ClipGeometry:
     if match is None:
         raise ValueError(f"clip must be FRAMESxSTRIDE with both at least 1, such as '32x2', got {text!r}")
     return ClipGeometry(int(match[1]), int(match[2]))
+
+
+def require_clip_count(num_clips: int, *, name: str = "num_clips") -> None:
+    """Refuse numbers of clips that no test takes.
+
+    Args:
+        num_clips: Clips of a video, or of a window of one.
+        name: What the user gave it as.
+
+    Raises:
+        ValueError: Not from 1 to 1000.
+    """
+    if not 1 <= num_clips <= _MOST_CLIPS:
+        raise ValueError(f"{name} must be from 1 to {_MOST_CLIPS} clips of a video, got {num_clips}")
 
 
 def clip_from(start: int, num_frames: int, geometry: ClipGeometry) -> list[int]:

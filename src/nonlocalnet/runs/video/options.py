@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any, get_args
 
 from nonlocalnet.data.clips.views import Crops
+from nonlocalnet.data.clips.windows import require_clip_count
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.machine import has_fast_bf16
 from nonlocalnet.formats import Hints, LoadPlan
@@ -208,9 +209,10 @@ def parse_views(text: str) -> tuple[int, Crops]:
     (10, 'three')
 
     Raises:
-        ValueError: If the text is not clips x crops.
+        ValueError: If the text is not clips x crops, or of too many clips.
     """
     clips, _, crops = text.partition("x")
     if not clips.isdecimal() or int(clips) < 1 or crops not in _CROPS:
         raise ValueError(f"--views must be clips x crops with 1, 3 or full crops, such as 10x3 or 1xfull, got {text!r}")
+    require_clip_count(int(clips), name="--views")
     return int(clips), _CROPS[crops]

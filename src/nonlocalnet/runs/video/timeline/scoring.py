@@ -15,7 +15,7 @@ import torch
 from nonlocalnet.data.annotations import UNLABELLED, VideoEntry
 from nonlocalnet.data.clips.sections import Section, Sections, check_sections
 from nonlocalnet.data.clips.views import Crops, cut_views
-from nonlocalnet.data.clips.windows import ClipGeometry
+from nonlocalnet.data.clips.windows import ClipGeometry, require_clip_count
 from nonlocalnet.data.pixels.normalise import normalise
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.sources import VideoSource, open_source
@@ -79,8 +79,8 @@ class WindowSettings:
 
     def __post_init__(self) -> None:
         check_sections(window=self.window, step=self.step)
-        if self.num_clips is not None and self.num_clips < 1:
-            raise ValueError(f"num_clips must be at least 1, got {self.num_clips}")
+        if self.num_clips is not None:
+            require_clip_count(self.num_clips)
 
 
 def timeline(
