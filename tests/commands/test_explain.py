@@ -96,3 +96,15 @@ def test_what_is_no_video_is_one_sentence(job, tmp_path, capsys):
     assert capsys.readouterr().err.count("nonlocalnet: error") == 1
     assert main(["explain", str(tmp_path / "none.mp4"), "--weights", str(job[1])]) == 2
     assert "none.mp4: there is no such file" in capsys.readouterr().err
+
+
+def test_keys_in_one_place_have_no_distance(job, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    video, weights = job
+    assert (
+        main(["explain", str(video), "--weights", str(weights), "-o", str(tmp_path / "p.html"), "--device", "cpu"]) == 0
+    )
+    rows = [line for line in capsys.readouterr().out.splitlines() if "_nonlocal" in line and "│" in line]
+    assert len(rows) == 5
+    for row in rows:
+        assert (" px" in row) == ("x1x1" not in row)

@@ -111,7 +111,7 @@ def _show(explained: Explanation, page: Path) -> None:
             "x".join(map(str, block.key_grid[3 - explained.axes :])),
             f"{survey.variation:.1%}",
             f"{survey.top_share:.1%}",
-            f"{survey.mean_space:.0f} px",
+            "" if survey.space is None else f"{survey.mean_space:.0f} px",
             f"{survey.leaves_frame:.1%}" if block.grid[0] > 1 else "",
         )
     console.print(table)

@@ -38,7 +38,7 @@ function showTable() {
     ["pairs", (block) => number(block.survey.cosine)],
     [`top ${DATA.blocks[0].top} hold`, (block) => percent(block.survey.top_share)],
   ];
-  if (has("space")) columns.push(["mean distance", (block) => `${number(block.survey.mean_space)} ${PIXELS}`]);
+  if (has("space")) columns.push(["mean distance", (block) => block.survey.space ? `${number(block.survey.mean_space)} ${PIXELS}` : ""]);
   if (has("time")) {
     columns.push(["in time", (block) => `${number(block.survey.mean_time)} frames`], ["leaves its frame", (block) => percent(block.survey.leaves_frame)]);
   }
