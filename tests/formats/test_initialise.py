@@ -58,3 +58,14 @@ def test_a_2d_resnet_is_inflated() -> None:
 def test_nothing_in_common_is_an_error() -> None:
     with pytest.raises(ValueError, match=r"no weight of bert\.pt fits this network: it holds encoder\.0"):
         initialise(c2d_resnet50(num_classes=3, width=4, clip="8x8"), {"encoder.0": torch.ones(2, 2)}, source="bert.pt")
+
+
+def test_another_width_is_said_by_its_shapes() -> None:
+    with pytest.raises(
+        ValueError, match=r"w8\.ckpt fits this network: stem\.conv\.weight is \(8, 3, .* there and \(4, 3, "
+    ):
+        initialise(
+            c2d_resnet50(num_classes=3, width=4, clip="8x8"),
+            c2d_resnet50(num_classes=3, width=8, clip="8x8").state_dict(),
+            source="w8.ckpt",
+        )

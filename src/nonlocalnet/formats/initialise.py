@@ -51,7 +51,10 @@ def initialise(
     """
     first = tensors.get("conv1.weight")
     if first is not None and first.ndim == 4:
-        inflated = inflate(model, tensors, how=inflation)
+        try:
+            inflated = inflate(model, tensors, how=inflation)
+        except ValueError as error:
+            raise ValueError(f"{source}: its {error}") from error
         report = InitReport(inflated.matched, inflated.fresh, inflated.unused, ())
     else:
         report = _load_matching(model, tensors, source=source)
@@ -63,9 +66,7 @@ def _load_matching(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, sou
     own = model.state_dict()
     matching = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
     if not any(tensor.ndim > 1 for tensor in matching.values()):
-        raise ValueError(
-            f"no weight of {source} fits this network: it holds {_some(list(tensors))}, the network {_some(list(own))}"
-        )
+        raise ValueError(f"no weight of {source} fits this network: {_how_they_differ(tensors, own)}")
     model.load_state_dict(matching, strict=False)
     resized = [(n, tuple(t.shape), tuple(own[n].shape)) for n, t in tensors.items() if n in own and n not in matching]
     return InitReport(
@@ -74,6 +75,15 @@ def _load_matching(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, sou
         unused=tuple(name for name in tensors if name not in own),
         resized=tuple(resized),
     )
+
+
+def _how_they_differ(tensors: Mapping[str, torch.Tensor], own: Mapping[str, torch.Tensor]) -> str:
+    """By their shapes where there are names in common, else by their names."""
+    other = [f"{n} is {tuple(t.shape)} there and {tuple(own[n].shape)} here" for n, t in tensors.items() if n in own]
+    weights = [text for text, n in zip(other, (n for n in tensors if n in own), strict=True) if own[n].ndim > 1]
+    if weights:
+        return f"{_some(weights, at_most=3)}; build it as wide as the file's"
+    return f"it holds {_some(list(tensors))}, the network {_some(list(own))}"
 
 
 def _say(report: InitReport, *, source: str) -> None:

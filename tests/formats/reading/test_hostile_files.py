@@ -302,3 +302,11 @@ def test_bytes_that_are_shared_make_no_memory(tmp_path):
     assert path.stat().st_size < 2_000_000
     with pytest.raises(ValueError, match="arrays of more bytes than the file has"):
         read_pickle(path)
+
+
+def test_a_whole_module_is_refused_with_what_to_do(tmp_path):
+    torch.save(torch.nn.Linear(2, 2), tmp_path / "whole.pth")
+    with pytest.raises(
+        ValueError, match=r"whole\.pth is not a file of plain tensors .*torch\.save\(module\.state_dict\(\), FILE"
+    ):
+        from_checkpoint(tmp_path / "whole.pth")

@@ -29,6 +29,11 @@ _SAFE = [
     *(type(np.dtype(code)) for code in ("f2", "f4", "f8", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "?")),
 ]
 
+_WHOLE_MODULE = (
+    ". A whole module is not opened, since that runs its code: load it where that code is, and save the tensors, "
+    "torch.save(module.state_dict(), FILE)"
+)
+
 
 def read_torch(path: str | os.PathLike[str]) -> Any:
     """Read a file of `torch.save` into CPU memory: tensors, numbers, text and containers, whatever it holds.
@@ -56,7 +61,7 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
             content = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(
-            f"{path} is not a file of plain tensors ({_reason(error)}); it begins with {start!r}"
+            f"{path} is not a file of plain tensors ({_reason(error)}); it begins with {start!r}{_WHOLE_MODULE}"
         ) from None
     except ValueError as error:
         raise error if str(path) in str(error) else ValueError(f"{path} is refused: it holds {error}") from error
