@@ -116,3 +116,20 @@ def test_an_output_folder_that_holds_something_is_refused_and_left_alone(capsys,
         assert code == 2
         assert "not empty" in err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
+
+
+@pytest.mark.parametrize(
+    ("argv", "where"),
+    [
+        (["explain", "x.mp4", "--weights", "w", "-o", ""], "-o"),
+        (["predict", "x.mp4", "--weights", ""], "--weights"),
+        (["predict", "x.mp4", "--weights="], "--weights"),
+        (["predict", "", "--weights", "w"], "argument 1"),
+        (["features", "x.mp4", "", "--weights", "w", "-o", "f"], "argument 2"),
+        (["train", "c2d_r50", "--data.root", ""], "--data.root"),
+        (["data", "check", ""], "argument 1"),
+    ],
+)
+def test_an_empty_argument_is_not_the_current_folder(capsys, argv, where):
+    assert main(argv) == 2
+    assert f"error: {where} is empty, as of a variable that is not set" in capsys.readouterr().err

@@ -1,6 +1,7 @@
 """Hugging Face's form: the same logits after a folder, both ways, and what its users do with it."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -10,7 +11,8 @@ from PIL import Image
 
 from make_videos import write_brightening_video
 from models.video.helpers import tiny
-from nonlocalnet import models
+from nonlocalnet import from_checkpoint, models
+from nonlocalnet.formats import huggingface_folder
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 
 transformers = pytest.importorskip("transformers")
@@ -139,3 +141,29 @@ def test_other_networks_and_odd_configurations_are_refused():
     with pytest.raises(ValueError, match="arguments must be an object of names, got 'x'"):
         huggingface.NonLocalVideoConfig(arguments="x")
     assert huggingface.NonLocalVideoConfig(arguments={"clip": "8x8"}).num_frames == 8
+
+
+def test_its_folder_is_opened_without_transformers(network, folder):
+    opened = from_checkpoint(folder)
+    assert opened.card == network.card
+    with torch.no_grad():
+        assert torch.equal(opened(x := torch.randn(1, 3, 8, 64, 64)), network(x))
+    assert huggingface.NonLocalVideoConfig.model_type == huggingface_folder.MODEL_TYPE
+
+
+def test_a_folder_without_a_processor_and_without_names(network, folder, tmp_path):
+    shutil.copy(folder / "model.safetensors", tmp_path)
+    config = json.loads((folder / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {i: f"LABEL_{i}" for i in range(3)}}))
+    card = from_checkpoint(tmp_path).card
+    assert card.class_names is None
+    assert card.preprocessing == Preprocessing.of_clip("8x8")
+    (tmp_path / "config.json").write_text(json.dumps({**config, "id2label": {"1": "a", "2": "b"}}))
+    with pytest.raises(ValueError, match=r"config\.json: id2label must name the classes from 0 to 1"):
+        from_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "arguments": [1]}))
+    with pytest.raises(ValueError, match=r"config\.json has no objects arguments and id2label"):
+        from_checkpoint(tmp_path)
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "bert"}))
+    with pytest.raises(ValueError, match="is not a checkpoint of nonlocalnet"):
+        from_checkpoint(tmp_path)

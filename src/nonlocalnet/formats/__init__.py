@@ -82,8 +82,9 @@ def from_checkpoint(
     The log states what was taken from where.
 
     Args:
-        path: A checkpoint of this library (`.ckpt`, `.safetensors`, or a folder of `save_pretrained`), a Caffe2 `.pkl`
-            of the authors' release, a PySlowFast `.pyth` or an mmaction2 `.pth`. No code of it is run.
+        path: A checkpoint of this library (`.ckpt`, `.safetensors`, or a folder of `save_pretrained`, also in
+            transformers' form), a Caffe2 `.pkl` of the authors' release, a PySlowFast `.pyth` or an mmaction2 `.pth`.
+            No code of it is run.
         clip: Frames x frame stride. Needed for a Caffe2 file whose name has none, where it decides the strides; the
             settings in a file win over it, and in the other formats it never changes the graph.
         pairwise: The pairwise function of the blocks, where names and settings leave it open.

@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
-from nonlocalnet.formats import caffe2, image_resnet, mmaction2, native, slowfast
+from nonlocalnet.formats import caffe2, huggingface_folder, image_resnet, mmaction2, native, slowfast
 from nonlocalnet.formats.format import Format, OpenedFile
 from nonlocalnet.formats.load_plan import Hints, LoadPlan
 from nonlocalnet.formats.reading.container import container_of, describe, state_of
@@ -56,6 +56,8 @@ def open_file(path: str | os.PathLike[str] | OpenedFile) -> OpenedFile:
         log.info("%s: from the Hugging Face hub, at %s", path, fetched)
         with one_sentence(fetched):
             return replace(_read(fetched), path=str(path))
+    if not str(path):
+        raise ValueError("the name of the file of weights is empty; it would mean the current folder, '.'")
     path = Path(path)
     if (path / WEIGHTS_FILE).is_file():
         path = path / WEIGHTS_FILE
@@ -73,6 +75,8 @@ def _read(path: Path) -> OpenedFile:
     container = container_of(path)
     if container == "safetensors":
         tensors, card = read_safetensors(path)
+        if card is None and (card := huggingface_folder.card_beside(path)) is not None:
+            tensors = huggingface_folder.network_tensors(tensors)
         if card is not None:
             return OpenedFile(str(path), container, {CARD_KEY: card}, tensors)
         tensors = _unwrapped(path, tensors)

@@ -108,3 +108,10 @@ def test_text_says_that_it_was_taken_for_a_list(tmp_path: Path) -> None:
     (tmp_path / "notes").write_text("hello\nworld\n")
     with pytest.raises(ValueError, match=r"line 1: .*it was read as a list of videos, since it holds text"):
         find_given([tmp_path / "notes"])
+
+
+def test_an_empty_name_is_not_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder)
+    with pytest.raises(ValueError, match="the name of a video is empty"):
+        find_given([""])
+    assert names(["."]) == ["a.MKV", "b.mp4", "c.avi"]

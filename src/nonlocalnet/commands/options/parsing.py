@@ -31,9 +31,11 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         The arguments, and under `TYPED` which of them were given, for those that would do nothing to be refused.
 
     Raises:
-        ValueError: With the parser's message and, for a misspelt option, the nearest one that exists.
+        ValueError: With the parser's message and, for a misspelt option, the nearest one that exists; or an argument is
+            empty.
     """
     spelt = _as_spelt(_options(parser), argv)
+    _refuse_empty(_options(parser), spelt)
     try:
         parsed = parser.parse_args(spelt)
         parsed[TYPED] = _typed(parser, spelt)
@@ -41,6 +43,17 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), _options(parser))
         raise ValueError(f"{said}{_nearest_option(parser, argv)}") from None
+
+
+def _refuse_empty(options: Sequence[str], argv: Sequence[str]) -> None:
+    """An empty argument means nothing; as a path it would be the current folder."""
+    for place, argument in enumerate(argv):
+        name, sign, value = argument.partition("=")
+        before = argv[place - 1] if place else ""
+        if argument and not (sign and not value and name in options):
+            continue
+        where = name or (before if before in options else f"argument {place + 1}")
+        raise ValueError(f"{where} is empty, as of a variable that is not set: give it a value, or leave it out")
 
 
 def _options(parser: ArgumentParser) -> list[str]:

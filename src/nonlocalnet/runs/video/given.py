@@ -74,6 +74,8 @@ def find_given(
             raise ValueError(f"{error}; it was read as a list of videos, since it holds text") from None
 
     for one in given:
+        if not str(one):
+            raise ValueError("the name of a video is empty; the current folder is '.'")
         for video in _meant_by(str(one), read_list, class_names):
             named += 1
             found.setdefault(identity(video.entry), video)
