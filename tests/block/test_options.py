@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from block.making import random_block
+from nonlocalnet import insert_nonlocal
 from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
+from nonlocalnet.models.detection import add_nonlocal
+from nonlocalnet.models.sequence import NonLocalGRU, features_gru
 
 
 @pytest.mark.parametrize(
@@ -167,3 +170,15 @@ def test_options_may_come_in_one_with_changes():
 def test_a_misspelt_option_is_named():
     with pytest.raises(TypeError, match="'subsampel'"):
         NonLocalBlock(8, subsampel=2)
+
+
+def test_options_in_one_are_of_their_class():
+    for make in (
+        lambda: NonLocalBlock(4, block="gaussian"),
+        lambda: insert_nonlocal(torch.nn.Sequential(torch.nn.Conv2d(3, 4, 1)), after=["0"], block={"norm": None}),
+        lambda: NonLocalGRU(4, 4, block="gaussian"),
+        lambda: features_gru(input_size=2, task="regress", block="gaussian"),
+        lambda: add_nonlocal(torch.nn.Module(), block="gaussian"),
+    ):
+        with pytest.raises(ValueError, match=r"block must be BlockOptions\(\.\.\.\) or None, got .*; a single option"):
+            make()

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torchvision.models import resnet50
+from torchvision.models.resnet import Bottleneck, ResNet, resnet50
 
 from models.video.helpers import tiny
-from nonlocalnet import create_model, models
+from nonlocalnet import create_model, from_checkpoint, models
+from nonlocalnet.block import BlockOptions
 from nonlocalnet.models.video.architectures import ARCHITECTURES
 from nonlocalnet.models.video.blocks import VideoBlockOptions
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
@@ -134,3 +135,25 @@ def test_names_of_files_and_recipes_are_sent_where_they_belong():
     ) as e:
         create_model("x" * 5000)
     assert len(str(e.value)) < 600
+
+
+def test_an_empty_name_is_not_the_current_folder(saved, monkeypatch):
+    monkeypatch.chdir(saved[0])
+    with pytest.raises(ValueError, match="the name of the file of weights is empty"):
+        from_checkpoint("")
+
+
+def test_block_options_of_another_kind_are_refused():
+    with pytest.raises(
+        ValueError, match=r"block must be VideoBlockOptions\(\.\.\.\) or None, got 'gaussian'; a single"
+    ):
+        create_model("c2d_resnet50", block="gaussian")
+    with pytest.raises(ValueError, match=r"block must be VideoBlockOptions"):
+        models.c2d_resnet50(block=BlockOptions())
+
+
+def test_an_image_network_of_another_depth_is_named(tmp_path):
+    deeper = ResNet(Bottleneck, [3, 4, 23, 3], width_per_group=64).state_dict()
+    torch.save({n: t for n, t in deeper.items() if "layer4" not in n}, tmp_path / "deep.pth")
+    with pytest.raises(ValueError, match=r"deep\.pth: its state_dict does not fit the network: "):
+        create_model("c2d_resnet50", pretrained=tmp_path / "deep.pth", num_classes=3)

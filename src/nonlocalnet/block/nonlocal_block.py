@@ -29,7 +29,7 @@ from nonlocalnet.block.affinities import Affinities, flat_positions, set_numbers
 from nonlocalnet.block.checks import check_batch_norm, check_input, check_streams
 from nonlocalnet.block.folding import Folding, numbered
 from nonlocalnet.block.norm import make_norm
-from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, one_of, positive
+from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, checked_block, one_of, positive
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, PositionScorer
 from nonlocalnet.block.streaming import StreamState, joined
 from nonlocalnet.block.summing import Operands, Sets, distillation, scores, summed
@@ -96,7 +96,7 @@ class NonLocalBlock(nn.Module):
         super().__init__()
         self.channels = positive("channels", channels)
         self.ndim = one_of("ndim", ndim, (1, 2, 3))
-        chosen = (block or BlockOptions()).changed(**options)
+        chosen = (checked_block(block, BlockOptions) or BlockOptions()).changed(**options)
         self.inner_channels = chosen.inner_channels or max(1, channels // 2)
         self.pairwise: Pairwise = chosen.pairwise
         self.scale = chosen.scale

@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, chosen_from_plain
 from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
+from nonlocalnet.system.visible import cut
 
 Domain = Literal["spacetime", "space", "time"]
 Norm = Literal["batch", "layer"]
@@ -160,6 +161,16 @@ def positive(name: str, value: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ValueError(f"{name} must be a positive integer, got {value!r}")
     return value
+
+
+def checked_block(block: _T | None, kind: type[_T]) -> _T | None:
+    """What was given as `block=`, refused unless it is options of this kind, or None for none."""
+    if block is None or isinstance(block, kind):
+        return block
+    raise ValueError(
+        f"block must be {kind.__name__}(...) or None, got {cut(repr(block))}; a single option is given by its name, "
+        'such as pairwise="gaussian"'
+    )
 
 
 def one_of(name: str, value: _T, allowed: Sequence[object]) -> _T:

@@ -10,6 +10,7 @@ from typing import Any, cast, get_args
 
 from typing_extensions import Unpack
 
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.formats.format import OpenedFile
 from nonlocalnet.formats.known import FORMATS, open_file, plan_file
 from nonlocalnet.formats.load import load
@@ -75,7 +76,7 @@ def create_model(
         7
     """
     architecture = _known(name)
-    given: dict[str, Any] = {**({} if block is None else vars(block)), **options}
+    given: dict[str, Any] = {**({} if block is None else vars(checked_block(block, VideoBlockOptions))), **options}
     if "num_classes" in given:
         require_at_least_1("num_classes", given["num_classes"])  # before a file is opened, which would be blamed
     if pretrained is None:

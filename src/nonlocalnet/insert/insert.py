@@ -13,6 +13,7 @@ from torch.nn.parallel import DistributedDataParallel
 from typing_extensions import Unpack
 
 from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.insert.infer import Known, convolution_ndim, known_features
 from nonlocalnet.insert.measure import measure_features
 from nonlocalnet.insert.places import Place, find_places
@@ -70,7 +71,7 @@ def insert_nonlocal(
         >>> {path: block.channels for path, block in nonlocal_blocks(model).items()}
         {'layer2.1_nonlocal_before': 128, 'layer3.1_nonlocal': 256}
     """
-    chosen = (block or BlockOptions()).changed(**options)
+    chosen = (checked_block(block, BlockOptions) or BlockOptions()).changed(**options)
     placed = put_blocks(
         model, after=after, before=before, channels=channels, example_input=example_input, ndim=ndim, block=chosen
     )

@@ -8,6 +8,7 @@ from torch import nn
 from typing_extensions import Unpack
 
 from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.insert.insert import put_blocks, say_inserted
 from nonlocalnet.models.detection.padding import PaddingMask
 from nonlocalnet.system.signatures import shows
@@ -66,7 +67,7 @@ def add_nonlocal(
         detector,
         nonlocal_backbone=nonlocal_backbone,
         nonlocal_head=nonlocal_head,
-        block=(block or DETECTOR_BLOCK).changed(**options),
+        block=(checked_block(block, BlockOptions) or DETECTOR_BLOCK).changed(**options),
     )
     say_inserted(blocks)
     return detector

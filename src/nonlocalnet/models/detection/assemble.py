@@ -16,6 +16,7 @@ from torchvision.models.detection import (
 from torchvision.ops import FrozenBatchNorm2d
 
 from nonlocalnet.block import BlockOptions
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.models.detection.add import put_detector_blocks
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture
 from nonlocalnet.models.detection.names import DetectorName
@@ -50,7 +51,7 @@ def build(name: str, arguments: Mapping[str, Any], *, block: BlockOptions | None
     if unknown:
         raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
     of_blocks = {option: value for option, value in arguments.items() if option in vars(row.block)}
-    blocks = (block or row.block).changed(**of_blocks)
+    blocks = (checked_block(block, BlockOptions) or row.block).changed(**of_blocks)
     own = {option: value for option, value in arguments.items() if option not in of_blocks}
     options = DetectorOptions(**{**vars(row.options), **own})
     detector = _assembled(row, options)

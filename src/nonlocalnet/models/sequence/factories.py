@@ -13,6 +13,7 @@ from typing import Any
 from typing_extensions import Unpack
 
 from nonlocalnet.block import BlockOptions
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.models.sequence.architectures import (
     ARCHITECTURES,
     FeaturesArguments,
@@ -99,4 +100,4 @@ def sound_lstm(*, block: BlockOptions | None = None, **options: Unpack[SoundArgu
 
 def _in_one(block: BlockOptions | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """What is given by name replaces what stands in `block`."""
-    return {**({} if block is None else vars(block)), **options}
+    return {**({} if block is None else vars(checked_block(block, BlockOptions))), **options}

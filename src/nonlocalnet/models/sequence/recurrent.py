@@ -23,7 +23,7 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 from typing_extensions import Self, Unpack, override
 
 from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
-from nonlocalnet.block.options import one_of, positive
+from nonlocalnet.block.options import checked_block, one_of, positive
 from nonlocalnet.functional.precision import autocast_is_on
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
 from nonlocalnet.system.signatures import shows
@@ -70,7 +70,7 @@ class NonLocalRecurrence(nn.Module):
         self.bidirectional = one_of("bidirectional", bidirectional, (True, False))
         self.dropout = _checked_dropout(dropout, num_layers)
         self.after = _checked_after(after, num_layers)
-        chosen = (block or SEQUENCE_BLOCK).changed(**options)
+        chosen = (checked_block(block, BlockOptions) or SEQUENCE_BLOCK).changed(**options)
         if bidirectional and chosen.causal and self.after:
             raise ValueError(
                 "bidirectional=True reads every sequence from its end too, so causal=True would not keep the future "

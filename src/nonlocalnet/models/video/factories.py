@@ -10,6 +10,7 @@ from typing import Any
 
 from typing_extensions import Unpack
 
+from nonlocalnet.block.options import checked_block
 from nonlocalnet.models.video.architectures import ARCHITECTURES, C2DArguments, ControlArguments, I3DArguments
 from nonlocalnet.models.video.blocks import VideoBlockOptions
 from nonlocalnet.models.video.network import VideoResNet, build
@@ -110,4 +111,4 @@ def c2d_resnet101_control(**options: Unpack[ControlArguments]) -> VideoResNet:
 
 def _in_one(block: VideoBlockOptions | None, options: Mapping[str, Any]) -> dict[str, Any]:
     """What is given by name replaces what stands in `block`."""
-    return {**({} if block is None else vars(block)), **options}
+    return {**({} if block is None else vars(checked_block(block, VideoBlockOptions))), **options}
