@@ -113,6 +113,7 @@ SURFACE = {
         "card_of",
         "encode",
         "from_checkpoint",
+        "holds_sequence_network",
         "inflate",
         "initialise",
         "kind_of",
