@@ -12,6 +12,7 @@ from block.loops import kernel, literal_weights
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.explanation import explain
 from nonlocalnet.explanation import survey as survey_file
+from nonlocalnet.explanation.packing import pack
 from nonlocalnet.functional import PAIRWISE
 
 GRID = (4, 5, 6)
@@ -161,6 +162,9 @@ def test_a_planted_key_is_found():
     assert set(found.strongest[query, :2].tolist()) == {query, key}
     assert found.weights[query, :2].tolist() == pytest.approx([0.5, 0.5], abs=1e-5)
     assert found.shares[query] == pytest.approx(1, abs=1e-5)
+    held = pack(explained.blocks[0]).arrays  # what the page holds
+    assert set(held["top"][query, :2].tolist()) == {query, key}
+    assert held["top_weights"][query, :2].tolist() == pytest.approx([0.5, 0.5], abs=1e-5)
     seen = explained.look(at=(0.99, 0.2, 0.99))
     assert {tuple(int(c) for c in place) for place, _ in seen.strongest(2)} == {(5, 1, 6), (0, 6, 2)}
 
