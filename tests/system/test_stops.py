@@ -98,3 +98,14 @@ def test_ctrl_c_during_imports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 def test_the_command_line_can_be_stopped_before_pytorch_is_there() -> None:
     code = "import sys, nonlocalnet.commands.main\nassert 'torch' not in sys.modules\n"
     assert ends(code) == (0, "")
+
+
+WORKER = "stops.outlast_the_parent()\nos.kill(me, 15)\n"
+
+
+@pytest.mark.skipif(not hasattr(signal, "alarm"), reason="Windows")
+@pytest.mark.parametrize("then", ["os.kill(me, 15)", "time.sleep(9)"], ids=["told again", "after a while"])
+def test_a_worker_outlasts_the_first_sigterm_and_ends_as_by_itself(then: str) -> None:
+    code = f"stops._OUTLAST_SECONDS = 1\n{WORKER}os.write(2, b'works on')\n{then}\nos.write(2, b'!')"
+    # PyTorch makes an error of a worker that died of a signal.
+    assert ends(code) == (0, "works on")

@@ -200,7 +200,7 @@ def fresh_context(module: str) -> SpawnContext | ForkServerContext:
     if sys.platform != "linux":
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__, module])
+    context.set_forkserver_preload(["nonlocalnet.system.unbegun", __name__, module])
     with blocked():  # Ctrl-C is no business of the processes, not even while they import
         forkserver.ensure_running()
     return context

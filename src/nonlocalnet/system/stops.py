@@ -152,6 +152,22 @@ def stoppable() -> Iterator[Stops]:
         _current = None
 
 
+@contextlib.contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Inside of `stoppable`, let a signal wait until this block's end; elsewhere nothing changes.
+
+    For what takes moments and is no use by half.
+
+    Raises:
+        Stopped: At the end, if a signal came.
+    """
+    if _current is None or threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    with _current.postponed():
+        yield
+
+
 def end_by_signals() -> None:
     """For a process whose only work is a command: after the work, a signal ends it as during it, in one line.
 
@@ -185,14 +201,21 @@ def outlast_the_parent() -> None:
     """As `leave_stops_to_the_parent`, and let SIGTERM end this worker only after a while.
 
     A scheduler sends it to all processes at once, and a worker that went first would spoil the parent's last step; but
-    it is also how a parent gets rid of a worker.
+    it is also how a parent gets rid of a worker. A second one is that for certain, and ends it at once.
     """
     leave_stops_to_the_parent()
     signal.signal(signal.SIGTERM, _end_later)
 
 
 def _end_later(_signum: int, _frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, _end_quietly)
+    signal.signal(signal.SIGALRM, _end_quietly)
     signal.alarm(_OUTLAST_SECONDS)
+
+
+def _end_quietly(_signum: int, _frame: FrameType | None) -> None:
+    # As by itself: PyTorch makes an error of a worker that died of a signal, wherever its parent then is.
+    os._exit(0)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from nonlocalnet.runs.video.results.scores import ScoredVideos
 from nonlocalnet.runs.video.results.summary import TestSummary, summarise_scores
 from nonlocalnet.runs.video.score_videos import VideoScores, score_videos
 from nonlocalnet.system.errors import NonFiniteError, OutputError
+from nonlocalnet.system.stops import Stopped, stoppable
 
 CPU = torch.device("cpu")
 
@@ -117,6 +120,24 @@ def report(out: Path) -> TestSummary:
     paths = ["a.mp4", "b c.mp4", "b.mp4", "d.mp4"]
     write_report(out, ScoredVideos(RESULTS, paths, names, {"weights": "best.ckpt"}), summary)
     return summary
+
+
+def test_a_signal_waits_until_all_files_of_a_report_are_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+
+    def drawn(*_: object, **__: object) -> bytes:
+        found.extend(tmp_path.iterdir())
+        os.kill(os.getpid(), signal.SIGTERM)
+        return b"a figure"
+
+    monkeypatch.setattr("nonlocalnet.runs.video.report.confusion_png", drawn)
+    with pytest.raises(Stopped), stoppable():
+        report(tmp_path)
+    # Seconds are spent on the figure: nothing may be there before, or a killed test would leave a part of a report.
+    assert found == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        *("confusion.png", "scores.csv", "scores.safetensors", "summary.json")
+    ]
 
 
 def test_report_files(tmp_path: Path) -> None:

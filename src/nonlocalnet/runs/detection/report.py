@@ -23,6 +23,7 @@ from nonlocalnet.runs.detection.coco_eval import FIGURES, CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.stops import uninterrupted
 
 _SHOWN: dict[IouType, str] = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 _PLURAL = {"box": "boxes", "mask": "masks", "keypoint": "keypoints"}
@@ -50,7 +51,7 @@ class DetectionSummary(NamedTuple):
 def write_detection_report(
     out: Path, figures: dict[IouType, CocoFigures], results: Results, *, labels: Labels, about: dict[str, Any]
 ) -> None:
-    """Write the files of a test.
+    """Write the files of a test; all are made before the first is written, and a signal waits.
 
     Args:
         out: Existing folder.
@@ -62,12 +63,14 @@ def write_detection_report(
     Raises:
         OutputError: If a file cannot be written.
     """
-    for iou_type, found in results.items():
-        write_atomically(out / f"{iou_type}.json", json.dumps(found))
-    if figures:
-        write_atomically(out / "per_class.csv", _per_class_csv(figures, labels))
-    content = {kind: {name: _plain(value) for name, value in f.figures.items()} for kind, f in figures.items()}
-    write_atomically(out / "summary.json", json.dumps({**content, **about}, indent=2) + "\n")
+    said = {kind: {name: _plain(value) for name, value in f.figures.items()} for kind, f in figures.items()}
+    with uninterrupted():
+        contents = {f"{iou_type}.json": json.dumps(found) for iou_type, found in results.items()}
+        if figures:
+            contents["per_class.csv"] = _per_class_csv(figures, labels)
+        contents["summary.json"] = json.dumps({**said, **about}, indent=2) + "\n"
+        for name, content in contents.items():
+            write_atomically(out / name, content)
 
 
 def per_class_rows(figures: dict[IouType, CocoFigures], labels: Labels) -> list[tuple[int, str, list[float]]]:

@@ -27,12 +27,15 @@ from nonlocalnet.runs.video.results.scores import SCORES_FILE, ScoredVideos, pac
 from nonlocalnet.runs.video.results.summary import TestSummary
 from nonlocalnet.runs.video.score_videos import VideoScores
 from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.stops import uninterrupted
 
 HEADINGS = {key: f"{heading} (%)" for key, heading in METRICS.items()}
 
 
 def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
     """Write the files of a test; summary.json comes last, so that where it stands the others stand.
+
+    All are made before the first is written, and a signal waits: what hours of scoring gave is not left half said.
 
     Args:
         out: Existing folder.
@@ -42,12 +45,16 @@ def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
     Raises:
         OutputError: If a file cannot be written.
     """
+    with uninterrupted():
+        for name, content in _contents(scored, summary).items():
+            write_atomically(out / name, content)
+
+
+def _contents(scored: ScoredVideos, summary: TestSummary) -> dict[str, bytes | str]:
+    """What each file holds, in the order in which they are written."""
     results, paths, class_names = scored.results, scored.paths, scored.class_names
-    write_atomically(out / SCORES_FILE, pack_scores(scored))
-    write_atomically(out / "scores.csv", _scores_csv(results, paths=paths, class_names=class_names))
-    if summary.confusion is not None:
-        write_atomically(out / "confusion.png", confusion_png(summary.confusion, class_names=class_names))
-    content = {
+    drawn = summary.confusion
+    about = {
         **summary.metrics,
         **({} if summary.map_by_pooling is None else {"map_by_pooling": summary.map_by_pooling}),
         "videos": summary.videos,
@@ -58,7 +65,12 @@ def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
         "per_class": _per_class(summary, class_names),
         **scored.about,
     }
-    write_atomically(out / "summary.json", json.dumps(content, indent=2) + "\n")
+    return {
+        SCORES_FILE: pack_scores(scored),
+        "scores.csv": _scores_csv(results, paths=paths, class_names=class_names),
+        **({} if drawn is None else {"confusion.png": confusion_png(drawn, class_names=class_names)}),
+        "summary.json": json.dumps(about, indent=2) + "\n",
+    }
 
 
 def _per_class(summary: TestSummary, class_names: Sequence[str]) -> list[dict[str, Any]]:
