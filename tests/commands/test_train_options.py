@@ -206,3 +206,14 @@ def test_own_videos_need_no_option_but_where_they_are(tmp_path, capsys):
     assert resolve(["finetune_small"]).schedule.steps == 1200
     assert main(["train", *own, "--model.width", "2", "--device", "cpu", "--dry-run"]) == 0
     assert "dry run: the training list was read, nothing written" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "field"), [("longrange_nl_c2d", "data.short_side_min"), ("coco_mask_r50", "optim.lr")]
+)
+def test_null_in_a_file_is_refused_where_a_field_has_a_value(capsys, tmp_path, name, field):
+    section, key = field.split(".")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"{section}:\n  {key}:\n")
+    assert main(["train", name, "--config", str(config), "--dry-run"]) == 2
+    assert f"{field} must have a value, got null" in capsys.readouterr().err

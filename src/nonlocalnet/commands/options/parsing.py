@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import re
+import typing
 from argparse import ArgumentError
 from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
@@ -188,11 +189,19 @@ def with_fields(recipe: AnyRecipe, parsed: Namespace) -> AnyRecipe:
     Raises:
         ValueError: A field is out of range, by its name.
     """
-    return dataclasses.replace(
-        recipe, **{section: section_of(getattr(recipe, section), parsed[section]) for section in SECTIONS}
-    )
+    sections = {name: section_of(getattr(recipe, name), parsed[name], name=name) for name in SECTIONS}
+    return dataclasses.replace(recipe, **sections)
 
 
-def section_of(own: Section, values: Namespace) -> Section:
-    """A section with the parsed values of its fields."""
-    return dataclasses.replace(own, **{field.name: values[field.name] for field in dataclasses.fields(own)})  # pyright: ignore[reportArgumentType]
+def section_of(own: Section, values: Namespace, *, name: str) -> Section:
+    """A section with the parsed values of its fields.
+
+    Raises:
+        ValueError: A field is out of range, or null in a file where it must have a value; by its name.
+    """
+    given = {field.name: values[field.name] for field in dataclasses.fields(own)}  # pyright: ignore[reportArgumentType]
+    for field, hint in typing.get_type_hints(type(own)).items():
+        # jsonargparse lets null of a file pass whatever the type; of the command line it does not.
+        if given[field] is None and type(None) not in typing.get_args(hint):
+            raise ValueError(f"{name}.{field} must have a value, got null; leave it out for the recipe's own")
+    return dataclasses.replace(own, **given)  # pyright: ignore[reportArgumentType]
