@@ -34,8 +34,8 @@ def draw_curves(arms: Sequence[Arm[SequenceRecipe]], names: Mapping[Any, str], p
         rows = [row for row in read_metrics(arm.run / METRICS) if row.split == "val"]
         axes.plot([row.step for row in rows], [row.mse for row in rows], ".-", color=colour, label=names[arm.name])
     axes.axhline(guess, color="black", linewidth=0.8, linestyle=":")
-    axes.annotate("always 1", (1, guess), xycoords=("axes fraction", "data"), ha="right", va="bottom", fontsize=7)
+    axes.annotate("always 1", (0.01, guess), xycoords=("axes fraction", "data"), ha="left", va="top", fontsize=7)
     axes.set(xlabel="step", ylabel="mean squared error of the validation", yscale="log")
-    axes.legend(frameon=False)
+    figure.legend(loc="outside upper center", ncols=2, frameon=False)
     with whole_file(path) as partial:
         figure.savefig(partial, dpi=130)
