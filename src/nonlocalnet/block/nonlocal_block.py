@@ -21,6 +21,7 @@ from dataclasses import fields
 from typing import Any, Literal, NamedTuple, overload
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
 from typing_extensions import Unpack
@@ -30,11 +31,15 @@ from nonlocalnet.block.checks import check_batch_norm, check_input, check_stream
 from nonlocalnet.block.folding import Folding, numbered
 from nonlocalnet.block.norm import make_norm
 from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, checked_block, one_of, positive
+from nonlocalnet.block.parallel import SharedMap, normed, share
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, PositionScorer
 from nonlocalnet.block.streaming import StreamState, joined
 from nonlocalnet.block.summing import Operands, Sets, distillation, scores, summed
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
+from nonlocalnet.functional.parallel.parts import Parts
+from nonlocalnet.functional.parallel.processes import SequenceParallel
+from nonlocalnet.functional.parallel.sums import sum_over_parts
 from nonlocalnet.functional.streaming import Total, resume_sum, resume_windowed
 from nonlocalnet.system.signatures import shows
 from nonlocalnet.system.symbolic import as_one_node, is_symbolic
@@ -154,6 +159,7 @@ class NonLocalBlock(nn.Module):
         key_mask: Tensor | None = None,
         initial_state: StreamState | None = None,
         output_final_state: Literal[False] = False,
+        sequence_parallel: dist.ProcessGroup | SequenceParallel | None = None,
     ) -> Tensor: ...
 
     @overload
@@ -164,6 +170,7 @@ class NonLocalBlock(nn.Module):
         key_mask: Tensor | None = None,
         initial_state: StreamState | None = None,
         output_final_state: Literal[True],
+        sequence_parallel: dist.ProcessGroup | SequenceParallel | None = None,
     ) -> tuple[Tensor, StreamState]: ...
 
     def forward(
@@ -173,6 +180,7 @@ class NonLocalBlock(nn.Module):
         key_mask: Tensor | None = None,
         initial_state: StreamState | None = None,
         output_final_state: bool = False,
+        sequence_parallel: dist.ProcessGroup | SequenceParallel | None = None,
     ) -> Tensor | tuple[Tensor, StreamState]:
         """Adds to every position a sum over the positions of its domain.
 
@@ -185,6 +193,11 @@ class NonLocalBlock(nn.Module):
                 The left-out positions themselves get an output like any other.
             initial_state: In a causal block, what the pieces of the sequence before x left; None at its beginning.
             output_final_state: Also return what the next piece goes on from.
+            sequence_parallel: A process group (or a `SequenceParallel`) of which every process holds a part of x along
+                time, in order of rank; the parts may differ in length. z is that of one process with all of x, and so
+                are the statistics of BatchNorm in training. All processes call, and go through the backward pass;
+                gradients of parameters are to be summed over the group. With pooling in time every part but the last
+                is a multiple of the kernel.
 
         Returns:
             z of x's shape and dtype; with ``output_final_state`` z and the state.
@@ -192,10 +205,14 @@ class NonLocalBlock(nn.Module):
         Raises:
             ValueError: x or key_mask has the wrong shape or type, T does not divide into the temporal groups,
                 BatchNorm in training is given a single value per channel, a state is given to or asked of a block
-                that does not go through a sequence in pieces, or it is that of another block or batch.
+                that does not go through a sequence in pieces, or it is that of another block or batch. On every
+                process, if one of `sequence_parallel` cannot take its part, or two differ.
         """
         if is_symbolic(x):
-            return as_one_node(self, x, key_mask=key_mask)
+            return as_one_node(self, x, key_mask=key_mask, sequence_parallel=sequence_parallel)
+        if sequence_parallel is not None:
+            streams = initial_state is not None or output_final_state
+            return self._over_parts(x, key_mask, share(self, x, key_mask, sequence_parallel, streams=streams))
         check_input(self, x, key_mask)
         if initial_state is not None or output_final_state:
             check_streams(self)
@@ -303,10 +320,12 @@ class NonLocalBlock(nn.Module):
     def _queries(self, x: Tensor) -> Tensor:
         return x if self.theta is None else self.theta(x)
 
-    def _added(self, x: Tensor, y_map: Tensor) -> Tensor:
+    def _added(self, x: Tensor, y_map: Tensor, shared: SharedMap | None = None) -> Tensor:
         """Equation 6: z = W_z y + x."""
         z = self.out(y_map)
-        if self.norm is not None:
+        if self.norm is not None and shared is not None:
+            z = normed(self.norm, z, shared)
+        elif self.norm is not None:
             check_batch_norm(self.norm, x)
             z = self.norm(z)
         return x + z.to(x.dtype)  # not in place: what produced x may need it in its backward
@@ -314,14 +333,8 @@ class NonLocalBlock(nn.Module):
     def _resumed(self, x: Tensor, state: StreamState | None, key_mask: Tensor | None) -> tuple[Tensor, StreamState]:
         """Y of a piece of a sequence, and what the next piece goes on from."""
         keys_x, keys_mask, before = joined(state, x, key_mask)
-        whole = keys_x.shape[2] // self.pool_kernel[0] * self.pool_kernel[0]
-        if whole > 0:
-            mask = None if keys_mask is None else keys_mask[:, :whole]
-            keys, values, mask = self._keys_and_values(keys_x[:, :, :whole], mask)
-        else:  # no window is whole yet
-            grid = [size // kernel for size, kernel in zip(x.shape[3:], self._kernel(x)[1:], strict=True)]
-            keys = x.new_zeros(len(x), self.channels if self.phi is None else self.inner_channels, 0, *grid)
-            values, mask = x.new_zeros(len(x), self.inner_channels, 0, *grid), None
+        keys, values, mask = self._keys_of_whole_windows(keys_x, keys_mask)
+        whole = keys.shape[2] * self.pool_kernel[0]
         theta, phi, g = (self._folding.fold(part) for part in (self._queries(x), keys, values))
         how = {"w_f": self.w_f, "scale": self._scale_factor}
         mask = None if mask is None else self._folding.fold(mask).squeeze(2)
@@ -338,6 +351,27 @@ class NonLocalBlock(nn.Module):
         # A copy of what is left: a view would hold the whole piece.
         rest_mask = None if keys_mask is None else keys_mask[:, whole:].clone()
         return self._folding.unfold(y, x), StreamState(past, keys_x[:, :, whole:].clone(), rest_mask)
+
+    def _over_parts(self, x: Tensor, key_mask: Tensor | None, shared: SharedMap) -> Tensor:
+        """Z of this process's part of a map."""
+        kernel, frames = self.pool_kernel[0], sum(shared.frames)
+        if self.domain == "space" or self.temporal_group_frames is not None:  # no set reaches beyond a part
+            y = self._summed(self._queries(x), x, key_mask)
+        elif self.causal and frames < kernel:
+            y = self._folding.fold(x.new_zeros(len(x), self.inner_channels, *x.shape[2:]))
+        else:
+            cut = self._keys_of_whole_windows if frames >= kernel else self._keys_and_values
+            keys, values, mask = cut(x, key_mask)
+            theta, phi, g = (self._folding.fold(part) for part in (self._queries(x), keys, values))
+            places = 1 if self.domain == "time" else math.prod(keys.shape[3:])
+            y = sum_over_parts(
+                row_of(self.pairwise), theta, phi, g,
+                Parts(shared.parallel, shared.keys(kernel, places), shared.masked),
+                seen_N=self._seen(x) if self.causal else None,
+                key_mask=None if mask is None else self._folding.fold(mask).squeeze(2),
+                learns=shared.learns, w_f=self.w_f, scale=self._scale_factor,
+            )  # fmt: skip
+        return self._added(x, self._folding.unfold(y, x), shared)
 
     def _summed(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> Tensor:
         """Y of every position, set by set."""
@@ -385,6 +419,15 @@ class NonLocalBlock(nn.Module):
             pooled_x = pool(x)
             return pooled_x if self.phi is None else self.phi(pooled_x), self.g(pooled_x), pooled_mask
         return pool(x if self.phi is None else self.phi(x)), pool(self.g(x)), pooled_mask
+
+    def _keys_of_whole_windows(self, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None]:
+        """`_keys_and_values` without what is left over at the end; no key where no window is whole."""
+        whole = x.shape[2] // self.pool_kernel[0] * self.pool_kernel[0]
+        if whole > 0:
+            return self._keys_and_values(x[:, :, :whole], None if key_mask is None else key_mask[:, :whole])
+        grid = [size // kernel for size, kernel in zip(x.shape[3:], self._kernel(x)[1:], strict=True)]
+        keys = x.new_zeros(len(x), self.channels if self.phi is None else self.inner_channels, 0, *grid)
+        return keys, x.new_zeros(len(x), self.inner_channels, 0, *grid), None
 
     def _kernel(self, x: Tensor) -> tuple[int, ...]:
         """The pooling of this map: 1 on an axis that is shorter than its kernel, which pooling would empty.

@@ -5,7 +5,8 @@
 A function per pairwise f of the paper; `affinity` for the weights of a few asked positions; `algorithm`, which says the
 form that a sum of some size takes on some device. Beyond the paper: `causal_sum` for sequences that are read in order,
 `resume_sum` and `resume_windowed` for their pieces, and sums over fewer positions: `windowed_sum`, `chosen_sum` (with
-`sparsek`, the choice), `causal_chosen_sum`, `key_blocks_sum`.
+`sparsek`, the choice), `causal_chosen_sum`, `key_blocks_sum`; `parallel_sum` over a sequence that several processes
+share.
 """
 
 from nonlocalnet.functional.causal_sum import causal_sum
@@ -15,6 +16,8 @@ from nonlocalnet.functional.index_sets.key_blocks import key_blocks_sum
 from nonlocalnet.functional.index_sets.sparsek import sparsek
 from nonlocalnet.functional.index_sets.windows import windowed_sum
 from nonlocalnet.functional.pairwise import PAIRWISE, Pairwise, PairwiseFunction, algorithm
+from nonlocalnet.functional.parallel.processes import SequenceParallel
+from nonlocalnet.functional.parallel.sums import parallel_sum
 from nonlocalnet.functional.product_form import dot_product
 from nonlocalnet.functional.relu_form import concatenation
 from nonlocalnet.functional.rows import affinity
@@ -25,6 +28,7 @@ __all__ = [
     "PAIRWISE",
     "Pairwise",
     "PairwiseFunction",
+    "SequenceParallel",
     "Store",
     "Total",
     "affinity",
@@ -37,6 +41,7 @@ __all__ = [
     "embedded_gaussian",
     "gaussian",
     "key_blocks_sum",
+    "parallel_sum",
     "resume_sum",
     "resume_windowed",
     "sparsek",

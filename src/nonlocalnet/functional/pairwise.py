@@ -16,6 +16,7 @@ from torch import Tensor
 from nonlocalnet.functional.algorithms import PRODUCT, RELU, SOFTMAX, Algorithm, case_of_sizes, choose
 from nonlocalnet.functional.causal.forms import causal_product, causal_relu, causal_softmax
 from nonlocalnet.functional.checks import check_scale, check_w_f
+from nonlocalnet.functional.parallel.forms import parallel_product, parallel_relu, parallel_softmax
 from nonlocalnet.functional.product_form import dot_product, product_rows
 from nonlocalnet.functional.relu_form import concatenation, relu_rows
 from nonlocalnet.functional.softmax_form import embedded_gaussian, gaussian, softmax_rows
@@ -40,6 +41,8 @@ class PairwiseFunction:
             operands that were checked; see `nonlocalnet.functional.affinity`.
         causal: f's sum over what came before, (theta, phi, g, [w_f], *, [scale], key_mask, seen_N), of operands that
             were checked; see `nonlocalnet.functional.causal_sum`.
+        parallel: f's sum over the keys of several processes, (theta, phi, g, [w_f], *, [scale], key_mask, seen_N,
+            parts), of operands that were checked; see `nonlocalnet.functional.parallel_sum`.
         algorithms: The forms that `compute` chooses among; see `algorithm`.
     """
 
@@ -50,6 +53,7 @@ class PairwiseFunction:
     compute: Callable[..., Tensor]
     weights: Callable[..., Tensor]
     causal: Callable[..., Tensor]
+    parallel: Callable[..., Tensor]
     algorithms: tuple[Algorithm, ...]
 
     def sum(
@@ -118,19 +122,19 @@ class PairwiseFunction:
 PAIRWISE_FUNCTIONS: tuple[PairwiseFunction, ...] = (
     PairwiseFunction(
         "gaussian", embeds=False, is_softmax=True, has_w_f=False, compute=gaussian, weights=softmax_rows,
-        causal=causal_softmax, algorithms=SOFTMAX,
+        causal=causal_softmax, parallel=parallel_softmax, algorithms=SOFTMAX,
     ),
     PairwiseFunction(
         "embedded_gaussian", embeds=True, is_softmax=True, has_w_f=False, compute=embedded_gaussian,
-        weights=softmax_rows, causal=causal_softmax, algorithms=SOFTMAX,
+        weights=softmax_rows, causal=causal_softmax, parallel=parallel_softmax, algorithms=SOFTMAX,
     ),
     PairwiseFunction(
         "dot_product", embeds=True, is_softmax=False, has_w_f=False, compute=dot_product, weights=product_rows,
-        causal=causal_product, algorithms=PRODUCT,
+        causal=causal_product, parallel=parallel_product, algorithms=PRODUCT,
     ),
     PairwiseFunction(
         "concatenation", embeds=True, is_softmax=False, has_w_f=True, compute=concatenation, weights=relu_rows,
-        causal=causal_relu, algorithms=RELU,
+        causal=causal_relu, parallel=parallel_relu, algorithms=RELU,
     ),
 )  # fmt: skip
 
