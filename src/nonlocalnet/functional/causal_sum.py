@@ -46,6 +46,7 @@ def causal_sum(
         ValueError: As the function of that name; `seen_N` of the wrong shape, dtype or range, or decreasing; N and M
             differ without it.
 
+    >>> import torch
     >>> x = torch.ones(1, 3, 2)
     >>> causal_sum("dot_product", x, x, torch.tensor([[[1.0], [3.0], [8.0]]]))[0, :, 0].tolist()
     [2.0, 4.0, 8.0]
