@@ -10,6 +10,7 @@ from typing import get_args
 from jsonargparse import ArgumentParser  # pyright: ignore[reportPrivateImportUsage]
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.data.annotations.given import Given, find_given
 from nonlocalnet.data.clips.windows import parse_clip
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import OpenedFile, card_of, load, open_file, plan_file
@@ -22,7 +23,6 @@ from nonlocalnet.runs.video.features.folder import (
     open_folder,
     settings_of,
 )
-from nonlocalnet.runs.video.given import GivenVideo, find_given
 from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.options import add_asked, add_precision, asked_of, bf16_of, parse_views
 from nonlocalnet.runs.video.predict import chosen_clip
@@ -81,7 +81,7 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _write(folder: FeatureFolder, made: Iterable[tuple[GivenVideo, VideoFeatures]], *, count: int) -> int:
+def _write(folder: FeatureFolder, made: Iterable[tuple[Given, VideoFeatures]], *, count: int) -> int:
     """Write each video's when they are made, and say so; how many could not be read."""
     broken = 0
     with counted("features", count) as advance:

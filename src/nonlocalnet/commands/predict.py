@@ -1,4 +1,4 @@
-"""`nonlocalnet predict VIDEO... --weights FILE`: the most probable classes of videos, or of each part of long ones."""
+"""`nonlocalnet predict FILE... --weights FILE`: the classes of videos, sounds and texts, the tags of words."""
 
 from __future__ import annotations
 
@@ -16,14 +16,15 @@ from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.commands.options.rows import rows_as_csv, writable
+from nonlocalnet.commands.options.sequences import predict_sequences
+from nonlocalnet.data.annotations.given import Given, find_given
 from nonlocalnet.data.clips.sections import check_sections
 from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.data.clips.windows import parse_clip
 from nonlocalnet.engine.devices import choose_device
-from nonlocalnet.formats import card_of, load, plan_file
+from nonlocalnet.formats import card_of, holds_sequence_network, load, open_file, plan_file
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.classes import with_class_names
-from nonlocalnet.runs.video.given import GivenVideo, find_given
 from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.runs.video.options import add_asked, add_classes, add_inference, asked_of, inference_of, parse_views
 from nonlocalnet.runs.video.predict import Prediction, chosen_clip, predict_each
@@ -39,15 +40,24 @@ from nonlocalnet.runs.video.timeline.words import (
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import Counter, counted
 from nonlocalnet.system.terminal import make_console
+from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
 
 _CSV_COLUMNS = ("path", "label", "rank", "class", "name", "probability", "error")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run `nonlocalnet predict VIDEO... --weights FILE`; 1 if a video could not be read."""
-    parser = make_parser("predict", "Name the most probable classes of videos.")
-    parser.add_argument("videos", nargs="+", help="video files, folders of them, quoted patterns, or lists of videos")
+    """Run `nonlocalnet predict FILE... --weights FILE`; 1 if one could not be read."""
+    parser = make_parser(
+        "predict", "Name the most probable classes of videos, sounds or texts, or tag the words of texts."
+    )
+    parser.add_argument(
+        "videos",
+        metavar="FILE",
+        nargs="*",
+        help="videos, or what the weights are for: files, folders of them, quoted patterns, or lists",
+    )
+    parser.add_argument("--text", nargs="+", metavar="TEXT", help="texts, for a network that reads them")
     parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
     parser.add_argument(
         "--views",
@@ -66,8 +76,14 @@ def main(argv: Sequence[str]) -> int:
     add_device(parser)
     add_inference(parser)
     parsed = parse(parser, argv)
+    if not parsed.videos and not parsed.text:
+        raise ValueError("name what to look at: nonlocalnet predict FILE... --weights FILE, or --text TEXT")
     job = _Job.of(parsed)
-    plan = with_class_names(plan_file(parsed.weights, asked_of(parsed)), parsed.classes)
+    opened = open_file(parsed.weights)
+    if holds_sequence_network(opened):
+        return predict_sequences(opened, parsed)
+    refuse_typed(parsed, ["text"], f"on {opened.path}: it is for networks that read texts, and this one is for videos")
+    plan = with_class_names(plan_file(opened, asked_of(parsed)), parsed.classes)
     model = load(plan, strict=True)[0]
     card = card_of(model)
     given = find_given(parsed.videos, class_names=card.class_names, multi_label=card.multi_label, root=parsed.root)
@@ -124,7 +140,7 @@ def _views(text: str | None, *, of_windows: bool) -> tuple[int | None, Crops]:
     return parse_views(text or "10x3")
 
 
-def _predictions(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> int:
+def _predictions(job: _Job, model: VideoResNet, given: Sequence[Given]) -> int:
     assert job.num_clips is not None
     predictions = predict_each(
         model,
@@ -143,7 +159,7 @@ def _predictions(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> 
     return int(any(prediction.error for _, prediction in made))
 
 
-def _timelines(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> int:
+def _timelines(job: _Job, model: VideoResNet, given: Sequence[Given]) -> int:
     assert job.window is not None
     if job.figure is not None and len(given) > MOST_IN_A_FIGURE:
         raise ValueError(f"--figure draws at most {MOST_IN_A_FIGURE} videos, got {len(given)}; give fewer, or --csv")
@@ -170,7 +186,7 @@ def _timelines(job: _Job, model: VideoResNet, given: Sequence[GivenVideo]) -> in
     return int(any(one.error for one in made))
 
 
-def _timeline(job: _Job, scorer: WindowScorer, video: GivenVideo) -> Timeline:
+def _timeline(job: _Job, scorer: WindowScorer, video: Given) -> Timeline:
     """The timeline of a video; each window is printed when it is made, unless JSON is asked for."""
     with counted(video.entry.path.name, 0) as advance:
 
@@ -184,8 +200,8 @@ def _timeline(job: _Job, scorer: WindowScorer, video: GivenVideo) -> Timeline:
 
 
 def _shown(
-    made: Iterator[tuple[GivenVideo, Prediction]], advance: Counter, *, as_json: bool
-) -> Iterator[tuple[GivenVideo, Prediction]]:
+    made: Iterator[tuple[Given, Prediction]], advance: Counter, *, as_json: bool
+) -> Iterator[tuple[Given, Prediction]]:
     """Print each prediction when it is made; JSON as one list, which is closed after the last."""
     console = make_console()
     for count, (video, prediction) in enumerate(made):
@@ -204,7 +220,7 @@ def _shown(
         print("\n]")
 
 
-def _table(video: GivenVideo, prediction: Prediction) -> Table:
+def _table(video: Given, prediction: Prediction) -> Table:
     title = prediction.path + (f" (listed as {video.label})" if video.label else "")
     table = Table(title=title, title_justify="left")
     table.add_column("class")
@@ -214,7 +230,7 @@ def _table(video: GivenVideo, prediction: Prediction) -> Table:
     return table
 
 
-def _csv_rows(video: GivenVideo, prediction: Prediction) -> Iterator[tuple[Any, ...]]:
+def _csv_rows(video: Given, prediction: Prediction) -> Iterator[tuple[Any, ...]]:
     if prediction.error:
         yield prediction.path, video.label, "", "", "", "", prediction.error
     ranked = zip(prediction.classes, prediction.names, prediction.scores, strict=True)

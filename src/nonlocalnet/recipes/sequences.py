@@ -44,11 +44,9 @@ def _task(
     source: Literal["adding", "copy"],
     length: int,
 ) -> SequenceRecipe:
-    what = {"gru": "GRU", "positions": f"GRU and a block, {POSITIONS} learned positions"}.get(arm)
-    what = what or f"GRU and a block, {arm.replace('_', ' ')}"
     return SequenceRecipe(
         name=f"{name}_{arm}",
-        row=f"{row}: {what}",
+        row=f"{row}: {_described(arm)}",
         model=_with_block(SequenceModelConfig(architecture=architecture, hidden_size=64), arm),
         data=SequenceDataConfig(source=source, length=length),
         optim=OPTIM,
@@ -64,13 +62,96 @@ def _with_block(model: SequenceModelConfig, arm: Arm) -> SequenceModelConfig:
         return replace(model, after=[])
     if arm == "positions":
         # From all positions to 16 over a third of the run; one that is not chosen learns nothing but by chance.
-        chosen = {"positions": POSITIONS, "positions_anneal_steps": 500, "positions_random": 4}
-        return replace(model, **chosen, zero_init=False)
+        return replace(model, positions=POSITIONS, positions_anneal_steps=500, positions_random=4, zero_init=False)
     return replace(model, pairwise=arm, zero_init=False)
 
+
+def mentions(arm: Arm) -> SequenceRecipe:
+    """Which of four names a masked mention in real prose repeats (`nonlocalnet.data.generated.mentions`)."""
+    return _arm(
+        SequenceRecipe(
+            name=f"mentions_text_{arm}",
+            row=f"masked mentions in prose: {_described(arm)}",
+            model=SequenceModelConfig(architecture="tokens_gru"),
+            data=SequenceDataConfig(source="mentions", length=1000),
+            trainer=_TRAINER,
+        ),
+        arm,
+    )
+
+
+def recurring(what: Literal["tones", "digits"], arm: Arm) -> SequenceRecipe:
+    """Whether the first of eight sounds recurs at the end: generated tones, or spoken digits."""
+    return _arm(
+        SequenceRecipe(
+            name=f"recurring_{what}_{arm}",
+            row=f"recurring {what}: {_described(arm)}",
+            model=SequenceModelConfig(architecture="sound_gru"),
+            data=SequenceDataConfig(source="recurring_tones" if what == "tones" else "recurring_digits"),
+            trainer=_TRAINER,
+        ),
+        arm,
+    )
+
+
+def spoken_digits(*, held_out: bool) -> SequenceRecipe:
+    """Which digit is spoken (the Free Spoken Digit Dataset): by known speakers, or by two who are held out."""
+    return SequenceRecipe(
+        name="spoken_digits_speakers" if held_out else "spoken_digits",
+        row=f"spoken digits, {'speakers theo and nicolas held out' if held_out else 'the usual split'}",
+        model=replace(_READER, architecture="sound_gru"),
+        data=SequenceDataConfig(source="spoken_digits", held_out=("nicolas", "theo") if held_out else ()),
+    )
+
+
+def own(source: Literal["sounds", "texts", "tags"]) -> SequenceRecipe:
+    """Own data: the lists say the classes, the words and the number of steps."""
+    name, row = {
+        "sounds": ("sound_classes", "own sounds: class folders of them or a csv of path,label"),
+        "texts": ("text_classes", "own texts: a csv of text,label or class folders of files"),
+        "tags": ("tags", "own tags: a file of `token TAG` lines"),
+    }[source]
+    suffix = {"sounds": "", "texts": ".csv", "tags": ".txt"}[source]
+    return SequenceRecipe(
+        name=name,
+        row=row,
+        model=replace(_READER, architecture="sound_gru" if source == "sounds" else "tokens_gru"),
+        data=SequenceDataConfig(
+            source=source,
+            train=f"train{suffix}",
+            val=f"val{suffix}",
+            units="bytes" if source == "sounds" else "words",
+        ),
+        epochs=30,
+    )
+
+
+# Two layers that read from both ends, with a block between them.
+_READER = SequenceModelConfig(num_layers=2, bidirectional=True, zero_init=False)
+_TRAINER = TrainerConfig(val_every=50, checkpoint_every=50, limit_val=250)
+
+
+def _described(arm: Arm) -> str:
+    known = {"gru": "GRU", "positions": f"GRU and a block, {POSITIONS} learned positions"}
+    return known.get(arm, f"GRU and a block, {arm.replace('_', ' ')}")
+
+
+def _arm(recipe: SequenceRecipe, arm: Arm) -> SequenceRecipe:
+    return replace(recipe, model=_with_block(recipe.model, arm))
+
+
+_FEW: tuple[Arm, ...] = ("gru", "embedded_gaussian", "dot_product", "positions")
 
 RECIPES: tuple[SequenceRecipe, ...] = (
     *(adding(length, arm) for length in (100, 400, 1000, 2000) for arm in ARMS),
     *(copy(1000, arm) for arm in ARMS),
+    *(mentions(arm) for arm in _FEW),
+    *(recurring("tones", arm) for arm in _FEW),
+    *(recurring("digits", arm) for arm in _FEW),
+    spoken_digits(held_out=False),
+    spoken_digits(held_out=True),
+    own("sounds"),
+    own("texts"),
+    own("tags"),
 )
 """In the order in which they are listed."""

@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
+from nonlocalnet.data.annotations.given import find_given
 from nonlocalnet.data.sound.reader import read_sound
+from nonlocalnet.data.sound.sound_list import SOUNDS
 from nonlocalnet.data.text.coding import TextCoder, WordCoder
-from nonlocalnet.data.text.text_list import read_text_file
+from nonlocalnet.data.text.text_list import TEXTS, load_text_list, read_text_file
 from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.runs.sequence.card import coder_of
+from nonlocalnet.system.visible import cut
+
+
+@dataclass(frozen=True)
+class GivenSequence:
+    """A sound, a text or a sentence that was given.
+
+    Attributes:
+        name: Its file, or the beginning of its text.
+        read: Gives the numbers; ValueError or FileNotFoundError where it cannot be read.
+        tokens: Of a sentence that is to be tagged; () else.
+        label: What its list says it is, by name where the list has names; empty where it comes from no list.
+    """
+
+    name: str
+    read: Callable[[], Tensor]
+    tokens: tuple[str, ...] = ()
+    label: str = ""
 
 
 def reads_sounds(card: SequenceCard) -> bool:
@@ -22,14 +44,50 @@ def reads_sounds(card: SequenceCard) -> bool:
     """
     if card.architecture.startswith("features_"):
         raise ValueError(
-            "this network reads steps of numbers, not sounds or texts: use it from Python, "
-            "network.scores(x, lengths) of nonlocalnet.from_checkpoint"
+            "this network reads steps of numbers, not sounds or texts: use it from Python, network.scores(x, lengths) "
+            "of nonlocalnet.from_checkpoint"
         )
     return card.architecture.startswith("sound_")
 
 
+def find_sequences(
+    card: SequenceCard, given: Sequence[str], *, texts: Sequence[str] = (), root: str | None = None
+) -> list[GivenSequence]:
+    """The sequences that are meant, in the order given.
+
+    - Sounds: files, folders, patterns and lists, as `nonlocalnet.data.annotations.given.find_given` has them.
+    - Texts: files, folders of them, and lists (.csv) of `text,label`; of a tagger every line of a file is a sentence,
+      whose tokens are what white space parts.
+
+    Args:
+        card: Of the network.
+        given: What was named.
+        texts: Texts themselves.
+        root: Folder that relative paths in a list of sounds start from.
+
+    Raises:
+        ValueError: The network reads something else, a folder holds nothing of the kind, or a list is malformed.
+        FileNotFoundError: There is no such file or folder of texts.
+    """
+    if reads_sounds(card):
+        if texts:
+            raise ValueError("--text has no effect on a network that reads sounds: name sound files")
+        rate = card.arguments["sample_rate"]
+        found = find_given(given, class_names=card.class_names, root=root, media=SOUNDS)
+        return [
+            GivenSequence(str(one.entry.path), partial(read_sound, one.entry.path, sample_rate=rate), label=one.label)
+            for one in found
+        ]
+    if root is not None:
+        raise ValueError("--root has no effect on a network that reads texts: it is for lists of sounds")
+    coder = coder_of(card)
+    assert coder is not None
+    made = [one for text in texts for one in _of_text(card, coder, text, name="")]
+    return [*made, *(one for place in given for one in _of_place(card, coder, Path(place)))]
+
+
 def read_one(card: SequenceCard, path: Path) -> Tensor:
-    """The numbers of a file: a sound's samples, or the tokens of a text.
+    """The numbers of one file: a sound's samples, or the tokens of a text.
 
     Raises:
         FileNotFoundError: There is no such file.
@@ -39,17 +97,52 @@ def read_one(card: SequenceCard, path: Path) -> Tensor:
         return read_sound(path, sample_rate=card.arguments["sample_rate"])
     coder = coder_of(card)
     assert coder is not None
-    return encode(card, coder, read_text_file(path))
+    text = read_text_file(path)
+    return coder.encode_tokens(text.split()) if _tags(card) and isinstance(coder, WordCoder) else coder.encode(text)
 
 
-def encode(card: SequenceCard, coder: TextCoder, text: str) -> Tensor:
-    """int64 (T,) of a text; a tagger's tokens are what white space parts.
+def _of_place(card: SequenceCard, coder: TextCoder, place: Path) -> Iterator[GivenSequence]:
+    if place.is_dir():
+        files = sorted(file for file in place.rglob("*") if file.suffix.lower() in TEXTS.suffixes and file.is_file())
+        if not files:
+            known = " ".join(sorted(TEXTS.suffixes))
+            raise ValueError(
+                f"{place}: no texts in this folder or below it; files of these suffixes are taken: {known}"
+            )
+        for file in files:
+            yield from _of_place(card, coder, file)
+    elif place.suffix.lower() == ".csv" and not _tags(card):
+        listed = load_text_list(place)
+        names = listed.class_names or card.class_names
+        for number, entry in enumerate(listed.entries, start=1):
+            known = names is not None and entry.label < len(names)
+            label = names[entry.label] if names is not None and known else str(entry.label)
+            yield GivenSequence(f"{place}, text {number}", partial(_coded, coder, entry.text), label=label)
+    elif _tags(card):
+        yield from _of_text(card, coder, read_text_file(place), name=str(place))
+    else:
+        yield GivenSequence(str(place), lambda: _coded(coder, read_text_file(place)))
 
-    Raises:
-        ValueError: The text is empty.
-    """
+
+def _of_text(card: SequenceCard, coder: TextCoder, text: str, *, name: str) -> Iterator[GivenSequence]:
     if not text.strip():
-        raise ValueError("the text is empty; give one with a word")
-    if card.arguments.get("task") == "tag" and isinstance(coder, WordCoder):
-        return coder.encode_tokens(text.split())
-    return coder.encode(text.strip()) if text.strip() else torch.zeros(0, dtype=torch.int64)
+        raise ValueError("--text is empty; give one with a word")
+    if not (_tags(card) and isinstance(coder, WordCoder)):
+        yield GivenSequence(name or cut(text), partial(_coded, coder, text))
+        return
+    for number, line in enumerate(text.splitlines(), start=1):
+        tokens = tuple(line.split())
+        if tokens:
+            where = f"{name}, line {number}" if name else cut(line)
+            yield GivenSequence(where, partial(coder.encode_tokens, tokens), tokens=tokens)
+
+
+def _coded(coder: TextCoder, text: str) -> Tensor:
+    numbers = coder.encode(text.strip())
+    if not len(numbers):
+        raise ValueError("the text has no word")
+    return numbers
+
+
+def _tags(card: SequenceCard) -> bool:
+    return card.arguments.get("task") == "tag"

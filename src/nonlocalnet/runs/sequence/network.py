@@ -13,6 +13,7 @@ from nonlocalnet.engine.optim import Parts
 from nonlocalnet.models.sequence.architectures import ARCHITECTURES
 from nonlocalnet.models.sequence.network import SequenceNetwork, build
 from nonlocalnet.runs.sequence.config import SequenceRecipe
+from nonlocalnet.runs.sequence.data import SequenceSet
 from nonlocalnet.runs.sequence.sources import SOURCES
 
 _ADDED = 2  # numbers of a step of the adding problem: a value and a mark
@@ -51,6 +52,12 @@ def assumed_arguments(recipe: SequenceRecipe) -> dict[str, Any]:
     classes = recipe.model.num_classes or {"copy": 9, "mentions": recipe.data.candidates}.get(recipe.data.source)
     classes = classes or (2 if recipe.data.source.startswith("recurring") else ASSUMED_CLASSES)
     return model_arguments(recipe, num_classes=None if source.task == "regress" else classes)
+
+
+def arguments_for(recipe: SequenceRecipe, data: SequenceSet) -> dict[str, Any]:
+    """Those arguments for data that were read."""
+    size = None if data.known.coder is None else data.known.coder.size
+    return model_arguments(recipe, num_classes=data.num_classes, vocabulary_size=size)
 
 
 def build_model(recipe: SequenceRecipe, arguments: dict[str, Any]) -> SequenceNetwork:

@@ -17,7 +17,8 @@ from nonlocalnet.engine.machine import settled
 from nonlocalnet.engine.needs import StepNeeds, show_needs
 from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.runs.sequence.config import SequenceRecipe, require_fitting_front
-from nonlocalnet.runs.sequence.network import assumed_arguments, build_model
+from nonlocalnet.runs.sequence.data import load_data
+from nonlocalnet.runs.sequence.network import arguments_for, assumed_arguments, build_model
 from nonlocalnet.runs.sequence.show import items_of, show_network, steps_of
 from nonlocalnet.runs.sequence.start import start_sequence_network
 
@@ -27,11 +28,11 @@ def check_start(recipe: SequenceRecipe, *, init: str | Path, init_anyway: bool) 
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: The network cannot start from it.
+        ValueError: The network cannot start from it, or the training data cannot be read: they say classes and words.
     """
-    network = build_model(recipe, assumed_arguments(recipe))
-    # The words are known when the data are read.
-    start_sequence_network(network, init, vocabulary=None, anyway=init_anyway)
+    data = load_data(recipe, "train")
+    network = build_model(recipe, arguments_for(recipe, data))
+    start_sequence_network(network, init, vocabulary=data.known.vocabulary, anyway=init_anyway)
 
 
 def show_plan(console: Console, recipe: SequenceRecipe) -> None:

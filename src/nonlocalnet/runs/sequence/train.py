@@ -26,7 +26,7 @@ from nonlocalnet.runs.sequence.card import make_card, read_card, read_run
 from nonlocalnet.runs.sequence.config import SequenceRecipe
 from nonlocalnet.runs.sequence.counts import SequenceRecord, read_metrics
 from nonlocalnet.runs.sequence.data import build_loader, build_train_loaders, load_data
-from nonlocalnet.runs.sequence.network import build_model, model_arguments
+from nonlocalnet.runs.sequence.network import arguments_for, build_model
 from nonlocalnet.runs.sequence.sources import SOURCES
 from nonlocalnet.runs.sequence.start import start_sequence_network
 from nonlocalnet.runs.sequence.task import SequenceTask
@@ -96,8 +96,7 @@ def train_recipe(
     train = load_data(recipe, "train")
     val = load_data(recipe, "val", known=train.known)
     recipe = dataclasses.replace(recipe, model=dataclasses.replace(recipe.model, num_classes=train.num_classes))
-    size = None if train.known.coder is None else train.known.coder.size
-    arguments = model_arguments(recipe, num_classes=train.num_classes, vocabulary_size=size)
+    arguments = arguments_for(recipe, train)
     model = build_model(recipe, arguments)
     saved = run_to_resume(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else None
     card = make_card(recipe, model.built_from["arguments"] if model.built_from else arguments, train.known)

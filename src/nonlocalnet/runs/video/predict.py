@@ -17,6 +17,7 @@ from nonlocalnet.data.clips.datasets import TestVideos
 from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.data.clips.windows import ClipGeometry, parse_clip
 from nonlocalnet.data.video.errors import VideoError
+from nonlocalnet.engine.top_classes import top_classes
 from nonlocalnet.formats import card_of
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.inference import Inference
@@ -189,15 +190,6 @@ def predict_each(
     movement = measure_movement(compared)
     if movement is not None:
         log.info("%s", movement)
-
-
-def top_classes(
-    scores: torch.Tensor, class_names: Sequence[str] | None, top: int
-) -> tuple[list[int], list[str], list[float]]:
-    """Indices, names and scores of the highest of (classes,), highest first; of equals the lowest index first."""
-    order: list[int] = scores.argsort(descending=True, stable=True)[:top].tolist()
-    names: list[str] = [str(i) if class_names is None else class_names[i] for i in order]
-    return order, names, scores[order].tolist()
 
 
 def chosen_clip(model: VideoResNet, clip: str | None) -> ClipGeometry:

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from make_videos import write_brightening_video
 from nonlocalnet.data.annotations import UNLABELLED, FrameFiles, VideoEntry
+from nonlocalnet.data.annotations.given import Given
 from nonlocalnet.data.clips.windows import ClipGeometry
 from nonlocalnet.runs.video.features.extract import FeatureSettings, VideoFeatures
 from nonlocalnet.runs.video.features.folder import FeatureFolder, key_of, open_folder, settings_of
-from nonlocalnet.runs.video.given import GivenVideo
 from runs.video.tiny import tiny_network
 
 SETTINGS = FeatureSettings("pooled", ClipGeometry(4, 2), 2, "centre")
@@ -32,7 +32,7 @@ def opened(folder: Path, **changes: Any):
 def add(folder: FeatureFolder, path: Path) -> str:
     path.touch()
     made = VideoFeatures(str(path), torch.arange(3.0), torch.tensor([[0.0, torch.nan]]).double(), "")
-    return folder.add(GivenVideo(VideoEntry(path, UNLABELLED), "wave"), made)
+    return folder.add(Given(VideoEntry(path, UNLABELLED), "wave"), made)
 
 
 def has(folder: FeatureFolder, path: Path) -> bool:

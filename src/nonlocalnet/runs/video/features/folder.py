@@ -24,10 +24,10 @@ from typing import Any, Literal
 import numpy as np
 
 from nonlocalnet.data.annotations import VideoEntry
+from nonlocalnet.data.annotations.given import Given, identity
 from nonlocalnet.formats import card_of
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.features.extract import FeatureSettings, VideoFeatures
-from nonlocalnet.runs.video.given import GivenVideo, identity
 from nonlocalnet.system.files import append_line, is_partial_of, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.tensor_file import digest_of, pack
@@ -64,7 +64,7 @@ class FeatureFolder:
         key = key_of(entry, self._file_format)
         return key in self._rows and _is_newer(self._folder / key, entry.path)
 
-    def add(self, video: GivenVideo, made: VideoFeatures) -> str:
+    def add(self, video: Given, made: VideoFeatures) -> str:
         """Write the features of a video, then its line of the index.
 
         Returns:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from nonlocalnet.runs.video.predict import top_classes
+from nonlocalnet.engine.top_classes import top_classes
 from nonlocalnet.runs.video.timeline.scoring import ScoredWindow, Timeline
 
 CSV_COLUMNS = ("path", "start_seconds", "end_seconds", "rank", "class", "name", "probability", "error")

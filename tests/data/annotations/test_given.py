@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from make_videos import write_video
-from nonlocalnet.runs.video.given import find_given
+from nonlocalnet.data.annotations.given import find_given
 
 
 @pytest.fixture

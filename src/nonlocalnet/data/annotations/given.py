@@ -1,4 +1,4 @@
-"""The videos that a user names: files, folders, patterns and lists."""
+"""The videos, or other files, that a user names: files, folders, patterns and lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nonlocalnet.data.annotations import UNLABELLED, VIDEO_SUFFIXES, VideoEntry, VideoList, load_video_list
+from nonlocalnet.data.annotations import UNLABELLED, VIDEOS, Media, VideoEntry, VideoList, load_video_list
 from nonlocalnet.data.annotations.hmdb51 import is_part
 from nonlocalnet.data.annotations.lines import read_lines, unquoted
 
@@ -20,11 +20,11 @@ _LOOKED_AT = 4096  # bytes of a file that may be a list; every container of vide
 
 
 @dataclass(frozen=True)
-class GivenVideo:
-    """A video that was named.
+class Given:
+    """A video, or another file, that was named.
 
     Attributes:
-        entry: Where its frames come from.
+        entry: Where it is.
         label: What its list says is seen, by name where the list has names; several are parted by "; ". Empty where it
             comes from no list.
     """
@@ -39,7 +39,8 @@ def find_given(
     class_names: Sequence[str] | None = None,
     multi_label: bool = False,
     root: str | os.PathLike[str] | None = None,
-) -> list[GivenVideo]:
+    media: Media = VIDEOS,
+) -> list[Given]:
     """The videos that are meant, each once, in the order given.
 
     - A file is a video, or, where it holds text, a list: of any form that `load_video_list` reads, or of paths alone.
@@ -53,36 +54,40 @@ def find_given(
         class_names: Names for the labels of lists that have none themselves: those of the network.
         multi_label: Whether a video of a list may have several labels.
         root: Folder that relative paths in a list start from; None for the list's own folder.
+        media: What the files are.
 
     Raises:
         ValueError: A folder holds no video, a pattern matches nothing, a list is malformed, or there is a `root` and no
             list.
     """
-    found: dict[tuple[object, ...], GivenVideo] = {}
+    found: dict[tuple[object, ...], Given] = {}
     named = lists = 0
 
     def read_list(path: Path) -> VideoList:
         nonlocal lists
         lists += 1
         if _is_json(path):
-            raise ValueError(f"{path} holds JSON: it is neither a video nor a list of videos in a form that is known")
+            raise ValueError(
+                f"{path} holds JSON: it is neither a {media.name} nor a list of {media.name}s in a form that is known"
+            )
         try:
-            if all(_is_video(unquoted(line.strip())) for line in read_lines(path) if line.strip()):
-                return load_video_list(path, root=root, multi_label=True, format="path_list", check_files=False)
-            return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False)
+            if all(_is_one(unquoted(line.strip()), media) for line in read_lines(path) if line.strip()):
+                form = "path_list"
+                return load_video_list(path, root=root, multi_label=True, format=form, check_files=False, media=media)
+            return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False, media=media)
         except ValueError as error:
-            raise ValueError(f"{error}; it was read as a list of videos, since it holds text") from None
+            raise ValueError(f"{error}; it was read as a list of {media.name}s, since it holds text") from None
 
     for one in given:
         if not str(one):
-            raise ValueError("the name of a video is empty; the current folder is '.'")
-        for video in _meant_by(str(one), read_list, class_names):
+            raise ValueError(f"the name of a {media.name} is empty; the current folder is '.'")
+        for video in _meant_by(str(one), read_list, class_names, media):
             named += 1
             found.setdefault(identity(video.entry), video)
     if root is not None and not lists:
-        raise ValueError("root (--root) has no effect: it is for lists of videos, of which none is given")
+        raise ValueError(f"root (--root) has no effect: it is for lists of {media.name}s, of which none is given")
     if named > len(found):
-        log.info("%d videos are named more than once and are read once", named - len(found))
+        log.info("%d %ss are named more than once and are read once", named - len(found), media.name)
     return list(found.values())
 
 
@@ -92,47 +97,49 @@ def identity(entry: VideoEntry) -> tuple[object, ...]:
 
 
 def _meant_by(
-    text: str, read_list: Callable[[Path], VideoList], class_names: Sequence[str] | None
-) -> Iterator[GivenVideo]:
+    text: str, read_list: Callable[[Path], VideoList], class_names: Sequence[str] | None, media: Media
+) -> Iterator[Given]:
     path = Path(text)
     if path.is_dir():
-        yield from (GivenVideo(VideoEntry(file, UNLABELLED)) for file in _in_folder(path))
-    elif _is_list(path):
+        yield from (Given(VideoEntry(file, UNLABELLED)) for file in _in_folder(path, media))
+    elif _is_list(path, media):
         yield from _listed(read_list(path), class_names)
     elif not os.path.lexists(path) and glob.has_magic(text):
-        for match in _matched(text):
-            yield from _meant_by(match, read_list, class_names)
+        for match in _matched(text, media):
+            yield from _meant_by(match, read_list, class_names, media)
     else:
-        yield GivenVideo(VideoEntry(path, UNLABELLED))
+        yield Given(VideoEntry(path, UNLABELLED))
 
 
-def _in_folder(folder: Path) -> list[Path]:
+def _in_folder(folder: Path, media: Media) -> list[Path]:
     found = []
     for above, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [Path(above, name) for name in sorted(files) if _is_video(name) and not name.startswith(".")]
+        found += [Path(above, name) for name in sorted(files) if _is_one(name, media) and not name.startswith(".")]
     if not found:
-        known = " ".join(sorted(VIDEO_SUFFIXES))
-        raise ValueError(f"{folder}: no videos in this folder or below it; files of these suffixes are taken: {known}")
+        known = " ".join(sorted(media.suffixes))
+        raise ValueError(
+            f"{folder}: no {media.name}s in this folder or below it; files of these suffixes are taken: {known}"
+        )
     return found
 
 
-def _matched(pattern: str) -> list[str]:
+def _matched(pattern: str, media: Media) -> list[str]:
     matches = sorted(glob.glob(pattern, recursive=True))  # noqa: PTH207  Path.glob takes no absolute pattern
     if not matches:
         raise ValueError(f"{pattern}: no file matches this pattern")
-    videos = [match for match in matches if _is_video(match)]
+    videos = [match for match in matches if _is_one(match, media)]
     # Of `clips/**` the folders are matched too: their videos are among the files already, or meant by the folder.
     return videos or [match for match in matches if Path(match).is_dir()] or matches
 
 
-def _is_video(name: str) -> bool:
-    return Path(name).suffix.lower() in VIDEO_SUFFIXES
+def _is_one(name: str, media: Media) -> bool:
+    return Path(name).suffix.lower() in media.suffixes
 
 
-def _is_list(path: Path) -> bool:
+def _is_list(path: Path, media: Media) -> bool:
     """Whether a path is a list: a file of text that is not named as a video, or the name of a part of HMDB51."""
-    if _is_video(path.name):
+    if _is_one(path.name, media):
         return False
     if not path.is_file():
         return not os.path.lexists(path) and is_part(path)
@@ -154,11 +161,11 @@ def _is_json(path: Path) -> bool:
     return re.match(rb'\{\s*["}]|\[\s*[\[{"\]]', start) is not None
 
 
-def _listed(videos: VideoList, class_names: Sequence[str] | None) -> Iterator[GivenVideo]:
+def _listed(videos: VideoList, class_names: Sequence[str] | None) -> Iterator[Given]:
     names = videos.class_names or class_names
     for entry in videos.entries:
         label = entry.label
         indices = [label] if isinstance(label, int) else label.nonzero().flatten().tolist()
         known = [i for i in indices if i != UNLABELLED]
         shown = "; ".join(names[i] if names is not None and i < len(names) else str(i) for i in known)
-        yield GivenVideo(entry, shown)
+        yield Given(entry, shown)
