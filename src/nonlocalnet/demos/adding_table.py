@@ -32,11 +32,11 @@ def show_results(console: Console, results: dict[str, Any], out: Path, *, second
         f"One seed, {size['steps']} steps each, {size['test_sequences']} test sequences. Always answering 1 has an "
         f"error of {results['guess_mse']:.3f}.",
     )
-    published = Table(title="Published, T = 600 (not run here)", title_justify="left")
+    published = Table(title="Published (not run here)", title_justify="left")
     published.add_column("network")
     published.add_column("mean squared error", justify="right")
     for name, value in results["published_adding_t600"].items():
         published.add_row(name, f"{value:.2g}")
     console.print(published)
-    console.print("Bai et al., arXiv 1803.01271, Table 1: trained until nothing changed.")
+    console.print("Bai et al., arXiv 1803.01271, Table 1: T = 600, trained until nothing changed.")
     console.print(f"{seconds:.0f} s; picture and numbers: {out}/results.json, curves.png")

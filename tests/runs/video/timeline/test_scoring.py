@@ -98,7 +98,7 @@ def test_a_window_shorter_than_a_clip_and_other_settings_are_refused_by_name(vid
         timeline(model, video, window=0.3)
     with pytest.raises(ValueError, match=r"step \(--step\) must be a number of seconds above 0, got -1"):
         timeline(model, video, window=2, step=-1)
-    with pytest.raises(ValueError, match="num_clips must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="num_clips must be from 1 to 1000 clips of a video, got 0"):
         timeline(model, video, window=2, num_clips=0)
     with pytest.raises(FileNotFoundError, match=r"no\.mp4"):
         timeline(model, tmp_path / "no.mp4", window=2)
