@@ -302,7 +302,7 @@ def test_an_unreadable_video_gives_zeros_and_its_error(folder, crops, shape):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"num_clips": 0}, "num_clips must be at least 1, got 0"),
+        ({"num_clips": 0}, "num_clips must be from 1 to 1000 clips of a video, got 0"),
         ({"crops": "two"}, "crops must be one of three, centre, full, got 'two'"),
         ({"crop": 300}, r"crop must be from 1 to short_side \(256\), got 300"),
     ],
