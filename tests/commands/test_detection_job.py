@@ -181,7 +181,10 @@ def test_recipes_of_table_6_alone(capsys):
         (["train", "coco_mask_r5"], "there is no recipe 'coco_mask_r5'; did you mean coco_mask_r50"),
         (["detect", "a.png", "--weights", "/no/such.ckpt"], "/no/such.ckpt"),
         (["detect", "a.png", "--weights", "w", "--min-score", "2"], "--min-score must be in [0, 1], got 2"),
-        (["demo", "--task", "segmentation"], "--task must be one of videos, detection, keypoints, got 'segmentation'"),
+        (
+            ["demo", "--task", "segmentation"],
+            "keypoints, sequence, got 'segmentation'",
+        ),
         (["demo", "--task", "detection", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],
 )

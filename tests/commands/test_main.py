@@ -33,7 +33,7 @@ def test_version(capsys):
         (["recipes", "--jsn"], "did you mean --json?"),
         (["detect", "a.jpg"], "arguments are required: --weights"),
         (["data", "check", "--hepl"], "`nonlocalnet data check --help` lists the options"),
-        (["predict", "--weights", "w.ckpt"], "arguments are required: videos"),
+        (["predict", "--weights", "w.ckpt"], "name what to look at: nonlocalnet predict FILE"),
         (["train"], "required: recipe"),
         (["train", "c2d_r5"], "there is no recipe 'c2d_r5'; did you mean c2d_r50"),
         (["train", "--out", "x", "c2d_r50"], "data.root is not set"),

@@ -163,7 +163,7 @@ def test_unwritable_output_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 @pytest.mark.skipif(torch.cuda.is_available(), reason="has a CUDA device")
 def test_cuda_without_a_device(tmp_path: Path) -> None:
     assert choose_device("auto") == torch.device("cpu")
-    with pytest.raises(ValueError, match=r"trainer\.device is 'cuda'"):
+    with pytest.raises(ValueError, match=r"trainer\.device\) is 'cuda'"):
         toy_train(tmp_path, trainer=TrainerConfig(device="cuda"))
 
 

@@ -166,6 +166,8 @@ class LogMel(nn.Module):
         if not x.is_floating_point():
             raise ValueError(f"a sound is floating point from -1 to 1, got {x.dtype}: divide integers by their largest")
         dtype = cast(torch.dtype, torch.promote_types(x.dtype, torch.float32))
+        if len(x) == 0:  # some of PyTorch's FFTs refuse an empty batch
+            return self.filters.new_zeros(0, 1 + x.shape[1] // self.hop_length, self.n_mels)
         with without_autocast(x):
             silent = x.to(dtype) if kept_BS is None else x.to(dtype).masked_fill(~kept_BS, 0.0)
             logs = log_mel(

@@ -6,9 +6,9 @@ import pytest
 import torch
 from torchmetrics.functional.classification import multilabel_average_precision
 
+from nonlocalnet.engine.confusion import confusion_matrix
 from nonlocalnet.runs.video.results.metrics import (
     average_precision,
-    confusion_matrix,
     mean_average_precision,
     topk_correct,
 )
