@@ -77,5 +77,5 @@ def check_streams(block: NonLocalBlock) -> None:
             f"temporal_group_frames={block.temporal_group_frames}: such a block goes through a clip in its groups, not "
             "in pieces with a state"
         )
-    if isinstance(block.subsample, LearnedPositions | KeyBlocks):
+    if isinstance(block.subsample, (LearnedPositions, KeyBlocks)):
         raise ValueError(f"subsample={block.subsample!r} chooses among all keys: it does not go on from a state")

@@ -293,7 +293,7 @@ class NonLocalBlock(nn.Module):
         return self.inner_channels**-0.5 if self.scale == "rsqrt" else float(self.scale)
 
     def _sets(self) -> Sets:
-        chosen = self.subsample if isinstance(self.subsample, LearnedPositions | KeyBlocks) else None
+        chosen = self.subsample if isinstance(self.subsample, (LearnedPositions, KeyBlocks)) else None
         return Sets(self.pairwise, self._scale_factor, self.w_f, self.causal, self.window, self.dilation, chosen)
 
     def _operands(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> Operands:

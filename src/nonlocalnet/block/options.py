@@ -143,7 +143,7 @@ class BlockOptions:
         Raises:
             ValueError: The options do not go together on so many axes.
         """
-        chosen = isinstance(self.subsample, LearnedPositions | KeyBlocks)
+        chosen = isinstance(self.subsample, (LearnedPositions, KeyBlocks))
         kernel = (1,) * ndim if chosen else _pool_kernel(self.subsample, ndim)
         if self.window is not None and ndim != 1:
             raise ValueError(f"window={self.window} goes along a sequence: it needs ndim=1, got ndim={ndim}")

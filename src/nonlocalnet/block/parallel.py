@@ -102,7 +102,7 @@ def _check_shares(block: NonLocalBlock, parallel: SequenceParallel, *, streams: 
         raise ValueError("sequence_parallel splits a sequence or a clip along time: it needs ndim=1 or 3, got ndim=2")
     if block.window is not None:
         raise ValueError(f"sequence_parallel does not split a block with a window, got window={block.window}")
-    if isinstance(block.subsample, LearnedPositions | KeyBlocks):
+    if isinstance(block.subsample, (LearnedPositions, KeyBlocks)):
         raise ValueError(
             f"sequence_parallel does not split a block that chooses among all keys, got subsample={block.subsample!r}"
         )

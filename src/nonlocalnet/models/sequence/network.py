@@ -211,7 +211,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> SequenceNetwork:
     )
     network = SequenceNetwork(front, recurrence, _head(given, recurrence.output_size))
     chosen = given["subsample"]
-    if isinstance(chosen, LearnedPositions | KeyBlocks):  # a card holds JSON
+    if isinstance(chosen, (LearnedPositions, KeyBlocks)):  # a card holds JSON
         given["subsample"] = asdict(chosen)
     network.built_from = {"architecture": name, "arguments": given}
     return network

@@ -210,10 +210,10 @@ class NonLocalRecurrence(nn.Module):
         if x.dtype != weight.dtype and not (x.is_floating_point() and autocast_is_on(x)):
             raise ValueError(f"{name} has weights of {weight.dtype}, got x of {x.dtype}: convert one of them")
         expected = (self.num_layers * (2 if self.bidirectional else 1), x.shape[0], self.hidden_size)
-        for part, state_name in zip(states, self.state_names, strict=False):
+        for number, part in enumerate(states):  # none, or all: PyTorch 2.7 compiles no zip of unequal lengths
             if part.shape != expected:
                 raise ValueError(
-                    f"{state_name} of hx must be (layers * directions, B, hidden_size) = {expected}, "
+                    f"{self.state_names[number]} of hx must be (layers * directions, B, hidden_size) = {expected}, "
                     f"got {tuple(part.shape)}"
                 )
         if lengths is not None and any(isinstance(block.norm, nn.BatchNorm1d) for block in self._blocks()):
