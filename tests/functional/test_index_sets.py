@@ -124,9 +124,9 @@ class TestSparseK:
 @pytest.fixture
 def small_blocks(monkeypatch):
     monkeypatch.setattr(windows, "LEAST_CHUNK", 4)
-    monkeypatch.setattr(windows, "_HELD", 30)
+    monkeypatch.setattr(windows, "HELD", 30)
     monkeypatch.setattr(causal_chosen, "LEAST_BLOCK", 3)
-    monkeypatch.setattr(key_blocks, "_HELD", 60)
+    monkeypatch.setattr(key_blocks, "HELD", 60)
 
 
 @pytest.mark.usefixtures("small_blocks")

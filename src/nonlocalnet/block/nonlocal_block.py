@@ -18,7 +18,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, Literal, NamedTuple, overload
+from typing import Literal, NamedTuple, overload
 
 import torch
 import torch.distributed as dist
@@ -34,7 +34,7 @@ from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, chec
 from nonlocalnet.block.parallel import SharedMap, normed, share
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, PositionScorer
 from nonlocalnet.block.streaming import StreamState, joined
-from nonlocalnet.block.summing import Operands, Sets, distillation, scores, summed
+from nonlocalnet.block.summing import Operands, Sets, comparison_scores, distillation, summed
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.functional.parallel.parts import Parts
@@ -306,11 +306,17 @@ class NonLocalBlock(nn.Module):
         )
         mask = None if mask is None else self._key_folding.fold(mask).squeeze(2)
         seen = self._seen(x) if self.causal else None
+        return Operands(theta, phi, g, mask, seen, *self._choice(x, g, mask))
+
+    def _choice(self, x: Tensor, g_BMD: Tensor, kept_BM: Tensor | None) -> tuple[Tensor | None, int]:
+        """The scores (sets, keys) of `LearnedPositions` and how many of a set are chosen; None and 0 without."""
         if not isinstance(self.subsample, LearnedPositions):
-            return Operands(theta, phi, g, mask, seen)
-        u = None if self.scorer is None else self._scores_of(x)
-        k = min(self.subsample.k, phi.shape[1]) if self.scorer is None else self.scorer.number(phi.shape[1])
-        return Operands(theta, phi, g, mask, seen, scores(self.subsample, u, g, mask, k), k)
+            return None, 0
+        keys = g_BMD.shape[1]
+        if self.scorer is None:
+            k = min(self.subsample.k, keys)
+            return comparison_scores(self.subsample, g_BMD, kept_BM, k), k
+        return self._scores_of(x), self.scorer.number(keys)
 
     def _scores_of(self, x: Tensor) -> Tensor:
         """What the scorer says of the keys of each set, (sets, keys)."""
@@ -443,7 +449,9 @@ class NonLocalBlock(nn.Module):
         queries_BCQ = x.flatten(2)[:, :, asked]
         if self.theta is not None:
             queries_BCQ = self.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (self.ndim - 1))).flatten(2)
-        keys, _, mask = self._keys_and_values(x, key_mask)
+        keys, values, mask = self._keys_and_values(x, key_mask)
+        kept = None if mask is None else self._key_folding.fold(mask).squeeze(2)
+        scores, k = self._choice(x, self._key_folding.fold(values), kept)
         return Affinities(
             how=self._sets(),
             asked=asked,
@@ -456,16 +464,9 @@ class NonLocalBlock(nn.Module):
             set_of_Q=set_numbers(self._folding.fold(numbered(x)).squeeze(2), asked),
             keys_of_set=self._key_folding.fold(numbered(keys)).squeeze(2),
             seen_Q=self._seen_by(x, asked),
-            **self._choice(queries_BCQ, x, key_mask),
+            u_BM=None if scores is None else self._folding.unfold(scores.unsqueeze(2), x).flatten(1),
+            k=k,
         )
-
-    def _choice(self, queries: Tensor, x: Tensor, key_mask: Tensor | None) -> dict[str, Any]:
-        """The scores (B, M) of all keys and how many are chosen in a set, where they are."""
-        if not isinstance(self.subsample, LearnedPositions):
-            return {}
-        operands = self._operands(queries.new_zeros(*x.shape[:1], self.inner_channels, *x.shape[2:]), x, key_mask)
-        assert operands.u_BM is not None
-        return {"u_BM": self._folding.unfold(operands.u_BM.unsqueeze(2), x).flatten(1), "k": operands.k}
 
     def _seen_by(self, x: Tensor, asked: Tensor) -> Tensor | None:
         """(Q,) how many keys of its set each asked position sees; None where all do."""

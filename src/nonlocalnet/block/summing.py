@@ -16,8 +16,9 @@ from torch import Tensor
 from nonlocalnet import functional
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
 from nonlocalnet.functional import Pairwise
-from nonlocalnet.functional.index_sets.key_blocks import liked_keys
+from nonlocalnet.functional.index_sets.key_blocks import block_means, liked_keys
 from nonlocalnet.functional.index_sets.shares import chosen_keys, window_keys
+from nonlocalnet.functional.masking import all_kept
 from nonlocalnet.functional.pairwise import row_of
 
 
@@ -106,30 +107,27 @@ def limits(sets: Sets, operands: Operands, asked_Q: Tensor) -> tuple[Tensor | No
         asked_Q: Their numbers in their set.
     """
     kept, seen, keys = operands.kept_BM, operands.seen_N, operands.phi_BMC.shape[1]
-    allowed, share = None if kept is None else kept.unsqueeze(1), None
-    if sets.window is not None:
-        near = window_keys(asked_Q, keys, window=sets.window, dilation=sets.dilation, causal=sets.causal)
-        return (near.unsqueeze(0) if allowed is None else allowed & near), None
     if isinstance(sets.chosen, KeyBlocks):
-        all_kept = torch.ones(operands.phi_BMC.shape[:2], dtype=torch.bool, device=asked_Q.device)
-        how = {"size": sets.chosen.size, "count": sets.chosen.count}
-        return liked_keys(operands.theta_BNC, operands.phi_BMC, all_kept if kept is None else kept, seen, **how), None
+        size, count = sets.chosen.size, sets.chosen.count
+        kept = all_kept(operands.phi_BMC) if kept is None else kept
+        means = block_means(operands.phi_BMC, kept, size)
+        return liked_keys(operands.theta_BNC, means, kept, seen, size=size, count=count), None
     if sets.chosen is not None:
         assert operands.u_BM is not None
         hard = sets.chosen.by != "learned"
         return chosen_keys(operands.u_BM, operands.k, kept=kept, seen_Q=seen, hard=hard)
-    if seen is not None:
-        past = torch.arange(keys, device=asked_Q.device) < seen[:, None]
-        allowed = past.unsqueeze(0) if allowed is None else allowed & past
-    return allowed, share
+    near = None
+    if sets.window is not None:
+        near = window_keys(asked_Q, keys, window=sets.window, dilation=sets.dilation, causal=sets.causal)
+    elif seen is not None:
+        near = torch.arange(keys, device=asked_Q.device) < seen[:, None]
+    if near is None:
+        return (None if kept is None else kept.unsqueeze(1)), None
+    return (near.unsqueeze(0) if kept is None else kept.unsqueeze(1) & near), None
 
 
-def scores(
-    chosen: LearnedPositions, learned_BM: Tensor | None, g_BMD: Tensor, kept_BM: Tensor | None, k: int
-) -> Tensor:
-    """The scores (B, M) that decide: those that were learned, or a comparison's."""
-    if learned_BM is not None:
-        return learned_BM
+def comparison_scores(chosen: LearnedPositions, g_BMD: Tensor, kept_BM: Tensor | None, k: int) -> Tensor:
+    """The scores (B, M) of a choice that is not learned."""
     if chosen.by == "random":
         return torch.rand(g_BMD.shape[:2], device=g_BMD.device)
     if chosen.by == "norm":

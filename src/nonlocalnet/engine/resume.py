@@ -17,6 +17,12 @@ from nonlocalnet.system.folder_lock import hold_folder
 log = logging.getLogger(__name__)
 
 
+FREE_TRAINER_FIELDS = frozenset(
+    {"device", "devices", "num_nodes", "strategy", "val_every", "checkpoint_every", "log_every", "limit_val"}
+)
+"""Of the section trainer, for every kind of run: none changes what a training step computes."""
+
+
 class SavedRun(NamedTuple):
     """What a checkpoint says of the run that wrote it.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_operands, check_scale, checked_seen
+from nonlocalnet.functional.checks import checked_seen
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 
@@ -52,9 +52,7 @@ def causal_sum(
     [2.0, 4.0, 8.0]
     """
     row = row_of(pairwise)
-    check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
-    check_scale(scale)
-    row.check_options(phi_BMC, w_f=w_f, scale=scale)
+    row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
     seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):

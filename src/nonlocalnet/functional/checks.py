@@ -98,6 +98,17 @@ def check_w_f(keys: tuple[str, Tensor], w_f: Tensor) -> None:
     _check_same_kind(keys, ("w_f", w_f))
 
 
+def check_at_least(name: str, value: int, least: int, *, meaning: str = "") -> None:
+    """Check that `value` is an integer of at least `least`.
+
+    Raises:
+        ValueError: naming it, and in brackets what it means.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        what = f" ({meaning})" if meaning else ""
+        raise ValueError(f"{name} must be an integer of at least {least}{what}; got {value!r}")
+
+
 def check_scale(scale: float) -> None:
     """Check that `scale` is a finite number.
 

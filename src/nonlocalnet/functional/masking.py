@@ -15,6 +15,11 @@ def zero_masked(rows_BMC: Tensor, key_mask_BM: Tensor | None) -> Tensor:
     return rows_BMC.masked_fill(~key_mask_BM.unsqueeze(2), 0.0)
 
 
+def all_kept(rows_BMC: Tensor) -> Tensor:
+    """The mask (B, M) that leaves nothing out."""
+    return torch.ones(rows_BMC.shape[:2], dtype=torch.bool, device=rows_BMC.device)
+
+
 def logit_bias(key_mask_BM: Tensor | None, *, dtype: torch.dtype) -> Tensor | None:
     """(B, 1, M) to add to logits: -inf at masked positions.
 

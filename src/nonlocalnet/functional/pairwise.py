@@ -15,7 +15,7 @@ from torch import Tensor
 
 from nonlocalnet.functional.algorithms import PRODUCT, RELU, SOFTMAX, Algorithm, case_of_sizes, choose
 from nonlocalnet.functional.causal.forms import causal_product, causal_relu, causal_softmax
-from nonlocalnet.functional.checks import check_scale, check_w_f
+from nonlocalnet.functional.checks import check_operands, check_scale, check_w_f
 from nonlocalnet.functional.parallel.forms import parallel_product, parallel_relu, parallel_softmax
 from nonlocalnet.functional.product_form import dot_product, product_rows
 from nonlocalnet.functional.relu_form import concatenation, relu_rows
@@ -90,6 +90,25 @@ class PairwiseFunction:
         """
         self.check_options(phi_BMC, w_f=w_f, scale=scale)
         return self.weights(theta_BQC, phi_BMC, **self.own_options(w_f, scale), key_mask=key_mask)
+
+    def check(
+        self,
+        theta_BNC: Tensor,
+        phi_BMC: Tensor,
+        g_BMD: Tensor,
+        *,
+        w_f: Tensor | None,
+        scale: float,
+        key_mask: Tensor | None,
+    ) -> None:
+        """Refuse operands and options that no sum of this f takes.
+
+        Raises:
+            ValueError: Naming the argument, what was given and what was expected.
+        """
+        check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
+        check_scale(scale)
+        self.check_options(phi_BMC, w_f=w_f, scale=scale)
 
     def check_options(self, phi_BMC: Tensor, *, w_f: Tensor | None, scale: float) -> None:
         """Refuse options that this f does not have, and their absence where it needs them.

@@ -11,12 +11,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.causal.forms import kept_so_far
-from nonlocalnet.functional.causal.products import prefix_products
+from nonlocalnet.functional.causal.forms import causal_product
 from nonlocalnet.functional.causal_sum import causal_sum
 from nonlocalnet.functional.checks import check_operands, checked_seen
 from nonlocalnet.functional.index_sets.windows import windowed_sum
-from nonlocalnet.functional.masking import zero_masked
+from nonlocalnet.functional.masking import all_kept, zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 
@@ -157,14 +156,14 @@ def _resume_product(
             total = torch.zeros(len(g), phi.shape[2], g.shape[2], dtype=torch.float64, device=g.device)
             past = Total(total, torch.zeros(len(g), dtype=torch.long, device=g.device))
         new_B = torch.full_like(past.count_B, g.shape[1]) if key_mask is None else key_mask.sum(dim=1)
-        count_BN1 = past.count_B.view(-1, 1, 1) + kept_so_far(key_mask, seen_N)
-        y = torch.bmm(theta, past.product_BCD.to(theta.dtype)) + prefix_products(theta, phi, g, seen_N)
+        before = past.product_BCD, past.count_B.view(-1, 1, 1)
+        y = causal_product(theta, phi, g, key_mask=key_mask, seen_N=seen_N, past=before)
         after = past.product_BCD + torch.bmm(phi.mT, g).double()
-        return (y / count_BN1.clamp_min(1).to(y.dtype)).to(dtype), Total(after, past.count_B + new_B)
+        return y.to(dtype), Total(after, past.count_B + new_B)
 
 
 def _joined(past: Store | None, phi: Tensor, g: Tensor, key_mask: Tensor | None) -> Store:
-    kept = torch.ones(phi.shape[:2], dtype=torch.bool, device=phi.device) if key_mask is None else key_mask
+    kept = all_kept(phi) if key_mask is None else key_mask
     if past is None:
         return Store(phi, g, kept)
     pairs = ((past.phi_BMC, phi), (past.g_BMD, g), (past.kept_BM, kept))

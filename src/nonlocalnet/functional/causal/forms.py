@@ -5,6 +5,7 @@ The operands were checked and are in the dtype of the sum; `seen_N` (N,) int64 g
 
 from __future__ import annotations
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -24,11 +25,26 @@ def causal_softmax(
 
 
 def causal_product(
-    theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, *, key_mask: Tensor | None, seen_N: Tensor
+    theta_BNC: Tensor,
+    phi_BMC: Tensor,
+    g_BMD: Tensor,
+    *,
+    key_mask: Tensor | None,
+    seen_N: Tensor,
+    past: tuple[Tensor, Tensor] | None = None,
 ) -> Tensor:
-    """Dot product, divided by how many kept keys were seen; a running total of phi^T g."""
+    """Dot product, divided by how many kept keys were seen; a running total of phi^T g.
+
+    `past`: phi^T g (B, C, D) of keys before these, which all queries have seen, and their number (B or 1, 1, 1).
+    """
     phi_BMC, g_BMD = zero_masked(phi_BMC, key_mask), zero_masked(g_BMD, key_mask)
-    return prefix_products(theta_BNC, phi_BMC, g_BMD, seen_N) / counted(g_BMD, key_mask, seen_N)
+    y_BND = prefix_products(theta_BNC, phi_BMC, g_BMD, seen_N)
+    if past is None:
+        return y_BND / counted(g_BMD, key_mask, seen_N)
+    product_BCD, number_B11 = past
+    count_BN1 = number_B11 + kept_so_far(key_mask, seen_N)
+    y_BND = torch.bmm(theta_BNC, product_BCD.to(theta_BNC.dtype)) + y_BND
+    return y_BND / count_BN1.clamp_min(1).to(g_BMD.dtype)
 
 
 def causal_relu(

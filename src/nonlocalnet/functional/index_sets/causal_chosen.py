@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.causal.prefixes import on_host
-from nonlocalnet.functional.checks import check_operands, check_scale, checked_seen
+from nonlocalnet.functional.checks import checked_seen
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
 from nonlocalnet.functional.index_sets.prefix_sparsek import prefix_thresholds
 from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores
@@ -69,9 +69,7 @@ def causal_chosen_sum(
         ValueError: As `causal_sum`; u is not (B, M); k is less than 1.
     """
     row = row_of(pairwise)
-    check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
-    check_scale(scale)
-    row.check_options(phi_BMC, w_f=w_f, scale=scale)
+    row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
     check_k(k)
     check_scores(u_BM, phi_BMC)
     seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)

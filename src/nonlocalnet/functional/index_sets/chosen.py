@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_operands
+from nonlocalnet.functional.checks import check_at_least, check_operands
 from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores, threshold
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
@@ -55,8 +55,7 @@ def choose_positions(
         ValueError: k is less than 1, or random less than 0.
     """
     check_k(k)
-    if isinstance(random, bool) or not isinstance(random, int) or random < 0:
-        raise ValueError(f"random must be an integer of at least 0 (positions drawn beside the chosen); got {random!r}")
+    check_at_least("random", random, 0, meaning="positions drawn beside the chosen")
     keys = u_BM.shape[1]
     kept_BM = torch.ones_like(u_BM, dtype=torch.bool) if key_mask is None else key_mask
     if hard and random > 0:

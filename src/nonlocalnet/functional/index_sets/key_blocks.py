@@ -10,18 +10,18 @@ them at a time, so that its time still grows with N M.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from nonlocalnet.functional.checks import check_operands, check_scale, checked_seen
+from nonlocalnet.functional.checks import check_at_least, checked_seen
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
-from nonlocalnet.functional.masking import zero_masked
+from nonlocalnet.functional.index_sets.parts import HELD, in_parts
+from nonlocalnet.functional.masking import all_kept, zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
-
-_HELD = 4 * 1024 * 1024
 
 
 def key_blocks_sum(
@@ -61,12 +61,9 @@ def key_blocks_sum(
         ValueError: As the function of that name; size or count is less than 1.
     """
     row = row_of(pairwise)
-    check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
-    check_scale(scale)
-    row.check_options(phi_BMC, w_f=w_f, scale=scale)
-    for name, value in (("size", size), ("count", count)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ValueError(f"{name} must be an integer of at least 1; got {value!r}")
+    row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
+    check_at_least("size", size, 1)
+    check_at_least("count", count, 1)
     queries, keys = theta_BNC.shape[1], phi_BMC.shape[1]
     seen_N = checked_seen(seen_N, queries, keys, theta_BNC.device) if causal else None
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
@@ -74,46 +71,56 @@ def key_blocks_sum(
         theta, phi, g = in_dtype(sum_dtype(dtype), theta_BNC, phi_BMC, g_BMD)
         phi, g = zero_masked(phi, key_mask), zero_masked(g, key_mask)
         w_f = None if w_f is None else w_f.to(g.dtype)
-        kept_BM = torch.ones(phi.shape[:2], dtype=torch.bool, device=phi.device) if key_mask is None else key_mask
+        kept_BM = all_kept(phi) if key_mask is None else key_mask
+        if queries == 0:
+            return theta.new_zeros(len(g), 0, g.shape[2]).to(dtype)
+        means = block_means(phi, kept_BM, size)
 
         def some(theta: Tensor, phi: Tensor, g: Tensor, seen: Tensor | None, w_f: Tensor | None) -> Tensor:
-            allowed = liked_keys(theta, phi, kept_BM, seen, size=size, count=count)
+            allowed = liked_keys(theta, means, kept_BM, seen, size=size, count=count)
             return torch.bmm(allowed_rows(row, theta, phi, allowed, w_f=w_f, scale=scale), g)
 
-        step = max(1, _HELD // max(1, len(theta) * keys))
-        again = torch.is_grad_enabled() and queries > step and not torch._C._are_functorch_transforms_active()
-        parts = []
-        for n in range(0, queries, step):
-            operands = theta[:, n : n + step], phi, g, None if seen_N is None else seen_N[n : n + step], w_f
-            parts.append(
-                checkpoint(some, *operands, use_reentrant=False, preserve_rng_state=False) if again else some(*operands)
-            )
-        return torch.cat(parts, dim=1).to(dtype) if parts else theta.new_zeros(len(g), 0, g.shape[2]).to(dtype)
+        def operands(n: slice) -> tuple[Tensor | None, ...]:
+            return theta[:, n], phi, g, None if seen_N is None else seen_N[n], w_f
+
+        return in_parts(some, operands, queries, step=max(1, HELD // max(1, len(theta) * keys))).to(dtype)
+
+
+class BlockMeans(NamedTuple):
+    """What queries choose blocks by.
+
+    Attributes:
+        means_BbC: The mean of the kept keys of each block; without a gradient.
+        filled_Bb: bool, whether it has any.
+    """
+
+    means_BbC: Tensor
+    filled_Bb: Tensor
+
+
+def block_means(phi_BMC: Tensor, kept_BM: Tensor, size: int) -> BlockMeans:
+    """Of blocks of `size` keys, the last may hold fewer."""
+    more = -phi_BMC.shape[1] % size
+    rows_BMC = zero_masked(phi_BMC.detach(), kept_BM)
+    sums_BbC = F.pad(rows_BMC, (0, 0, 0, more)).unflatten(1, (-1, size)).sum(dim=2)
+    counts_Bb = F.pad(kept_BM, (0, more)).unflatten(1, (-1, size)).sum(dim=2)
+    return BlockMeans(sums_BbC / counts_Bb.clamp_min(1).unsqueeze(2), counts_Bb > 0)
 
 
 def liked_keys(
-    theta_BQC: Tensor, phi_BMC: Tensor, kept_BM: Tensor, seen_Q: Tensor | None, *, size: int, count: int
+    theta_BQC: Tensor, blocks: BlockMeans, kept_BM: Tensor, seen_Q: Tensor | None, *, size: int, count: int
 ) -> Tensor:
     """(B, Q, M) bool, the keys that `key_blocks_sum` takes for each query; `seen_Q` None: not causal."""
-    means_BbC, filled_Bb = _means(zero_masked(phi_BMC.detach(), kept_BM), kept_BM, size)
-    liked_BQb = torch.bmm(theta_BQC.detach(), means_BbC.mT)
-    may_BQb = filled_Bb.unsqueeze(1).expand_as(liked_BQb)
+    liked_BQb = torch.bmm(theta_BQC.detach(), blocks.means_BbC.mT)
+    may_BQb = blocks.filled_Bb.unsqueeze(1).expand_as(liked_BQb)
     if seen_Q is not None:
-        blocks = torch.arange(liked_BQb.shape[2], device=liked_BQb.device)
-        own_Qb = blocks == ((seen_Q - 1) // size)[:, None]
-        whole_Qb = (blocks + 1) * size <= seen_Q[:, None]
+        numbers = torch.arange(liked_BQb.shape[2], device=liked_BQb.device)
+        own_Qb = numbers == ((seen_Q - 1) // size)[:, None]
+        whole_Qb = (numbers + 1) * size <= seen_Q[:, None]
         may_BQb = may_BQb & (whole_Qb | own_Qb)
         liked_BQb = liked_BQb.masked_fill(own_Qb, float("inf"))
     ranked = liked_BQb.masked_fill(~may_BQb, float("-inf")).sort(dim=2, descending=True, stable=True).indices
     first_BQb = torch.zeros_like(may_BQb).scatter(2, ranked[..., :count], value=True) & may_BQb
-    places = torch.arange(phi_BMC.shape[1], device=phi_BMC.device)
+    places = torch.arange(kept_BM.shape[1], device=kept_BM.device)
     keys_BQM = first_BQb[:, :, places // size] & kept_BM.unsqueeze(1)
     return keys_BQM if seen_Q is None else keys_BQM & (places < seen_Q[:, None])
-
-
-def _means(phi_BMC: Tensor, kept_BM: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The mean of the kept keys of each block, (B, blocks, C), and whether it has any."""
-    more = -phi_BMC.shape[1] % size
-    sums_BbC = F.pad(phi_BMC, (0, 0, 0, more)).unflatten(1, (-1, size)).sum(dim=2)
-    counts_Bb = F.pad(kept_BM, (0, more)).unflatten(1, (-1, size)).sum(dim=2)
-    return sums_BbC / counts_Bb.clamp_min(1).unsqueeze(2), counts_Bb > 0

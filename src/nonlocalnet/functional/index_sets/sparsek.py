@@ -14,6 +14,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from nonlocalnet.functional.checks import check_at_least
+
 
 def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
     """P of each score, (B, M): the projection of u on {0 <= p <= 1, sum p = min(k, number kept)}.
@@ -46,8 +48,7 @@ def check_k(k: int) -> None:
     Raises:
         ValueError: Naming it.
     """
-    if isinstance(k, bool) or not isinstance(k, int) or k < 1:
-        raise ValueError(f"k must be an integer of at least 1 (positions that are chosen); got {k!r}")
+    check_at_least("k", k, 1, meaning="positions that are chosen")
 
 
 def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:

@@ -15,17 +15,15 @@ from typing import NamedTuple
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
-from nonlocalnet.functional.checks import check_operands, check_scale
+from nonlocalnet.functional.checks import check_at_least
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
-from nonlocalnet.functional.masking import zero_masked
+from nonlocalnet.functional.index_sets.parts import HELD, in_parts
+from nonlocalnet.functional.masking import all_kept, zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 
 LEAST_CHUNK = 64
-# Weights that are held at a time, as in `nonlocalnet.functional.softmax_blocks`.
-_HELD = 4 * 1024 * 1024
 
 
 class _Reach(NamedTuple):
@@ -81,23 +79,19 @@ def windowed_sum(
     [1.0, 1.5, 4.0, 7.5]
     """
     row = row_of(pairwise)
-    check_operands(("theta", theta_BNC), ("phi", phi_BNC), g_BND, key_mask=key_mask)
-    check_scale(scale)
-    row.check_options(phi_BNC, w_f=w_f, scale=scale)
+    row.check(theta_BNC, phi_BNC, g_BND, w_f=w_f, scale=scale, key_mask=key_mask)
     if theta_BNC.shape[1] != phi_BNC.shape[1]:
         raise ValueError(
             f"a window is around a position of one sequence: theta and phi must have the same N; "
             f"got {tuple(theta_BNC.shape)} and {tuple(phi_BNC.shape)}"
         )
-    for name, value, least in (("window", window, 0), ("dilation", dilation, 1)):
-        if isinstance(value, bool) or not isinstance(value, int) or value < least:
-            raise ValueError(f"{name} must be an integer of at least {least}; got {value!r}")
+    check_at_least("window", window, 0)
+    check_at_least("dilation", dilation, 1)
     dtype = result_dtype(theta_BNC, phi_BNC, g_BND)
     with without_autocast(g_BND):
         theta_BNC, phi_BNC, g_BND = in_dtype(sum_dtype(dtype), theta_BNC, phi_BNC, g_BND)
         w_f = None if w_f is None else w_f.to(g_BND.dtype)
-        kept_BN = torch.ones(phi_BNC.shape[:2], dtype=torch.bool, device=phi_BNC.device)
-        kept_BN = kept_BN if key_mask is None else key_mask
+        kept_BN = all_kept(phi_BNC) if key_mask is None else key_mask
         positions = theta_BNC.shape[1]
         window = min(window, max(positions - 1, 0))
         parts = (theta_BNC, zero_masked(phi_BNC, key_mask), zero_masked(g_BND, key_mask), kept_BN.unsqueeze(2))
@@ -149,15 +143,8 @@ def _in_chunks(
         weights = allowed_rows(row, theta.flatten(0, 1), phi.flatten(0, 1), allowed, w_f=w_f, scale=scale)
         return torch.bmm(weights, g.flatten(0, 1)).unflatten(0, (len(theta), -1))
 
-    chunks = theta_BULC.shape[1]
-    step = max(1, _HELD // max(1, batch * reach.chunk * reach.span))
-    again = torch.is_grad_enabled() and chunks > step and not torch._C._are_functorch_transforms_active()
-    parts = []
-    for begin in range(0, chunks, step):
-        u = slice(begin, min(begin + step, chunks))
-        operands = theta_BULC[:, u], phi_BUSC[:, u], g_BUSD[:, u], kept_BUS[:, u], w_f
-        # Made again in the backward pass, so that the weights of one part are held at a time there too.
-        parts.append(
-            checkpoint(some, *operands, use_reentrant=False, preserve_rng_state=False) if again else some(*operands)
-        )
-    return torch.cat(parts, dim=1).flatten(1, 2)
+    def operands(u: slice) -> tuple[Tensor | None, ...]:
+        return theta_BULC[:, u], phi_BUSC[:, u], g_BUSD[:, u], kept_BUS[:, u], w_f
+
+    step = max(1, HELD // max(1, batch * reach.chunk * reach.span))
+    return in_parts(some, operands, theta_BULC.shape[1], step=step).flatten(1, 2)

@@ -9,8 +9,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.causal.forms import causal_relu, causal_softmax, kept_so_far
-from nonlocalnet.functional.causal.products import prefix_products
+from nonlocalnet.functional.causal.forms import causal_product, causal_relu, causal_softmax
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.parallel.parts import Parts
 from nonlocalnet.functional.parallel.ring import ring_softmax
@@ -59,10 +58,8 @@ def parallel_product(
     if seen_N is None:
         share_B11 = parts.kept(key_mask, phi_BMC).clamp_min(1).to(g_BMD.dtype).reciprocal()
         return torch.bmm(theta_BNC, parts.sum(state_BCD) * share_B11)
-    before_BCD = parts.sum_before(state_BCD.double()).to(g_BMD.dtype)
-    count_BN1 = parts.kept_before(key_mask, phi_BMC) + kept_so_far(parts.mask(key_mask, phi_BMC), seen_N)
-    y_BND = torch.bmm(theta_BNC, before_BCD) + prefix_products(theta_BNC, phi_BMC, g_BMD, seen_N)
-    return y_BND / count_BN1.clamp_min(1).to(g_BMD.dtype)
+    before = parts.sum_before(state_BCD.double()), parts.kept_before(key_mask, phi_BMC)
+    return causal_product(theta_BNC, phi_BMC, g_BMD, key_mask=key_mask, seen_N=seen_N, past=before)
 
 
 def parallel_relu(

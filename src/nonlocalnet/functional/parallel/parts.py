@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from nonlocalnet.functional.masking import all_kept
 from nonlocalnet.functional.parallel.collectives import all_sum, gather_rows, gathered
 from nonlocalnet.functional.parallel.processes import SequenceParallel
 
@@ -43,7 +44,7 @@ class Parts:
         """(B, own keys), where any process leaves keys out; else None."""
         if not self.masked or key_mask is not None:
             return key_mask
-        return torch.ones(like_BM.shape[:2], dtype=torch.bool, device=like_BM.device)
+        return all_kept(like_BM)
 
     def gathered_mask(self, key_mask: Tensor | None, like_BM: Tensor) -> Tensor | None:
         """(B, M) of all keys, where any is left out; else None."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from torch import nn
 from torchvision.models._api import WeightsEnum
@@ -17,9 +17,9 @@ from torchvision.ops import FrozenBatchNorm2d
 
 from nonlocalnet.block import BlockOptions
 from nonlocalnet.block.options import checked_block
+from nonlocalnet.models.architecture import named_row
 from nonlocalnet.models.detection.add import put_detector_blocks
 from nonlocalnet.models.detection.architectures import ARCHITECTURES, DetectorArchitecture
-from nonlocalnet.models.detection.names import DetectorName
 from nonlocalnet.models.detection.options import DetectorOptions
 from nonlocalnet.models.detection.trunks import build_backbone, fetched
 
@@ -44,12 +44,7 @@ def build(name: str, arguments: Mapping[str, Any], *, block: BlockOptions | None
         ValueError: If there is no such detector, an argument is out of range, or there are no such weights.
         TypeError: If there is no such argument; named.
     """
-    row = ARCHITECTURES.get(cast(DetectorName, name))
-    if row is None:
-        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    unknown = [argument for argument in arguments if argument not in row.defaults]
-    if unknown:
-        raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
+    row = named_row(ARCHITECTURES, name, arguments)
     of_blocks = {option: value for option, value in arguments.items() if option in vars(row.block)}
     blocks = (checked_block(block, BlockOptions) or row.block).changed(**of_blocks)
     own = {option: value for option, value in arguments.items() if option not in of_blocks}

@@ -22,13 +22,13 @@ from typing_extensions import override
 
 from nonlocalnet.block import BlockOptions, KeyBlocks, LearnedPositions
 from nonlocalnet.block.options import one_of, positive
+from nonlocalnet.models.architecture import named_row
 from nonlocalnet.models.pretrained import PretrainedNetwork, filled
 from nonlocalnet.models.readme_parts import PAPER_URL
 from nonlocalnet.models.sequence.architectures import ARCHITECTURES, Pool, Task
 from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.models.sequence.front import Front
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
-from nonlocalnet.models.sequence.names import SequenceName
 from nonlocalnet.models.sequence.readme import readme
 from nonlocalnet.models.sequence.recurrent import SEQUENCE_BLOCK, NonLocalGRU, NonLocalLSTM
 
@@ -187,12 +187,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> SequenceNetwork:
         ValueError: If there is no such network, or an argument is out of range.
         TypeError: If there is no such argument; named.
     """
-    row = ARCHITECTURES.get(cast(SequenceName, name))
-    if row is None:
-        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    unknown = [argument for argument in arguments if argument not in row.defaults]
-    if unknown:
-        raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
+    row = named_row(ARCHITECTURES, name, arguments)
     given = {**row.defaults, **arguments}
     front = row.front(**{option: given[option] for option in row.front_defaults})
     block = BlockOptions(**{option: given[option] for option in vars(SEQUENCE_BLOCK)})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from huggingface_hub import ModelHubMixin
 from torch import Tensor
 from typing_extensions import override
 
+from nonlocalnet.models.architecture import named_row
 from nonlocalnet.models.pretrained import PretrainedNetwork, filled
 from nonlocalnet.models.readme_parts import PAPER_URL
 from nonlocalnet.models.video.architectures import ARCHITECTURES, ArchitectureName, name_of
@@ -86,12 +87,7 @@ def build(name: str, arguments: Mapping[str, Any]) -> VideoResNet:
         ValueError: If there is no such network, or an argument is out of range.
         TypeError: If there is no such argument; named.
     """
-    row = ARCHITECTURES.get(cast(ArchitectureName, name))
-    if row is None:
-        raise ValueError(f"architecture must be one of {', '.join(ARCHITECTURES)}, got {name!r}")
-    unknown = [argument for argument in arguments if argument not in row.defaults]
-    if unknown:
-        raise TypeError(f"{name} takes {', '.join(row.defaults)}, got {', '.join(unknown)}")
+    row = named_row(ARCHITECTURES, name, arguments)
     given = {**row.defaults, **arguments}
     trunk = dict(given)
     places = {kind: trunk.pop(kind, 0) for kind in ("nonlocal_blocks", "residual_blocks")}

@@ -20,7 +20,7 @@ from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.loaders import TrainLoaders, spread_evenly
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.resume import run_to_resume
+from nonlocalnet.engine.resume import FREE_TRAINER_FIELDS, run_to_resume
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.insert import nonlocal_blocks
@@ -38,16 +38,7 @@ _FREE_ON_RESUME = {
     "model": {"weights", "weights_backbone", "box_score_thresh", "box_detections_per_img"},
     "data": {"root", "val_images", "val_annotations", "test_min_size", "keypoint_sigmas", "evaluator", "workers"},
     "schedule": {"steps"},
-    "trainer": {
-        "device",
-        "devices",
-        "num_nodes",
-        "strategy",
-        "val_every",
-        "checkpoint_every",
-        "log_every",
-        "limit_val",
-    },
+    "trainer": FREE_TRAINER_FIELDS,
 }
 
 

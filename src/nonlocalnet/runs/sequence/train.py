@@ -16,7 +16,7 @@ from nonlocalnet.data.sound.reader import SoundError
 from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.resume import run_to_resume
+from nonlocalnet.engine.resume import FREE_TRAINER_FIELDS, run_to_resume
 from nonlocalnet.engine.run_folder import LAST, METRICS, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.engine.unreadable import UnreadableShare
@@ -44,16 +44,7 @@ REACHED_MSE = 0.01
 _FREE_ON_RESUME = {
     "data": {"root", "val", "test", "num_val", "num_test", "workers", "max_unreadable"},
     "schedule": {"steps"},
-    "trainer": {
-        "device",
-        "devices",
-        "num_nodes",
-        "strategy",
-        "val_every",
-        "checkpoint_every",
-        "log_every",
-        "limit_val",
-    },
+    "trainer": FREE_TRAINER_FIELDS,
 }
 
 

@@ -16,7 +16,7 @@ from nonlocalnet.engine.checkpoint import Checkpoints
 from nonlocalnet.engine.config import require_equal_shares
 from nonlocalnet.engine.devices import training_device
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.resume import run_to_resume
+from nonlocalnet.engine.resume import FREE_TRAINER_FIELDS, run_to_resume
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.formats.inflate import How
@@ -46,17 +46,7 @@ _FREE_ON_RESUME = {
         "test_batch_views",
     },
     "schedule": {"steps"},
-    "trainer": {
-        "device",
-        "devices",
-        "num_nodes",
-        "strategy",
-        "recompute",
-        "val_every",
-        "checkpoint_every",
-        "log_every",
-        "limit_val",
-    },
+    "trainer": FREE_TRAINER_FIELDS | {"recompute"},
 }
 
 
