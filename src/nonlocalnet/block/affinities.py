@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from nonlocalnet import functional
+from nonlocalnet.block.folding import numbered
+from nonlocalnet.block.layers import BlockLayers
 from nonlocalnet.block.options import AXES
 from nonlocalnet.block.summing import Operands, Sets, limits
 from nonlocalnet.functional import Pairwise
@@ -117,11 +119,46 @@ class Affinities:
         )
 
 
-def set_numbers(query_sets: Tensor, asked: Tensor) -> Tensor:
-    """(Q,) which row of `query_sets` (sets, positions of a set) holds each asked position."""
-    set_of = torch.empty(query_sets.numel(), dtype=torch.long, device=query_sets.device)
-    set_of[query_sets] = torch.arange(len(query_sets), device=query_sets.device).unsqueeze(1)
-    return set_of[asked]
+def affinities_of(block: BlockLayers, x: Tensor, asked: Tensor, key_mask: Tensor | None) -> Affinities:
+    """What decides the weights of the asked positions (Q,), by their row-major numbers over the grid of x.
+
+    Raises:
+        ValueError: No position has a key.
+    """
+    if block.pooling.leaves_no_key(x):
+        raise ValueError(
+            f"x {tuple(x.shape)} is shorter than the pooling of this causal block ({block.pool_kernel[0]} in time): "
+            "no position has a key to look at"
+        )
+    queries_BCQ = x.flatten(2)[:, :, asked]
+    if block.theta is not None:
+        queries_BCQ = block.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (block.ndim - 1))).flatten(2)
+    keys, values, mask = block.keys_and_values(x, key_mask)
+    _, g, kept = block.fold_keys(keys, values, mask)
+    scores, k = block.choice(x, g, kept)
+    sets = block.folding.fold(numbered(x)).squeeze(2)
+    return Affinities(
+        how=block.sets(),
+        asked=asked,
+        queries_BQC=queries_BCQ.transpose(1, 2),
+        keys_BMC=keys.flatten(2).transpose(1, 2).clone(),
+        kept_BM=None if mask is None else mask.flatten(1),
+        grid=tuple(x.shape[2:]),
+        key_grid=tuple(keys.shape[2:]),
+        key_stride=block.pooling.on(x),
+        set_of_Q=_of_positions(torch.arange(len(sets), device=x.device).unsqueeze(1), sets)[asked],
+        keys_of_set=block.key_folding.fold(numbered(keys)).squeeze(2),
+        seen_Q=_of_positions(block.seen(x), sets)[asked] if block.causal else None,
+        u_BM=None if scores is None else block.folding.unfold(scores.unsqueeze(2), x).flatten(1),
+        k=k,
+    )
+
+
+def _of_positions(values: Tensor, sets: Tensor) -> Tensor:
+    """(N,) the values of all positions, given as (sets, positions of each) or what broadcasts to it."""
+    of = torch.empty(sets.numel(), dtype=torch.long, device=sets.device)
+    of[sets] = values.expand_as(sets)
+    return of
 
 
 def flat_positions(positions: Tensor, x: Tensor) -> Tensor:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING
-
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from nonlocalnet.block.norm import BATCH_NORMS
+from nonlocalnet.block.layers import BlockLayers
 from nonlocalnet.block.options import AXES
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
 
-if TYPE_CHECKING:
-    from nonlocalnet.block.nonlocal_block import NonLocalBlock
 
-
-def check_input(block: NonLocalBlock, x: Tensor, key_mask: Tensor | None) -> None:
+def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
     """Refuse an input, or a mask beside it, that is not of the block's shape.
 
     Raises:
@@ -48,23 +42,7 @@ def check_input(block: NonLocalBlock, x: Tensor, key_mask: Tensor | None) -> Non
         )
 
 
-def check_batch_norm(norm: nn.Module, x: Tensor) -> None:
-    """Refuse a single value per channel where its statistics are wanted.
-
-    Raises:
-        ValueError: Naming x's shape and what to do.
-    """
-    # SyncBatchNorm counts the values of all processes, and says so itself.
-    if not isinstance(norm, tuple(BATCH_NORMS.values())) or not norm.training:
-        return
-    if x.shape[0] * math.prod(x.shape[2:]) == 1:
-        raise ValueError(
-            f"NonLocalBlock: BatchNorm in training needs more than one value per channel, got x {tuple(x.shape)}: "
-            "use a larger batch or map, eval mode, or norm=None"
-        )
-
-
-def check_streams(block: NonLocalBlock) -> None:
+def check_streams(block: BlockLayers) -> None:
     """Refuse pieces of a sequence to a block whose sums do not go on from one to the next.
 
     Raises:

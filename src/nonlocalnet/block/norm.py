@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 from typing_extensions import override
 
@@ -34,3 +36,19 @@ def make_norm(norm: Norm | None, channels: int, ndim: int) -> BatchNorm | Channe
         if norm == "layer"
         else BATCH_NORMS[ndim](channels, eps=1e-5, momentum=0.1)
     )
+
+
+def check_batch_norm(norm: nn.Module, x: Tensor) -> None:
+    """Refuse a single value per channel where its statistics are wanted.
+
+    Raises:
+        ValueError: Naming x's shape and what to do.
+    """
+    # SyncBatchNorm counts the values of all processes, and says so itself.
+    if not isinstance(norm, tuple(BATCH_NORMS.values())) or not norm.training:
+        return
+    if x.shape[0] * math.prod(x.shape[2:]) == 1:
+        raise ValueError(
+            f"NonLocalBlock: BatchNorm in training needs more than one value per channel, got x {tuple(x.shape)}: "
+            "use a larger batch or map, eval mode, or norm=None"
+        )

@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from nonlocalnet.block.checks import check_batch_norm, check_input
-from nonlocalnet.block.norm import BATCH_NORMS, BatchNorm
+from nonlocalnet.block.checks import check_input
+from nonlocalnet.block.layers import BlockLayers
+from nonlocalnet.block.norm import BATCH_NORMS, BatchNorm, check_batch_norm
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
+from nonlocalnet.block.summing import summed
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.functional.parallel.collectives import all_sum
+from nonlocalnet.functional.parallel.parts import Parts
 from nonlocalnet.functional.parallel.processes import SequenceParallel, agree, as_sequence_parallel
-from nonlocalnet.functional.parallel.sums import check_ring
+from nonlocalnet.functional.parallel.sums import check_ring, sum_over_parts
 from nonlocalnet.functional.precision import sum_dtype
-
-if TYPE_CHECKING:
-    from nonlocalnet.block.nonlocal_block import NonLocalBlock
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class SharedMap:
 
 
 def share(
-    block: NonLocalBlock,
+    block: BlockLayers,
     x: Tensor,
     key_mask: Tensor | None,
     given: dist.ProcessGroup | SequenceParallel,
@@ -88,11 +89,11 @@ def share(
     return shared
 
 
-def _learns(block: NonLocalBlock, x: Tensor) -> bool:
+def _learns(block: BlockLayers, x: Tensor) -> bool:
     return torch.is_grad_enabled() and (x.requires_grad or any(one.requires_grad for one in block.parameters()))
 
 
-def _check_shares(block: NonLocalBlock, parallel: SequenceParallel, *, streams: bool) -> None:
+def _check_shares(block: BlockLayers, parallel: SequenceParallel, *, streams: bool) -> None:
     """Refuse a block whose sum is not split over processes."""
     if streams:
         raise ValueError(
@@ -121,7 +122,33 @@ def _check_windows(frames: tuple[int, ...], kernel: int) -> None:
             )
 
 
-def normed(norm: nn.Module, z: Tensor, shared: SharedMap) -> Tensor:
+def over_parts(block: BlockLayers, x: Tensor, key_mask: Tensor | None, shared: SharedMap) -> Tensor:
+    """Z of this process's part of a map, as one process with all of it would have it."""
+    norm = None if block.norm is None else partial(_normed, block.norm, shared=shared)
+    return block.added(x, block.folding.unfold(_summed_over_parts(block, x, key_mask, shared), x), norm=norm)
+
+
+def _summed_over_parts(block: BlockLayers, x: Tensor, key_mask: Tensor | None, shared: SharedMap) -> Tensor:
+    """Y (sets, positions, D) of this process's part."""
+    kernel, frames = block.pool_kernel[0], sum(shared.frames)
+    if block.domain == "space" or block.temporal_group_frames is not None:  # no set reaches beyond a part
+        return summed(block.sets(), block.operands(x, key_mask), training=block.training)
+    if block.causal and frames < kernel:
+        return block.folding.fold(x.new_zeros(len(x), block.inner_channels, *x.shape[2:]))
+    cut = block.keys_of_whole_windows if frames >= kernel else block.keys_and_values
+    keys, values, mask = cut(x, key_mask)
+    theta = block.folding.fold(block.queries(x))
+    places = 1 if block.domain == "time" else math.prod(keys.shape[3:])
+    phi, g, mask = block.fold_keys(keys, values, mask)
+    return sum_over_parts(
+        row_of(block.pairwise), theta, phi, g,
+        Parts(shared.parallel, shared.keys(kernel, places), shared.masked),
+        seen_N=block.seen(x) if block.causal else None,
+        key_mask=mask, learns=shared.learns, **block.sets().own,
+    )  # fmt: skip
+
+
+def _normed(norm: nn.Module, z: Tensor, shared: SharedMap) -> Tensor:
     """The norm after W_z; BatchNorm in training by the statistics of all processes, as one process would have them."""
     if not isinstance(norm, tuple(BATCH_NORMS.values())) or not norm.training:
         return norm(z)  # SyncBatchNorm has its own group

@@ -1,4 +1,4 @@
-"""What a causal block keeps between the pieces of a sequence."""
+"""A causal block over a sequence that comes in pieces, and what it keeps between them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.streaming import Store, Total
+from nonlocalnet.block.layers import BlockLayers
+from nonlocalnet.functional.streaming import Store, Total, resume_sum, resume_windowed
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,33 @@ class StreamState:
         return StreamState(self.past.detach(), self.rest.detach(), self.rest_mask)
 
 
-def joined(state: StreamState | None, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor | None, int]:
+def resumed(
+    block: BlockLayers, x: Tensor, state: StreamState | None, key_mask: Tensor | None
+) -> tuple[Tensor, StreamState]:
+    """Y (B, D, ...) of a piece of a sequence, and what the next piece goes on from.
+
+    Raises:
+        ValueError: The state is of another block, batch or map.
+    """
+    keys_x, keys_mask, before = _joined(state, x, key_mask)
+    phi, g, mask = block.fold_keys(*block.keys_of_whole_windows(keys_x, keys_mask))
+    theta, past = block.folding.fold(block.queries(x)), None if state is None else state.past
+    how = {**block.sets().own, "key_mask": mask}
+    if block.window is None:
+        seen = block.seen(x, before=before)
+        y, past = resume_sum(block.pairwise, theta, phi, g, past, seen_N=seen, **how)
+    else:
+        assert not isinstance(past, Total)
+        y, past = resume_windowed(
+            block.pairwise, theta, phi, g, past, window=block.window, dilation=block.dilation, **how
+        )
+    # A copy of what is left: a view would hold the whole piece.
+    whole = block.pooling.whole_frames(keys_x)
+    rest_mask = None if keys_mask is None else keys_mask[:, whole:].clone()
+    return block.folding.unfold(y, x), StreamState(past, keys_x[:, :, whole:].clone(), rest_mask)
+
+
+def _joined(state: StreamState | None, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor | None, int]:
     """What was left over and a new piece: input, mask, and the frames of the first.
 
     Raises:
