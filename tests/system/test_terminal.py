@@ -84,3 +84,24 @@ def test_a_terminal_keeps_its_width(monkeypatch, capsys):
     lines = table_line(monkeypatch, capsys, TTY_COMPATIBLE="1").splitlines()
     assert lines[-1] == "y" * 20
     assert max(len(line) for line in lines if "x" in line) == 40
+
+
+@pytest.mark.parametrize("justify", ["left", "center"])
+def test_a_title_is_not_broken_where_its_table_ends(monkeypatch, capsys, justify):
+    for name in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE"):
+        monkeypatch.delenv(name, raising=False)
+    path = "/videos of mine/" + "long/" * 30 + "a.mp4"
+
+    def printed():
+        table = Table(title=path, title_justify=justify)
+        table.add_column("class")
+        make_console().print(table)
+        return capsys.readouterr().out.splitlines()
+
+    assert printed()[0] == path
+    monkeypatch.setattr(os, "get_terminal_size", lambda *_: os.terminal_size((40, 20)))
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    monkeypatch.setenv("NO_COLOR", "1")
+    title = printed()[: -(-len(path) // 40) + 1]
+    assert max(map(len, title)) <= 40 + len("\x1b[3m\x1b[0m")
+    assert sum("long/" in line for line in title) == 4  # by the terminal's width, not the table's
