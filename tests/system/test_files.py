@@ -11,8 +11,16 @@ from pathlib import Path
 
 import pytest
 
+from nonlocalnet.system import files
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import append_line, is_partial_of, partial_path, whole_file, whole_folder
+from nonlocalnet.system.files import (
+    append_line,
+    is_partial_of,
+    partial_path,
+    whole_file,
+    whole_folder,
+    write_atomically,
+)
 
 
 def names(folder: Path) -> list[str]:
@@ -169,6 +177,48 @@ def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="exists and is not a folder"), whole_folder(tmp_path / "thesis.tex"):
         raise AssertionError
     assert names(tmp_path) == ["thesis.tex"]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="no locks")
+def test_a_folder_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
+    target = tmp_path / "data"
+    code = (
+        "import sys, time; from pathlib import Path; from nonlocalnet.system.files import whole_folder\n"
+        "with whole_folder(Path(sys.argv[1])) as staging:\n"
+        "    (staging / 'a').touch(); print(staging.name, flush=True); time.sleep(60)"
+    )
+    for other in (".data.partial-abc", ".data2.partial-abcdefgh", "data.partial-abcdefgh", ".data.partial-abcdefgh1"):
+        (tmp_path / other).mkdir()
+    (tmp_path / ".data.partial-abcdefgh").symlink_to(tmp_path / ".data.partial-abc")
+    (tmp_path / ".data.partial-12345678").touch()
+    kept = names(tmp_path)
+    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        left = process.stdout.readline().strip()
+        with pytest.raises(IsADirectoryError), whole_folder(target):
+            ((tmp_path / left / "a").read_text(), tmp_path.read_text())
+        assert names(tmp_path) == sorted([*kept, left])
+        process.kill()
+        process.wait()
+    with whole_folder(target) as staging:
+        assert names(tmp_path) == sorted([*kept, staging.name])
+    assert names(tmp_path) == sorted([*kept, "data"])
+
+
+def test_without_locks_nothing_that_may_be_anothers_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".data.partial-abcdefgh").mkdir()
+    monkeypatch.setattr(files, "fcntl", None)
+    with whole_folder(tmp_path / "data"):
+        pass
+    assert names(tmp_path) == [".data.partial-abcdefgh", "data"]
+
+
+def test_text_that_is_no_utf8_is_written_escaped(tmp_path: Path) -> None:
+    """The name of a file or of a class folder may be any bytes; a test that names it ended after all the work."""
+    name = os.fsdecode(b"caf\xe9.mp4")
+    write_atomically(tmp_path / "a.csv", f"é,{name}\n")
+    append_line(tmp_path / "a.csv", name)
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8") == "é,caf\\udce9.mp4\ncaf\\udce9.mp4\n"
 
 
 def test_a_line_comes_to_the_end_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

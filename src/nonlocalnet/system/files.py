@@ -123,14 +123,19 @@ def _own_partial(path: Path) -> Iterator[Path]:
 
 def is_locked(handle: int) -> bool:
     """Whether this process has the lock of an open file or folder now: it does unless another has it."""
+    return _locked(handle) is not False
+
+
+def _locked(handle: int) -> bool | None:
+    """As `is_locked`, and None where there are no locks: on Windows, and some file systems."""
     if fcntl is None:
-        return True
+        return None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
-    except OSError:  # a file system without locks
-        return True
+    except OSError:
+        return None
     return True
 
 
@@ -147,14 +152,15 @@ def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool
 
     Args:
         path: File to write; its folder must exist.
-        content: The whole content; text is encoded as UTF-8.
+        content: The whole content; text is encoded as UTF-8, and what UTF-8 has not (names of files that are no UTF-8)
+            as Python escapes it.
         new: As `whole_file` takes it.
 
     Raises:
         OutputError: Names the path and the system's reason (full disk, read-only folder, ...), or the file is not new.
     """
     if isinstance(content, str):
-        content = content.encode()
+        content = content.encode(errors="backslashreplace")
     try:
         with whole_file(path, new=new) as partial:
             partial.write_bytes(content)
@@ -169,7 +175,7 @@ def append_line(path: Path, line: str) -> None:
 
     Args:
         path: File to write; it is made where it is not there.
-        line: Without the line end; written as UTF-8.
+        line: Without the line end; written as `write_atomically` writes text.
 
     Raises:
         OutputError: Names the path and the system's reason; the file is as long as before.
@@ -178,7 +184,7 @@ def append_line(path: Path, line: str) -> None:
         with path.open("ab") as file:
             before = file.tell()
             try:
-                file.write(line.encode() + b"\n")
+                file.write(line.encode(errors="backslashreplace") + b"\n")
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:
@@ -192,6 +198,8 @@ def append_line(path: Path, line: str) -> None:
 @contextlib.contextmanager
 def whole_folder(target: Path) -> Iterator[Path]:
     """A folder to fill, which becomes `target` when the block ends, and is removed where it fails.
+
+    What a killed process left of the same target is removed at the next call, where the file system has locks.
 
     Args:
         target: A new or empty folder; the folders above it are made.
@@ -208,14 +216,58 @@ def whole_folder(target: Path) -> Iterator[Path]:
     resolved = target.resolve()
     with _full_disk_named(target):
         resolved.parent.mkdir(parents=True, exist_ok=True)
-        # Beside the target, hence on the same file system: the move at the end copies nothing.
-        staging = Path(tempfile.mkdtemp(prefix=f".{resolved.name}.partial-", dir=resolved.parent))
-        try:
+        _remove_left_behind(resolved)
+        with _own_staging(resolved) as staging:
             yield staging
             staging.chmod(0o755)  # mkdtemp makes private folders
             _move_into_place(staging, resolved)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _own_staging(target: Path) -> Iterator[Path]:
+    """A new folder that is locked as long as this process fills it, and removed at the end."""
+    handle = -1
+    while True:
+        # Beside the target, hence on the same file system: the move at the end copies nothing.
+        staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(target), dir=target.parent))
+        if os.name != "posix":  # Windows opens no folders
+            break
+        with contextlib.suppress(FileNotFoundError):
+            handle = os.open(staging, os.O_RDONLY)
+            if is_locked(handle) and _is_at(handle, staging):
+                break
+            os.close(handle)
+        # Between the two lines another process took it for one that was left behind, and removes it.
+    try:
+        yield staging
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+        if handle >= 0:
+            os.close(handle)
+
+
+def _remove_left_behind(target: Path) -> None:
+    """Remove what killed processes left of a target: nobody has its lock."""
+    form = re.compile(re.escape(_staging_prefix(target)) + r"\w{8}")
+    with contextlib.suppress(OSError):  # the folder above may be written to but not listed
+        for found in [path for path in target.parent.iterdir() if form.fullmatch(path.name)]:
+            with contextlib.suppress(OSError), _opened_folder(found) as handle:
+                if _locked(handle):
+                    shutil.rmtree(found, ignore_errors=True)
+
+
+def _staging_prefix(target: Path) -> str:
+    return f".{target.name}.partial-"
+
+
+@contextlib.contextmanager
+def _opened_folder(path: Path) -> Iterator[int]:
+    """A handle of a folder; OSError for what is none, a link to one included."""
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
+    try:
+        yield handle
+    finally:
+        os.close(handle)
 
 
 def _move_into_place(staging: Path, target: Path) -> None:
