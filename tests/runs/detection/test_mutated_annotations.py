@@ -279,6 +279,8 @@ def test_keypoints_alike(root: Path, change: dict[str, Any], message: str) -> No
         ("images", {"file_name": None}, "image 1: an entry of 'images' has no 'file_name'"),
         ("categories", {"name": None}, "category 1: an entry of 'categories' has no 'name'"),
         ("categories", {"name": ["cat"]}, r"category 1: name must be text, got \['cat'\]"),
+        ("categories", {"name": "\ud800"}, r"category 1: name must be text of whole characters, got '\\ud800'"),
+        ("categories", {"keypoints": ["a", "b", "\udcff"]}, "category 1: keypoints must be names of whole characters"),
         ("categories", {"keypoints": "nose"}, "category 1: keypoints must be a list of names, got 'nose'"),
         ("categories", {"keypoints": ["a", "a", "b"]}, "category 1: keypoints must be names that stand once each"),
         (
@@ -293,6 +295,13 @@ def test_images_and_categories_alike(root: Path, part: str, change: dict[str, An
     content[part][0].update(change)
     error = check(root, content, "keypoints")
     assert re.search(message, error)
+
+
+@pytest.mark.parametrize("kind", ["masks", "keypoints"])
+def test_a_category_that_nothing_is_annotated_with_has_no_figure_by_either(root: Path, kind: Kind) -> None:
+    content = whole_content()
+    content["categories"].append({**content["categories"][0], "id": 2, "name": "other"})
+    assert check(root, content, kind) == ""
 
 
 def test_files_of_another_shape(root: Path) -> None:

@@ -13,6 +13,8 @@ from nonlocalnet.data.coco.values import Entry, as_number, as_numbers, as_whole,
 
 # No control characters, no halves of surrogate pairs, and no longer than systems allow.
 _FILE_NAME = re.compile("[^\\x00-\\x1f\\x7f-\\x9f\\ud800-\\udfff]{1,4096}")
+# JSON can spell halves of characters, which no file of results can hold.
+_HALVES = re.compile("[\\ud800-\\udfff]")
 # Boxes and keypoints may lie outside the image; farther than so many of its long sides they are a mistake.
 _SIDES_BEYOND = 10
 
@@ -82,12 +84,16 @@ def _category(entry: Entry) -> Category:
     name = entry.get("name")
     if isinstance(name, bool) or not isinstance(name, (str, int, float)):
         raise entry.refusal("name", "text", name)
+    if _HALVES.search(str(name)):
+        raise entry.refusal("name", "text of whole characters", name)
     record: Category = {"id": entry.whole("id"), "name": str(name)}
     keypoints = entry.values.get("keypoints")
     if keypoints is None:
         return record
     if not isinstance(keypoints, list) or not all(isinstance(n, str) for n in keypoints):
         raise entry.refusal("keypoints", "a list of names", keypoints)
+    if any(_HALVES.search(name) for name in keypoints):
+        raise entry.refusal("keypoints", "names of whole characters", keypoints)
     if len(set(keypoints)) < len(keypoints):
         raise entry.refusal("keypoints", "names that stand once each", keypoints)
     record["keypoints"] = keypoints

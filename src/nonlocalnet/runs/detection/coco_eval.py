@@ -190,9 +190,10 @@ def _percent(value: float) -> float:
 def _per_category(evaluation: Any, ids: Mapping[int, int]) -> dict[int, float]:
     # Thresholds x recalls x categories x areas x detections; "all" areas first, most detections last.
     precision = np.asarray(evaluation.eval["precision"])[:, :, :, 0, -1]
-    per_category = {}
+    per_category = dict.fromkeys(ids.values(), math.nan)  # of keypoints, one evaluator leaves out what is not annotated
     for index, category in enumerate(evaluation.params.catIds):
         values = precision[:, :, index]
         values = values[values > -1]
-        per_category[ids[int(category)]] = 100 * float(values.mean()) if values.size else math.nan
+        if values.size:
+            per_category[ids[int(category)]] = 100 * float(values.mean())
     return per_category
