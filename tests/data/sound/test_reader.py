@@ -53,6 +53,39 @@ def test_channels_are_mixed_by_their_mean(tmp_path):
     assert read_sound(opposed, sample_rate=16000).abs().max() < 1e-4
 
 
+@pytest.mark.parametrize("channels", [8, 9, 16, 64])
+@pytest.mark.parametrize("asked", [8000, 16000])
+def test_many_channels_are_mixed_too(tmp_path, channels, asked):
+    """Of more than 8, a way through planes ended the process."""
+    path = write_wav(tmp_path / "a.wav", [tone(440) * (i + 1) / channels for i in range(channels)])
+    sound = read_sound(path, sample_rate=asked)
+    expected = torch.from_numpy(tone(440, sample_rate=asked)) * (channels + 1) / (2 * channels)
+    assert (sound - expected)[200:-200].abs().max() < 2e-3
+    assert probe_sound(path).channels == channels
+
+
+def test_forms_that_no_sound_has_are_refused_by_name(tmp_path):
+    path = write_wav(tmp_path / "a.wav", [tone(440, seconds=0.05)] * 65)
+    with pytest.raises(SoundError, match=r"a\.wav: 65 channels; at most 64 are read"):
+        read_sound(path, sample_rate=8000)
+    for rate in (1, 99, 768_001, 3_000_000):
+        path = write_wav(tmp_path / "a.wav", tone(440), sample_rate=rate)
+        for read in (probe_sound, lambda path: read_sound(path, sample_rate=8000)):
+            with pytest.raises(
+                SoundError, match=rf"a\.wav: {rate} samples a second, where sounds have from 100 to 768000"
+            ):
+                read(path)
+
+
+@pytest.mark.parametrize("codec", ["pcm_f32le", "pcm_f64le"])
+def test_values_that_the_front_cannot_square_are_refused(tmp_path, codec):
+    path = encode_sound(tmp_path / "a.wav", tone(440, sample_rate=16000, volume=1e30), codec=codec)
+    with pytest.raises(SoundError, match=r"a\.wav: holds values up to 1e\+30, where sounds go from -1 to 1"):
+        read_sound(path, sample_rate=16000)
+    path = encode_sound(tmp_path / "b.wav", tone(440, sample_rate=16000, volume=2.0**31), codec=codec)
+    assert read_sound(path, sample_rate=16000).max() > 1e9  # integers that were not scaled
+
+
 @pytest.mark.parametrize(("stored", "asked"), [(44100, 16000), (44100, 8000), (8000, 16000), (11025, 16000)])
 def test_another_rate_is_the_same_tone(tmp_path, stored, asked):
     path = write_wav(tmp_path / "a.wav", tone(440, sample_rate=stored), sample_rate=stored)

@@ -25,7 +25,10 @@ from nonlocalnet.system.errors import FileProblem
 
 LONGEST_SECONDS = 3600.0
 RATES = (100, 768_000)
-"""The sample rates that may be asked for, the ends included."""
+"""The sample rates that may be asked for, and that a file may have, the ends included."""
+MOST_CHANNELS = 64
+"""What libswresample mixes."""
+_HIGHEST = 1e10
 
 
 class SoundError(FileProblem):
@@ -82,7 +85,8 @@ def read_sound(
     path = Path(path)
     with _opened(path) as (container, stream):
         stored = _Stored(path, stream)
-        resampler = av.AudioResampler(format="fltp", rate=sample_rate)
+        # Interleaved: PyAV takes the planes of more than 8 channels from memory that is none of theirs.
+        resampler = av.AudioResampler(format="flt", rate=sample_rate)
         parts: list[np.ndarray] = []
         for frame in stored.frames(container, longest_seconds):
             parts.extend(_mean(part) for part in resampler.resample(frame))
@@ -92,6 +96,9 @@ def read_sound(
         sound = torch.from_numpy(np.concatenate(parts))
     if not torch.isfinite(sound).all():
         raise SoundError(f"{path}: holds values that are no numbers (NaN or infinity); write it again")
+    highest = sound.abs().max().item()
+    if highest > _HIGHEST:
+        raise SoundError(f"{path}: holds values up to {highest:.3g}, where sounds go from -1 to 1; write it again")
     # What the filter holds back at its end, a few samples, is silence.
     return torch.nn.functional.pad(sound, (0, max(0, wanted - len(sound))))[:wanted]
 
@@ -121,6 +128,7 @@ class _Stored:
         for frame in container.decode(self._stream):
             if frame.is_corrupt:
                 raise SoundError(f"{self._path}: broken after {self.num_samples} samples; fetch it again")
+            self._check_form(frame)
             self.sample_rate = self.sample_rate or frame.sample_rate
             self.num_samples += frame.samples
             if self.num_samples > longest_seconds * self.sample_rate:
@@ -131,6 +139,15 @@ class _Stored:
             frame.pts = None  # sound is what follows one after the other, whatever its time stamps
             yield frame
 
+    def _check_form(self, frame: av.AudioFrame) -> None:
+        if not RATES[0] <= frame.sample_rate <= RATES[1]:
+            raise SoundError(
+                f"{self._path}: {frame.sample_rate} samples a second, where sounds have from {RATES[0]} to {RATES[1]}; "
+                "its header is wrong, or it is no sound"
+            )
+        if frame.layout.nb_channels > MOST_CHANNELS:
+            raise SoundError(f"{self._path}: {frame.layout.nb_channels} channels; at most {MOST_CHANNELS} are read")
+
     def check(self, container: av.container.InputContainer) -> None:
         flaw = flaw_of(self._path, container, self._stream, decoded=self.num_samples)
         if flaw is not None:
@@ -140,9 +157,9 @@ class _Stored:
 
 
 def _mean(frame: av.AudioFrame) -> np.ndarray:
-    """float32 (samples,) of planar float32 (channels, samples)."""
-    samples = frame.to_ndarray()
-    return samples[0] if len(samples) == 1 else samples.mean(axis=0, dtype=np.float32)
+    """float32 (samples,) of interleaved float32 (1, samples * channels)."""
+    samples = frame.to_ndarray().reshape(-1, frame.layout.nb_channels)
+    return samples[:, 0] if samples.shape[1] == 1 else samples.mean(axis=1, dtype=np.float32)
 
 
 @contextmanager
@@ -175,6 +192,8 @@ def _best_stream(path: Path, container: av.container.InputContainer) -> av.audio
     stream = container.streams.best("audio")
     if not isinstance(stream, av.audio.stream.AudioStream):
         kinds = ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+        if container.streams.audio:
+            raise SoundError(f"{path}: its sound cannot be decoded: its header gives no channels, rate or known form")
         raise SoundError(f"{path}: no sound in this file, only: {kinds}")
     # Read through getattr: a stream without decoder has no codec context, which the stubs do not say.
     if getattr(stream, "codec_context", None) is None:
