@@ -11,6 +11,7 @@ from nonlocalnet.explanation import explain
 from nonlocalnet.insert import insert_nonlocal
 from nonlocalnet.models import c2d_resnet50
 from nonlocalnet.models.detection import add_nonlocal
+from nonlocalnet.system.errors import NonFiniteError
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,20 @@ def test_some_blocks_only(network, clip):
     assert [block.name for block in explained.blocks] == ["res3.3_nonlocal", "res4.1_nonlocal"]
     with pytest.raises(ValueError, match=r"'res3.1_nonlocal' was not explained; res3.3_nonlocal, res4.1_nonlocal were"):
         explained.look(block="res3.1_nonlocal")
+
+
+@pytest.mark.parametrize("pairwise", ["gaussian", "embedded_gaussian", "dot_product", "concatenation"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), 1e30])
+def test_what_is_not_finite_is_refused_by_the_blocks_name(pairwise, value):
+    """A page of it ended in an error of linear algebra."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Conv1d(2, 8, 3), NonLocalBlock(8, ndim=1, norm=None, pairwise=pairwise))
+    signal = torch.randn(1, 2, 400)
+    signal[0, 0, 5] = value
+    with pytest.raises(
+        NonFiniteError, match="block 1: what it compares is not finite: the weights or the input may be"
+    ):
+        explain(net, signal.mul(1e9))
 
 
 def state_of(model):

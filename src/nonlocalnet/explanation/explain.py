@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
 from torch import Tensor, nn
 
 from nonlocalnet.block import Affinities
@@ -17,6 +18,7 @@ from nonlocalnet.explanation.pictures import pictures_of
 from nonlocalnet.explanation.survey import Survey, survey
 from nonlocalnet.explanation.watch import BlockCall, chosen_blocks, watch
 from nonlocalnet.functional.pairwise import row_of
+from nonlocalnet.system.errors import NonFiniteError
 from nonlocalnet.system.progress import progress_bars
 
 if TYPE_CHECKING:
@@ -191,6 +193,7 @@ def explain(
 
     Raises:
         ValueError: The model has no blocks, there is no block of a name, or it is not one input.
+        NonFiniteError: What a block sees, or its weights, are not finite.
     """
     if isinstance(clip, Tensor):
         check_one(clip)
@@ -236,14 +239,21 @@ def explain(
 
 def _explained(call: BlockCall, top: int, advance: Any) -> BlockExplanation:
     affinities = call.block.affinities(call.x, key_mask=call.key_mask)
+    _require_finite(call.name, affinities.queries_BQC, affinities.keys_BMC)
     if affinities.w_f is not None:  # further training does not change what was explained
         affinities = replace(affinities, how=replace(affinities.how, w_f=affinities.w_f.detach().clone()))
     cells = cells_of_three(call.cells)
     found = survey(affinities, cells, top=min(top, affinities.keys_of_set.shape[1]), advance=advance)
+    _require_finite(call.name, found.weights)
     block = call.block
     return BlockExplanation(
         call.name, affinities, cells, found, block.domain, block.temporal_group_frames, block.causal
     )
+
+
+def _require_finite(name: str, *numbers: Tensor) -> None:
+    if not all(torch.isfinite(some).all() for some in numbers):
+        raise NonFiniteError(f"block {name}: what it compares is not finite: the weights or the input may be broken")
 
 
 def _pictures(model: nn.Module, pixels: Tensor) -> Tensor:
