@@ -37,6 +37,10 @@ def test_a_token_of_two_words_after_which_a_tab_stands(tmp_path):
     assert load_tagged(write(tmp_path, "New York\tLOC\n")).sentences[0].tokens == ("New York",)
 
 
+def test_words_of_a_header_are_words_elsewhere(tmp_path):
+    assert load_tagged(write(tmp_path, "the O\ntoken TAG\n")).tag_names == ("O", "TAG")
+
+
 def test_names_of_the_tags(tmp_path):
     path = write(tmp_path, "a X\nb Y\n")
     assert load_tagged(path, tags=["Y", "Z", "X"]).sentences == (Sentence(("a", "b"), (2, 0)),)
@@ -53,6 +57,8 @@ def test_names_of_the_tags(tmp_path):
         (b"a\t\n", "line 1: expected `token TAG`, got 'a'"),
         (b"a\t X\n\tY\n", "line 2: expected `token TAG`, got 'Y'"),
         (b"a \xe9\n", r"line 1: not UTF-8 text \(byte 2 is 0xe9\)"),
+        (b"Token\tPOS\tTag\na\tX\tO\n", r"line 1: 'Token\\tPOS\\tTag' is a header, no token with its tag; delete"),
+        (b"word label\na O\n", "line 1: 'word label' is a header"),
         (b"\n\n", "no sentences"),
         (b"", "no sentences"),
     ],

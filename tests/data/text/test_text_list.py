@@ -46,7 +46,13 @@ def test_a_text_longer_than_csv_takes(tmp_path):
         (b"text,label\nna\xefve,0\n", r"line 2: not UTF-8 text \(byte 13 is 0xef\)"),
         ("text,label\na,0\n".encode("utf-16"), "UTF-16 text, expected UTF-8"),
         (b"text,label\na\0b,0\n", r"line 2: zero bytes.*the first is byte 12"),
-        (b"", "no column 'text' in the header"),
+        (b"", "is empty; expected a header with text and label, and rows"),
+        (b"\n \n", "is empty; expected a header"),
+        (b"text,label,label\na,0,1\n", "line 1: the header has 'label' more than once"),
+        (b"text,text,label\na,b,0\n", "line 1: the header has 'text' more than once"),
+        (b"PK\x03\x04\x14\0\x06\0", "is a zip archive or an Excel workbook, expected UTF-8 text"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1", "is an Excel workbook or Word document"),
+        (b"\x1f\x8b\x08\0", "is a gzip archive"),
         (b"text,label\n", "no rows after the header"),
         (b"words,label\na,0\n", "line 1: no column 'text' in the header"),
         (b"text,score\na,0\n", "line 1: no column 'label' in the header"),
@@ -78,6 +84,9 @@ def test_folders(tmp_path):
     assert found.class_names == ("bad", "good")
     (tmp_path / "bad" / "2.txt").write_bytes(b"ab\xff")
     with pytest.raises(ValueError, match=r"bad/2\.txt, line 1: not UTF-8 text \(byte 2 is 0xff\)"):
+        load_text_list(tmp_path)
+    (tmp_path / "bad" / "2.txt").write_bytes(b"RIFF\x24\0\0\0WAVEfmt ")
+    with pytest.raises(ValueError, match=r"bad/2\.txt is a sound \(wav\), and a text is expected"):
         load_text_list(tmp_path)
     (tmp_path / "bad" / "2.txt").write_bytes(b" \n")
     with pytest.raises(ValueError, match=r"bad/2\.txt: the text is empty"):

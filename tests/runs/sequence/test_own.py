@@ -262,3 +262,20 @@ def test_the_command_takes_classes_and_steps_from_the_data(
     weights = ["--weights", "runs/sound_classes/best.ckpt"]
     assert main(["test", "sound_classes", *weights, "--data.root", str(sounds)]) == 0
     assert "sound_classes on 4 sounds" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("label", [1000, 999_999_999])
+@pytest.mark.parametrize("name", ["sound_classes", "text_classes"])
+def test_a_label_that_is_no_index_is_refused_before_memory_is_taken_for_it(
+    name: str, label: int, sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As identifiers of a database are; what is counted of every pair of classes took gigabytes."""
+    item, head = ("a b", "text") if name == "text_classes" else (str(sounds / "val" / "low" / "0.wav"), "path")
+    for split in ("train", "val"):
+        (tmp_path / f"{split}.csv").write_text(f"{head},label\n{item},0\n{item},{label}\n")
+    lists = [] if name == "text_classes" else ["--data.train", "train.csv", "--data.val", "val.csv"]
+    assert main(["train", name, "--data.root", str(tmp_path), "--out", str(tmp_path / "out"), *lists]) == 2
+    said = (
+        f"train.csv: label {label} is the index of a class, which makes {label + 1} of them for 2 entries; count the "
+    )
+    assert said in capsys.readouterr().err

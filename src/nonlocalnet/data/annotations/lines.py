@@ -17,6 +17,12 @@ _OTHER_ENCODINGS = (
     (b"\xff\xfe", "UTF-16"),
     (b"\xfe\xff", "UTF-16"),
 )
+# First bytes of what people save in place of a text.
+_OTHER_FILES = (
+    (b"PK\x03\x04", "a zip archive or an Excel workbook"),
+    (b"\xd0\xcf\x11\xe0", "an Excel workbook or Word document"),
+    (b"\x1f\x8b", "a gzip archive"),
+)
 # What stands between the columns of a csv: Excel writes semicolons where the comma is for decimals.
 _SEPARATORS = (",", ";", "\t")
 
@@ -45,9 +51,14 @@ def read_text(path: Path) -> str:
     """A UTF-8 text, with or without the mark at its start, which is left out.
 
     Raises:
-        ValueError: It is not UTF-8, or holds zero bytes; the message gives the line and the byte.
+        ValueError: It is not UTF-8, or holds zero bytes; the message gives the line and the byte. Or it is an archive.
     """
     data = path.read_bytes()
+    archive = next((name for mark, name in _OTHER_FILES if data.startswith(mark)), None)
+    if archive is not None:
+        raise ValueError(
+            f"{path} is {archive}, expected UTF-8 text; unpack it, or save it as text (in Excel: CSV UTF-8)"
+        )
     other = next((name for mark, name in _OTHER_ENCODINGS if data.startswith(mark)), None)
     if other is not None:
         raise ValueError(f"{path}: {other} text, expected UTF-8; save it as UTF-8 (in Excel: CSV UTF-8)")
@@ -108,12 +119,17 @@ def csv_rows(path: Path, lines: Sequence[str], *, required: Sequence[str], quote
         quote: A column that may hold commas, for the hint on a row of too many columns.
 
     Raises:
-        ValueError: A row is malformed, the header lacks a column, or there is no row; with the line.
+        ValueError: A row is malformed, the header lacks a column or has it twice, or there is no row; with the line.
     """
     header, separator = _header(lines)
+    if not any(line.strip() for line in lines):
+        raise ValueError(f"{path} is empty; expected a header with {' and '.join(required)}, and rows")
     lacking = [name for name in required if name not in header]
     if lacking:
         raise ValueError(f"{path}, line 1: no column {lacking[0]!r} in the header ({cut(','.join(header))})")
+    repeated = next((name for name in required if header.count(name) > 1), None)
+    if repeated is not None:
+        raise ValueError(f"{path}, line 1: the header has {quoted(repeated)} more than once; keep one of the columns")
     rows = []
     reader = csv.reader(lines, strict=True, skipinitialspace=True, delimiter=separator)
     try:

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from nonlocalnet.data.annotations.class_names import labels_of_cells
 from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import check_cell, class_index, csv_rows, header_of
-from nonlocalnet.system.visible import quoted
 
 # What others call the two, in the order in which they are taken.
 _PATH_NAMES = (
@@ -53,11 +52,6 @@ def read(request: ListRequest, lines: Sequence[str]) -> Read:
     source = request.source
     header = header_of(lines)
     path, label = columns_of(header) or ("path", "label")
-    for column in (path, label):
-        if list(header).count(column) > 1:
-            raise ValueError(
-                f"{source}, line 1: the header has {quoted(column)} more than once; keep one of the columns"
-            )
     rows = csv_rows(source, lines, required=(path, label), quote=path)
     for row in rows:
         check_cell(source, row.line, path, row.cells[path])

@@ -23,6 +23,9 @@ from nonlocalnet.system.odd_files import require_file
 from nonlocalnet.system.visible import cut, quoted
 
 _DOCUMENT_START = "-DOCSTART-"
+# A first line of one of each is a header, which would be a token with a tag of its own.
+_TOKEN_NAMES = {"token", "tokens", "word", "words", "form", "text"}
+_TAG_NAMES = {"tag", "tags", "ner", "ner_tag", "pos", "label", "labels"}
 
 
 class Sentence(NamedTuple):
@@ -58,8 +61,8 @@ def load_tagged(
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is not UTF-8, a line has one column, a tag is not among the names (each with the line), or there
-            is no sentence.
+        ValueError: It is not UTF-8, begins with a header, a line has one column, a tag is not among the names (each
+            with the line), or there is no sentence.
     """
     source = Path(source)
     require_file(source)
@@ -96,6 +99,8 @@ def _sentences(source: Path, lines: Sequence[str]) -> Iterator[list[tuple[int, s
         cells = [cell.strip() for cell in line.strip("\r\n").split("\t")] if "\t" in text else text.split()
         if len(cells) < 2 or not cells[0] or not cells[-1]:
             raise ValueError(f"{source}, line {number}: expected `token TAG`, got {quoted(text)}")
+        if number == 1 and cells[0].lower() in _TOKEN_NAMES and cells[-1].lower() in _TAG_NAMES:
+            raise ValueError(f"{source}, line 1: {quoted(text)} is a header, no token with its tag; delete the line")
         rows.append((number, cells[0], cells[-1]))
     if rows:
         yield rows

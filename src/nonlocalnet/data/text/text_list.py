@@ -20,6 +20,7 @@ from nonlocalnet.data.annotations import CLASS_NAMES_FILE, Media, load_video_lis
 from nonlocalnet.data.annotations.class_names import class_names_of, labels_of_cells
 from nonlocalnet.data.annotations.lines import CsvRow, check_cell, csv_rows, header_of, read_lines, read_text
 from nonlocalnet.data.annotations.path_csv import LABEL_NAMES
+from nonlocalnet.system.media import refuse_media
 from nonlocalnet.system.odd_files import require_file
 
 TEXTS = Media("text", frozenset({".txt", ".md", ".rst"}), ".txt", formats=("class_folders",))
@@ -95,10 +96,11 @@ def read_text_file(path: str | os.PathLike[str]) -> str:
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It is no regular file, not UTF-8 (with the line and the byte), or empty.
+        ValueError: It is no regular file, not a text, not UTF-8 (with the line and the byte), or empty.
     """
     path = Path(path)
     require_file(path)
+    refuse_media(path, expected="a text")
     text = read_text(path).strip()
     if not text:
         raise ValueError(f"{path}: the text is empty; leave it out")

@@ -11,12 +11,14 @@ from nonlocalnet.data.sound.waveforms import TestSounds, TrainSounds
 from nonlocalnet.data.text.coded import CodedTexts, TaggedTokens
 from nonlocalnet.data.text.coding import ByteCoder, TextCoder, WordCoder, build_vocabulary, words_of
 from nonlocalnet.data.text.tagged import load_tagged
-from nonlocalnet.data.text.text_list import load_text_list
+from nonlocalnet.data.text.text_list import TextList, load_text_list
 from nonlocalnet.runs.sequence.config import SequenceRecipe
 from nonlocalnet.runs.sequence.splits import Split
 from nonlocalnet.runs.sequence.spoken import load_digits
 
 log = logging.getLogger(__name__)
+
+_MOST_UNNAMED = 1000  # classes of a list with fewer entries; what is counted of pairs of classes fits into memory
 
 
 class Own(NamedTuple):
@@ -70,7 +72,7 @@ def _place(recipe: SequenceRecipe, split: Split) -> Path:
 
 def _sounds(recipe: SequenceRecipe, split: Split, sounds: SoundList) -> Own:
     settings = {"sample_rate": recipe.model.sample_rate, "longest_seconds": recipe.data.longest_seconds}
-    classes = _count(sounds.class_names, [entry.label for entry in sounds.entries], recipe.model.num_classes)
+    classes = _count(sounds, recipe.model.num_classes)
     if split == "train":
         dataset: Any = TrainSounds(sounds, **settings, seed=recipe.trainer.seed)
     else:
@@ -86,7 +88,7 @@ def _texts(recipe: SequenceRecipe, place: Path, names: tuple[str, ...] | None, c
         coder = build_vocabulary(words, min_count=data.min_count, max_words=data.max_words)
         log.info("%s: a vocabulary of %d words", place, coder.size - 2)
     coder = coder or ByteCoder()
-    classes = _count(texts.class_names, [entry.label for entry in texts.entries], recipe.model.num_classes)
+    classes = _count(texts, recipe.model.num_classes)
     return Own(CodedTexts(texts, coder, max_length=data.max_length), texts.class_names, classes, coder)
 
 
@@ -102,6 +104,20 @@ def _tags(recipe: SequenceRecipe, place: Path, names: tuple[str, ...] | None, co
     return Own(dataset, tagged.tag_names, len(tagged.tag_names), coder)
 
 
-def _count(names: tuple[str, ...] | None, labels: list[int], asked: int | None) -> int:
-    """Classes of a list: as many as it names, or else as `model.num_classes` says, or the highest label asks for."""
-    return len(names) if names is not None else asked or max(labels) + 1
+def _count(listed: SoundList | TextList, asked: int | None) -> int:
+    """Classes of a list: as many as it names, or else as `model.num_classes` says, or the highest label asks for.
+
+    Raises:
+        ValueError: The highest label asks for more than can be meant.
+    """
+    if listed.class_names is not None:
+        return len(listed.class_names)
+    if asked is not None:
+        return asked
+    highest = max(entry.label for entry in listed.entries)
+    if highest >= max(_MOST_UNNAMED, len(listed.entries)):
+        raise ValueError(
+            f"{listed.source}: label {highest} is the index of a class, which makes {highest + 1} of them for "
+            f"{len(listed.entries)} entries; count the classes from 0, give their names, or set model.num_classes"
+        )
+    return highest + 1
