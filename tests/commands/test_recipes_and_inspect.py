@@ -64,8 +64,9 @@ def test_our_results_stand_beside(capsys, tmp_path):
     assert first_cells(out, "i3d_r101")[0][-3:] == ["74.4", "/", "91.1"]
     assert "summary.json:c2d_r50isnotinTable2e" in "".join(out.split())  # a long path is wrapped
     assert main(["recipes", "--json", "--table", "2e", "--results", *results]) == 0
-    first = json.loads(capsys.readouterr().out)[0]
-    assert [ours["top1"] for ours in first["ours"]] == [70.04, 71.0]
+    captured = capsys.readouterr()
+    assert [ours["top1"] for ours in json.loads(captured.out)[0]["ours"]] == [70.04, 71.0]
+    assert captured.err.endswith("c/summary.json: c2d_r50 is not in Table 2e\n")  # nothing given is dropped unsaid
 
 
 def test_wrong_tables_and_results_are_one_line(capsys, tmp_path):
@@ -73,9 +74,17 @@ def test_wrong_tables_and_results_are_one_line(capsys, tmp_path):
     assert "--table must be one of 2a, 2b, 2c, 2d, 2e, 2f, 2g, 4, 5, 6, got '2h'" in capsys.readouterr().err
     assert main(["recipes", "--results", str(tmp_path / "no.json")]) == 2
     assert "no.json: there is no such file" in capsys.readouterr().err
-    (tmp_path / "summary.json").write_text('{"top1": 3, "ensemble": []}')
-    assert main(["recipes", "--results", str(tmp_path)]) == 2
-    assert "is not the summary.json of a test of one recipe (KeyError('recipe'))" in capsys.readouterr().err
+    for content, reason in (
+        (b'{"top1": 3, "ensemble": []}', "it does not say which recipe was tested"),
+        (b'{"recipe": {"name": "c2d_r50"}, "top1": 3}', "it does not hold the results of a test of any kind"),
+        (b'{"recipe": "caf\xe9"}', "it is not UTF-8 text, byte 15"),
+        (b'{"recipe": ', "it is not whole JSON: Expecting value"),
+        (b"[" * 100_000, "it is not whole JSON: "),
+        (b"[1]", "it holds no JSON object"),
+    ):
+        (tmp_path / "summary.json").write_bytes(content)
+        assert main(["recipes", "--results", str(tmp_path)]) == 2
+        assert f"is not the summary.json of a test of one recipe ({reason}" in capsys.readouterr().err
 
 
 def test_inspect_prints_the_parameters_and_ratios_of_the_paper(capsys):

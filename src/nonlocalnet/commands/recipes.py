@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,6 +15,8 @@ from nonlocalnet.engine.config import Recipe
 from nonlocalnet.recipes import RECIPES
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
 from nonlocalnet.system.terminal import make_console
+
+log = logging.getLogger(__name__)
 
 _OTHER_DATA = " *"
 
@@ -29,7 +32,12 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     recipes = _rows(parsed.table)
     results = [read_result(path) for path in parsed.results]
+    shown = {recipe.name for recipe in recipes}
+    where = f"Table {parsed.table}" if parsed.table else "the list"
+    beside = [f"{result.path}: {result.recipe} is not in {where}" for result in results if result.recipe not in shown]
     if parsed.json:
+        for sentence in beside:
+            log.warning("%s", sentence)
         print(json.dumps([_plain(recipe, results, asked=bool(parsed.results)) for recipe in recipes], indent=2))
         return 0
     console = make_console()
@@ -45,11 +53,8 @@ def main(argv: Sequence[str]) -> int:
                 console.print(
                     f"{_OTHER_DATA} of other classes: the published results are no comparison", highlight=False
                 )
-    shown = {recipe.name for recipe in recipes}
-    for result in results:
-        if result.recipe not in shown:
-            where = f"Table {parsed.table}" if parsed.table else "the list"
-            console.print(f"{result.path}: {result.recipe} is not in {where}")
+    for sentence in beside:
+        console.print(sentence)
     return 0
 
 

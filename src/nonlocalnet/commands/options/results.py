@@ -48,20 +48,31 @@ def read_result(path: str) -> Result:
         raise FileNotFoundError(f"{file}: there is no such file; --results takes the summary.json of a test")
     require_file(file)
     refuse_media(file, expected="the summary.json of a test")
+    content = _content(file)
+    recipe = content.get("recipe")
+    if not isinstance(recipe, dict) or not isinstance(recipe.get("name"), str):
+        raise _no_summary(file, "it does not say which recipe was tested")
     problem: Exception = ValueError("nothing")
-    try:
-        content: Any = json.loads(file.read_text())
-        name = str(content["recipe"]["name"])
-    except (ValueError, KeyError, TypeError, UnicodeDecodeError) as error:
-        raise _no_summary(file, error) from error
     for kind in KINDS:
         try:
             metrics, count = kind.report.read_summary(content)
-            return Result(name, metrics, kind.items, count, str(file), content)
+            return Result(recipe["name"], metrics, kind.items, count, str(file), content)
         except (ValueError, KeyError, TypeError) as error:
             problem = error
-    raise _no_summary(file, problem) from problem
+    raise _no_summary(file, "it does not hold the results of a test of any kind") from problem
 
 
-def _no_summary(file: Path, error: Exception) -> ValueError:
-    return ValueError(f"{file} is not the summary.json of a test of one recipe ({short(repr(error), 200)})")
+def _content(file: Path) -> dict[str, Any]:
+    try:
+        content: Any = json.loads(file.read_bytes())
+    except UnicodeDecodeError as error:
+        raise _no_summary(file, f"it is not UTF-8 text, byte {error.start}") from error
+    except (ValueError, RecursionError) as error:
+        raise _no_summary(file, f"it is not whole JSON: {error}") from error
+    if not isinstance(content, dict):
+        raise _no_summary(file, "it holds no JSON object")
+    return content
+
+
+def _no_summary(file: Path, reason: str) -> ValueError:
+    return ValueError(f"{file} is not the summary.json of a test of one recipe ({short(reason, 200)})")
