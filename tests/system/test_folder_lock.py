@@ -81,14 +81,24 @@ def test_a_process_holds_again(tmp_path: Path) -> None:
     release_folder(tmp_path)
 
 
-def test_two_that_fill_a_folder_leave_the_first_ones(tmp_path: Path) -> None:
+def test_of_two_that_fill_a_folder_the_second_is_told_before_it_works(tmp_path: Path) -> None:
+    target = tmp_path / "new"
+    with whole_folder(target) as first:
+        (first / "a").touch()
+        with pytest.raises(OutputError, match=r"another process is writing into .*new; wait"), whole_folder(target):
+            raise AssertionError
+    assert [path.name for path in target.iterdir()] == ["a"]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+
+
+def test_what_another_has_put_there_meanwhile_stays(tmp_path: Path) -> None:
     target = tmp_path / "new"
 
     def both() -> None:
-        with whole_folder(target) as second:
-            (second / "b").touch()
-            with whole_folder(target) as first:
-                (first / "a").touch()
+        with whole_folder(target) as staging:
+            (staging / "b").touch()
+            target.mkdir()
+            (target / "a").touch()
 
     with pytest.raises(ValueError, match="was written by another process meanwhile"):
         both()

@@ -206,7 +206,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
     Raises:
         ValueError: `target` is a file, or holds anything.
-        OutputError: The disk is full.
+        OutputError: Another process fills the same target, or the disk is full.
         OSError: It cannot be made.
     """
     if target.exists() and not target.is_dir():
@@ -247,13 +247,28 @@ def _own_staging(target: Path) -> Iterator[Path]:
 
 
 def _remove_left_behind(target: Path) -> None:
-    """Remove what killed processes left of a target: nobody has its lock."""
+    """Remove what killed processes left of a target: nobody has its lock.
+
+    Raises:
+        OutputError: Somebody has.
+    """
     form = re.compile(re.escape(_staging_prefix(target)) + r"\w{8}")
+    others = []
     with contextlib.suppress(OSError):  # the folder above may be written to but not listed
-        for found in [path for path in target.parent.iterdir() if form.fullmatch(path.name)]:
-            with contextlib.suppress(OSError), _opened_folder(found) as handle:
-                if _locked(handle):
-                    shutil.rmtree(found, ignore_errors=True)
+        others = [path for path in target.parent.iterdir() if form.fullmatch(path.name)]
+    for found in others:
+        mine = None
+        with contextlib.suppress(OSError), _opened_folder(found) as handle:
+            mine = _locked(handle)
+            if mine:
+                shutil.rmtree(found, ignore_errors=True)
+        if mine is False:
+            raise held_by_another(target)
+
+
+def held_by_another(folder: Path) -> OutputError:
+    """What the second comer to a folder is told."""
+    return OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
 
 
 def _staging_prefix(target: Path) -> str:

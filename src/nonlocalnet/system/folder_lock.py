@@ -6,8 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import is_locked
+from nonlocalnet.system.files import held_by_another, is_locked
 from nonlocalnet.system.processes import is_first_process
 
 _TRIES, _SECONDS_BETWEEN = 10, 0.1
@@ -37,7 +36,7 @@ def hold_folder(folder: Path) -> None:
         time.sleep(_SECONDS_BETWEEN)
     else:
         os.close(handle)
-        raise _held_by_another(folder)
+        raise held_by_another(folder)
     _held[key] = handle
 
 
@@ -52,13 +51,9 @@ def require_not_held(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY)
     try:
         if not is_locked(handle):
-            raise _held_by_another(folder)
+            raise held_by_another(folder)
     finally:
         os.close(handle)
-
-
-def _held_by_another(folder: Path) -> OutputError:
-    return OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
 
 
 def release_folder(folder: Path) -> None:
