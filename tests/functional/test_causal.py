@@ -12,6 +12,7 @@ from nonlocalnet import functional
 from nonlocalnet.functional import PAIRWISE, causal_sum
 from nonlocalnet.functional.causal import relu_sums, softmax
 from nonlocalnet.functional.causal.prefixes import turned
+from nonlocalnet.functional.softmax_flash import attend
 
 SEENS = {
     "own": lambda n, m: None,
@@ -82,6 +83,29 @@ def test_sums_and_gradients_are_those_of_the_loops(pairwise, name, masked, monke
         assert all(torch.count_nonzero(of) == 0 for of in made)
         return
     for of, wanted in zip(made, torch.autograd.grad((expected * weights).sum(), inputs), strict=True):
+        torch.testing.assert_close(of, wanted, rtol=1e-9, atol=1e-11)
+
+
+@pytest.mark.parametrize("threads", [1, 9])  # with 9 for two sets the blocks go backward
+@pytest.mark.parametrize("form", ["plain", "plain, in another order", "masked", "pooled"])
+@pytest.mark.parametrize("pairwise", ["gaussian", "embedded_gaussian"])
+def test_plain_sequences_go_through_the_flash_kernels(pairwise, form, threads, monkeypatch):
+    called = []
+    monkeypatch.setattr(softmax, "attend", lambda *parts, **how: called.append(how) or attend(*parts, **how))
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads)
+    n, m = (43, 43) if form != "pooled" else (43, 21)
+    theta, phi, g, _ = operands(pairwise, n, m, width=3)
+    if "order" in form:
+        theta, phi, g = (part.detach().mT.contiguous().mT.requires_grad_() for part in (theta, phi, g))
+    seen = torch.arange(1, n + 1) if form != "pooled" else SEENS["pooled"](n, m)
+    key_mask = torch.rand(2, m) > 0.4 if form == "masked" else None
+    y = causal_sum(pairwise, theta, phi, g, seen_N=seen, key_mask=key_mask)
+    assert called == ([{"causal": True}] if form.startswith("plain") else [])
+    expected = loops(pairwise, theta, phi, g, None, seen, key_mask)
+    torch.testing.assert_close(y, expected, rtol=1e-10, atol=1e-11)
+    weights = torch.randn(2, 3, n, dtype=torch.float64).mT
+    made = torch.autograd.grad((y * weights).sum(), (theta, phi, g))
+    for of, wanted in zip(made, torch.autograd.grad((expected * weights).sum(), (theta, phi, g)), strict=True):
         torch.testing.assert_close(of, wanted, rtol=1e-9, atol=1e-11)
 
 

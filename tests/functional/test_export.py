@@ -157,19 +157,25 @@ def test_meta_tensors_give_shapes(pairwise: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "operator", ["softmax_sum", "softmax_sum_backward", "softmax_chunks", "softmax_chunks_backward", "relu_sums"]
+    "operator",
+    [
+        *(f"{name}{end}" for name in ("softmax_sum", "flash_sum", "softmax_chunks") for end in ("", "_backward")),
+        "relu_sums",
+    ],
 )
 def test_registered_operators_keep_pytorchs_rules(operator: str) -> None:
     """Schema, fake shapes, autograd registration and compiled gradients, by PyTorch's own checker."""
-    made = make()
+    made = make(values=3 if operator.startswith("flash") else 4)
     bias = torch.zeros(2, 1, 7, dtype=torch.float64)
     a, b = (torch.randn(2, size, dtype=torch.float64) for size in (5, 7))
-    y, normaliser = torch.randn(2, 5, 4, dtype=torch.float64), torch.randn(2, 5, 1, dtype=torch.float64)
+    y, normaliser = torch.randn(2, 5, made.g.shape[2], dtype=torch.float64), torch.randn(2, 5, 1, dtype=torch.float64)
     softmax = (made.theta, made.phi, made.g, bias, 0.5)
     backward = (torch.randn_like(y), *softmax[:4], y, normaliser, 0.5)
     arguments = {
         "softmax_sum": softmax,
         "softmax_sum_backward": backward,
+        "flash_sum": softmax,
+        "flash_sum_backward": backward,
         "softmax_chunks": (*softmax, 100),
         "softmax_chunks_backward": (*backward, 100),
         "relu_sums": (a, b, made.g, 0.5, False, True),

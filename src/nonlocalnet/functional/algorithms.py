@@ -15,7 +15,7 @@ from torch import Tensor
 from nonlocalnet.functional import kernels
 from nonlocalnet.functional.precision import HALF, is_exporting
 
-SoftmaxForm = Literal["cudnn", "flash", "chunks", "matrix", "blocks"]
+SoftmaxForm = Literal["cudnn", "flash", "chunks", "matrix", "flash on a CPU", "blocks"]
 ProductForm = Literal["half, matrix", "half, factored", "matrix", "factored"]
 ReluForm = Literal["fused", "matrix", "sorted"]
 
@@ -89,13 +89,18 @@ SOFTMAX: tuple[Algorithm, ...] = (
     Algorithm(
         "matrix",
         lambda c: c.device not in ("cpu", "meta") and _matrix_is_small(c),
-        "the textbook: the matrix is no larger than the operands beside it, and a compiler fuses what is around it; on "
-        "a CPU, and where memory is only counted, the blocks take no longer and give the same bits as ever",
+        "the textbook: the matrix is no larger than the operands beside it, and a compiler fuses what is around it",
+    ),
+    Algorithm(
+        "flash on a CPU",
+        lambda c: c.device == "cpu" and c.rows > 0 and c.channels == c.width > 0,
+        "PyTorch's flash attention for CPUs, in float32 or float64: seconds on two threads, forward and backward, of a "
+        "res3 map 0.23 against 0.28 for the blocks, of a sequence (1, 8192, 8192, 32) 0.50 against 0.77",
     ),
     Algorithm(
         "blocks",
         lambda _: True,
-        "blocks of output positions, made again in the backward pass; on a CPU level with PyTorch's fused attention",
+        "blocks of output positions, made again in the backward pass: C != D on a CPU, or only memory is counted",
     ),
 )
 

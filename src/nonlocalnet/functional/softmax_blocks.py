@@ -59,9 +59,10 @@ def _forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float)
 
 
 @torch.library.custom_op("nonlocalnet::softmax_sum_backward", mutates_args=())
-def _backward(
+def backward(
     grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, y: Tensor, normaliser: Tensor, scale: float
 ) -> tuple[Tensor, Tensor, Tensor]:
+    """The derivatives by Q, K and V, each block of P made again from the logarithm of the normaliser."""
     with without_autocast(q):
         grad_q, grad_k, grad_v = torch.empty_like(q), torch.zeros_like(k), torch.zeros_like(v)
         for b, n in _blocks(q.shape[0], q.shape[1], k.shape[1]):
@@ -107,7 +108,7 @@ class _SoftmaxSum(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
             gradients = gradients_with_matrix(grad_outputs[0], q, k, v, bias, ctx.scale)
         else:
-            gradients = _backward(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
+            gradients = backward(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
         return *gradients, None, None
 
 
@@ -123,13 +124,15 @@ def gradients_with_matrix(
         return torch.bmm(grad_logits, k), torch.bmm(grad_logits.mT, q), torch.bmm(weights.mT, grad_y)
 
 
-@register_flop_formula(torch.ops.nonlocalnet.softmax_sum)
-def _forward_flops(q: list[int], k: list[int], v: list[int], *_: object, **__: object) -> int:
+def forward_flops(q: list[int], k: list[int], v: list[int], *_: object, **__: object) -> int:
     """Two operations for each multiply-add of Q K^T and P V."""
     return 2 * q[0] * q[1] * k[1] * (q[2] + v[2])
 
 
-@register_flop_formula(torch.ops.nonlocalnet.softmax_sum_backward)
-def _backward_flops(_: list[int], q: list[int], k: list[int], v: list[int], *__: object, **___: object) -> int:
+def backward_flops(_: list[int], q: list[int], k: list[int], v: list[int], *__: object, **___: object) -> int:
     """Q K^T again, dS K and dS^T Q, each N M C; dY V^T and P^T dY, each N M D."""
     return 2 * q[0] * q[1] * k[1] * (3 * q[2] + 2 * v[2])
+
+
+register_flop_formula(torch.ops.nonlocalnet.softmax_sum)(forward_flops)
+register_flop_formula(torch.ops.nonlocalnet.softmax_sum_backward)(backward_flops)

@@ -11,6 +11,7 @@ from nonlocalnet.functional.checks import check_operands, check_scale
 from nonlocalnet.functional.masking import logit_bias, zero_masked
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
 from nonlocalnet.functional.softmax_blocks import softmax_sum
+from nonlocalnet.functional.softmax_flash import flash_softmax_sum
 from nonlocalnet.functional.softmax_fused import fused_softmax_sum
 
 
@@ -92,4 +93,6 @@ def _softmax_weighted_sum(
         if form == "matrix":
             weights_BNM = softmax_weights(queries_BNC, keys_BMC, scale=scale, bias_B1M=bias_B1M)
             return torch.matmul(weights_BNM, g_BMD).to(dtype)
+        if form == "flash on a CPU":
+            return flash_softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale).to(dtype)
         return softmax_sum(queries_BNC, keys_BMC, g_BMD, bias_B1M, scale)[0].to(dtype)

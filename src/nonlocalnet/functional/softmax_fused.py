@@ -16,7 +16,7 @@ from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import sum_dtype, without_autocast
 from nonlocalnet.functional.softmax_blocks import gradients_with_matrix
 
-Kernel = Literal["cudnn", "flash", "flash_cpu", "chunks"]
+Kernel = Literal["cudnn", "flash", "chunks"]
 
 
 def fused_softmax_sum(
@@ -30,7 +30,7 @@ def fused_softmax_sum(
         v_BMD: (B, M, D).
         bias_B1M: (B, 1, M) float32, with "chunks" only; None for none.
         scale: factor of the logits.
-        kernel: what runs the forward pass; "flash_cpu" is PyTorch's for CPUs, of which the tests make use.
+        kernel: what runs the forward pass.
     """
     return apply(_FusedSoftmaxSum, q_BNC, k_BMC, v_BMD, bias_B1M, scale, kernel)[0]
 
@@ -40,10 +40,8 @@ def _attend(q: Tensor, k: Tensor, v: Tensor, scale: float, kernel: Kernel) -> tu
     q, k, v = q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)
     if kernel == "cudnn":
         found = torch.ops.aten._scaled_dot_product_cudnn_attention(q, k, v, None, True, 0.0, False, False, scale=scale)
-    elif kernel == "flash":
-        found = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, False, False, scale=scale)
     else:
-        found = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v, 0.0, False, scale=scale)
+        found = torch.ops.aten._scaled_dot_product_flash_attention(q, k, v, 0.0, False, False, scale=scale)
     y, normaliser = found[0], found[1]
     return y.squeeze(1), normaliser.reshape(y.shape[0], y.shape[2], 1)
 
@@ -94,7 +92,7 @@ class _FusedSoftmaxSum(torch.autograd.Function):
             grad_y, q, k, v = (part.to(sum_dtype(q.dtype)) for part in (grad_y, q, k, v))
             gradients = gradients_with_matrix(grad_y, q, k, v, bias, ctx.scale)
             return *(gradient.to(y.dtype) for gradient in gradients), None, None, None
-        if ctx.kernel in ("cudnn", "flash"):
+        if ctx.kernel != "chunks":
             with without_autocast(q):
                 return *_attend_backward(grad_y, q, k, v, y, normaliser, ctx.scale, ctx.kernel), None, None, None
         operands = (grad_y, q, k, v, bias, y, normaliser, ctx.scale)

@@ -3,7 +3,8 @@
     P = softmax over the seen keys,  Y = P V;  the backward pass makes each block of P again from the forward's
     logarithm of the normaliser, as `nonlocalnet.functional.softmax_blocks` does.
 
-A query that has seen no key has Y = 0. Half of the matrix is never made.
+A query that has seen no key has Y = 0. Half of the matrix is never made. On a CPU a plain sequence, of which position i
+has seen i + 1 keys and all are kept, goes through PyTorch's flash attention instead.
 """
 
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from torch.utils.flop_counter import register_flop_formula
 from nonlocalnet.functional.causal.prefixes import on_host
 from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import without_autocast
+from nonlocalnet.functional.softmax_flash import attend, attend_backward, goes_backward
 
 BLOCK_WEIGHTS = 4 * 1024 * 1024
 LEAST_ROWS = 64
@@ -45,13 +47,23 @@ def _logits(q: Tensor, k: Tensor, kept: Tensor | None, seen: Tensor, scale: floa
     return logits.masked_fill_(unseen if kept is None else unseen | ~kept[:, None, : k.shape[1]], float("-inf"))
 
 
+def _is_plain(q: Tensor, k: Tensor, v: Tensor, kept: Tensor | None, seen: np.ndarray) -> bool:
+    """Whether the flash kernels for CPUs know which keys each query has seen."""
+    if q.device.type != "cpu" or kept is not None or not q.shape[2] == v.shape[2] > 0 or q.numel() == 0:
+        return False
+    return q.shape[1] == k.shape[1] and np.array_equal(seen, np.arange(1, len(seen) + 1))
+
+
 @torch.library.custom_op("nonlocalnet::prefix_softmax", mutates_args=())
 def _forward(q: Tensor, k: Tensor, v: Tensor, kept: Tensor | None, seen: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    counts = on_host(seen)
+    if _is_plain(q, k, v, kept, counts):
+        return attend(q, k, v, None, scale, causal=True)
     y_BND = v.new_zeros(q.shape[0], q.shape[1], v.shape[2])
     # +inf for a query without keys: its weights exp(-inf - inf) are 0.
     normaliser_BN1 = q.new_full((q.shape[0], q.shape[1], 1), float("inf"))
     with without_autocast(q):
-        for n, keys in _blocks(on_host(seen), q.shape[0]):
+        for n, keys in _blocks(counts, q.shape[0]):
             if keys == 0:
                 continue
             logits = _logits(q[:, n], k[:, :keys], kept, seen[n], scale)
@@ -76,9 +88,12 @@ def _backward(
     normaliser: Tensor,
     scale: float,
 ) -> tuple[Tensor, Tensor, Tensor]:
+    counts = on_host(seen)
+    if goes_backward(q) and _is_plain(q, k, v, kept, counts):
+        return attend_backward(grad_y, q, k, v, None, y, normaliser, scale, causal=True)
     grad_q, grad_k, grad_v = torch.zeros_like(q), torch.zeros_like(k), torch.zeros_like(v)
     with without_autocast(q):
-        for n, keys in _blocks(on_host(seen), q.shape[0]):
+        for n, keys in _blocks(counts, q.shape[0]):
             if keys == 0:
                 continue
             weights = _logits(q[:, n], k[:, :keys], kept, seen[n], scale).sub_(normaliser[:, n]).exp_()
