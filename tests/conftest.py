@@ -1,8 +1,12 @@
 """Settings that every test shares."""
 
+import signal
+
 import pytest
 import torch
 
+# Under nohup it is ignored, by whatever is started there too; tests look at what it does to programs.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 # Tests run in several processes on few cores; contending torch threads were measured 20x slower.
 torch.set_num_threads(1)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
@@ -31,23 +31,17 @@ def make_console(*, stderr: bool = False, quiet: bool = False) -> Console:
 class _Console(Console):
     @override
     def print(self, *objects: Any, **options: Any) -> None:
-        """Print; a table's title, which may be a path, is as wide as the console is."""
-        for thing in objects:
-            if isinstance(thing, Table) and isinstance(thing.title, str):
-                thing.title = _Title(self.render_str(thing.title, style=thing.title_style or "table.title"))  # pyright: ignore[reportAttributeAccessIssue]
+        """Print; a table's title, which may be a path, is one line: rich would break it where the table ends."""
+        tables = [thing for thing in objects if isinstance(thing, Table)]
+        titles = [(table, table.title) for table in tables if isinstance(table.title, str)]
+        for table, title in titles:
+            super().print(self.render_str(title, style=table.title_style or "table.title"), soft_wrap=True)
+            table.title = None
         super().print(*objects, **options)
+        for table, title in titles:
+            table.title = title
 
     @override
     def render_str(self, text: str, **options: Any) -> Text:
         """The texts that are printed, and those of tables and their titles, all come through here."""
         return super().render_str(visible(text), **options)
-
-
-class _Title:
-    """rich breaks a title where the table ends, and pads it to there."""
-
-    def __init__(self, text: Text) -> None:
-        self._text = text
-
-    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        yield from console.render(self._text, options.update(width=console.width, justify=None))
