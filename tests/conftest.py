@@ -5,8 +5,9 @@ import signal
 import pytest
 import torch
 
-# Under nohup it is ignored, by whatever is started there too; tests look at what it does to programs.
+# Ignored by what nohup, or a script's background, starts, and by all that is started there; tests look at what they do.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 # Tests run in several processes on few cores; contending torch threads were measured 20x slower.
 torch.set_num_threads(1)
 

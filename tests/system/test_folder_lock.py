@@ -24,10 +24,11 @@ import os, sys, time
 from pathlib import Path
 from nonlocalnet.system.folder_lock import hold_folder
 hold_folder(Path(sys.argv[1]))
-if os.fork() == 0:  # a worker that outlives the holder
+if os.fork() == 0:  # a worker that outlives the holder; it has let go of the lock by now
+    print("held", flush=True)
     time.sleep(20)
-print("held", flush=True)
-time.sleep(60)
+else:
+    time.sleep(60)
 """
 
 
