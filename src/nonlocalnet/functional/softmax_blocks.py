@@ -35,12 +35,14 @@ def _blocks(batch: int, rows: int, keys: int) -> Iterator[tuple[slice, slice]]:
             yield slice(b, min(b + batch_step, batch)), slice(n, min(n + row_step, rows))
 
 
-def softmax_sum(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-    """softmax(scale Q K^T + bias) V, and the logarithm of each row's normaliser, (B, N, 1).
+def softmax_sum(
+    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, *, operator: str = "softmax_sum"
+) -> tuple[Tensor, Tensor]:
+    """softmax(scale Q K^T + bias) V, and the logarithm of each row's normaliser, (B, N, 1), by a registered operator.
 
     The first is differentiable twice; the second derivative holds the N x M matrix.
     """
-    return apply(_SoftmaxSum, q, k, v, bias, scale)
+    return apply(_SoftmaxSum, q, k, v, bias, scale, operator)
 
 
 @torch.library.custom_op("nonlocalnet::softmax_sum", mutates_args=())
@@ -92,13 +94,17 @@ def _backward_shapes(_grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: objec
 
 
 class _SoftmaxSum(torch.autograd.Function):
+    """A registered operator that gives Y and the normaliser's logarithm, and backward the one named after it."""
+
     @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-        return _forward(q, k, v, bias, scale)
+    def forward(
+        q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float, operator: str
+    ) -> tuple[Tensor, Tensor]:
+        return getattr(torch.ops.nonlocalnet, operator)(q, k, v, bias, scale)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        q, k, v, bias, ctx.scale = inputs
+        q, k, v, bias, ctx.scale, ctx.operator = inputs
         ctx.mark_non_differentiable(output[1])
         ctx.save_for_backward(q, k, v, bias, *output)
 
@@ -108,8 +114,9 @@ class _SoftmaxSum(torch.autograd.Function):
         if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
             gradients = gradients_with_matrix(grad_outputs[0], q, k, v, bias, ctx.scale)
         else:
-            gradients = backward(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
-        return *gradients, None, None
+            backward_of = getattr(torch.ops.nonlocalnet, f"{ctx.operator}_backward")
+            gradients = backward_of(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
+        return *gradients, None, None, None
 
 
 def gradients_with_matrix(

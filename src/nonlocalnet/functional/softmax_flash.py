@@ -6,20 +6,17 @@ same logarithm. PyTorch's operators are inside registered ones, for `torch.compi
 Shape suffixes: B batch, N output positions, M summed positions, D channels of all three operands.
 """
 
-from typing import Any
-
 import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
 from nonlocalnet.functional import softmax_blocks
-from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import without_autocast
 
 
 def flash_softmax_sum(q_BND: Tensor, k_BMD: Tensor, v_BMD: Tensor, bias_B1M: Tensor | None, scale: float) -> Tensor:
     """softmax(scale Q K^T + bias) V on a CPU; the second derivative holds the N x M matrix."""
-    return apply(_FlashSoftmaxSum, q_BND, k_BMD, v_BMD, bias_B1M, scale)[0]
+    return softmax_blocks.softmax_sum(q_BND, k_BMD, v_BMD, bias_B1M, scale, operator="flash_sum")[0]
 
 
 def attend(
@@ -87,27 +84,6 @@ def _forward_shapes(q: Tensor, _k: Tensor, v: Tensor, _bias: Tensor | None, _sca
 @torch.library.register_fake("nonlocalnet::flash_sum_backward")
 def _backward_shapes(_grad_y: Tensor, q: Tensor, k: Tensor, v: Tensor, *_: object) -> tuple[Tensor, Tensor, Tensor]:
     return q.new_empty(q.shape), k.new_empty(k.shape), v.new_empty(v.shape)
-
-
-class _FlashSoftmaxSum(torch.autograd.Function):
-    @staticmethod
-    def forward(q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, scale: float) -> tuple[Tensor, Tensor]:
-        return _forward(q, k, v, bias, scale)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        q, k, v, bias, ctx.scale = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(q, k, v, bias, *output)
-
-    @staticmethod
-    def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, bias, y, normaliser = ctx.saved_tensors
-        if torch.is_grad_enabled():  # create_graph=True: a second derivative will be asked for
-            gradients = softmax_blocks.gradients_with_matrix(grad_outputs[0], q, k, v, bias, ctx.scale)
-        else:
-            gradients = _backward(grad_outputs[0], q, k, v, bias, y, normaliser, ctx.scale)
-        return *gradients, None, None
 
 
 register_flop_formula(torch.ops.nonlocalnet.flash_sum)(softmax_blocks.forward_flops)
