@@ -56,7 +56,7 @@ def loops(pairwise, theta, phi, g, w_f, seen, key_mask=None, scale=1.0):
 
 def small_blocks(monkeypatch):
     monkeypatch.setattr(relu_sums, "LEAST", 2)
-    monkeypatch.setattr(relu_sums, "_HELD", 64)
+    monkeypatch.setattr(relu_sums, "_HELD_ON_A_CPU", 64)
     monkeypatch.setattr("nonlocalnet.functional.causal.products.BLOCK", 4)
     monkeypatch.setattr(softmax, "BLOCK_WEIGHTS", 16)
     monkeypatch.setattr(softmax, "LEAST_ROWS", 3)
