@@ -16,14 +16,13 @@ from typing_extensions import Unpack
 from nonlocalnet.block.folding import Folding
 from nonlocalnet.block.norm import check_batch_norm, make_norm
 from nonlocalnet.block.options import BlockArguments, BlockOptions, Domain, checked_block, one_of, positive
+from nonlocalnet.block.pointwise import POINTWISE
 from nonlocalnet.block.pooling import Pooling
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, PositionScorer
 from nonlocalnet.block.summing import Operands, Sets, comparison_scores
 from nonlocalnet.functional import Pairwise
 from nonlocalnet.functional.pairwise import row_of
 from nonlocalnet.system.signatures import shows
-
-_CONVOLUTION: dict[int, type[nn.Conv1d | nn.Conv2d | nn.Conv3d]] = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}
 
 
 class BlockLayers(nn.Module):
@@ -61,7 +60,7 @@ class BlockLayers(nn.Module):
         self.folding = Folding(ndim, chosen.domain, group)
         self.key_folding = Folding(ndim, chosen.domain, None if group is None else group // self.pool_kernel[0])
 
-        convolution, inner, row = _CONVOLUTION[ndim], self.inner_channels, row_of(self.pairwise)
+        convolution, inner, row = POINTWISE[ndim], self.inner_channels, row_of(self.pairwise)
         self.theta = convolution(channels, inner, 1) if row.embeds else None
         self.phi = convolution(channels, inner, 1) if row.embeds else None
         self.g = convolution(channels, inner, 1)

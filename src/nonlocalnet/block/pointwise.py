@@ -1,0 +1,49 @@
+"""1x1 convolutions as matrix products where that is faster: on a CPU.
+
+PyTorch's convolutions on a CPU go through oneDNN, whose backward pass orders the map anew. One product a batch element
+takes the map as it lies: measured on two threads at 64 to 32 channels, forward with backward, 1.4 times faster for a
+batch of 32 with 400 positions and 2.7 times for 2^20 positions; in networks for video 1.0 to 1.5 times.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+
+class _Pointwise(_ConvNd):
+    """Before a convolution of kernel 1 among the bases of a class."""
+
+    def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
+        """(B, C, *positions) to (B, D, *positions)."""
+        # What is traced stays a convolution: compilers and other programs know what to do with one.
+        if bias is None or not _as_product(input) or torch.compiler.is_compiling():
+            return super()._conv_forward(input, weight, bias)
+        weight_BDC = weight.flatten(1).expand(len(input), -1, -1)
+        return torch.baddbmm(bias.unsqueeze(1), weight_BDC, input.flatten(2)).unflatten(2, input.shape[2:])
+
+
+def _as_product(x: Tensor) -> bool:
+    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+        return False
+    return x.dtype in (torch.float32, torch.float64) and x.is_contiguous()
+
+
+class PointwiseConv1d(_Pointwise, nn.Conv1d):
+    """(B, C, L)."""
+
+
+class PointwiseConv2d(_Pointwise, nn.Conv2d):
+    """(B, C, H, W)."""
+
+
+class PointwiseConv3d(_Pointwise, nn.Conv3d):
+    """(B, C, T, H, W)."""
+
+
+POINTWISE: dict[int, type[PointwiseConv1d | PointwiseConv2d | PointwiseConv3d]] = {
+    1: PointwiseConv1d,
+    2: PointwiseConv2d,
+    3: PointwiseConv3d,
+}
