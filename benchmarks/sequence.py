@@ -2,16 +2,16 @@
 
     python benchmarks/sequence.py                                   # every form at every length, the table and a figure
     python benchmarks/sequence.py "dot product" --most 16 --threads 2
-    python benchmarks/sequence.py --keep-memory --out kept.json --figure kept.png
+    python benchmarks/sequence.py --huge-pages --out huge.json --figure huge.png
 
 B = 1, C = 64, inner 32, float32. A form is a whole block (its 1x1 convolutions too), forward, and forward with
 backward; beside it are the textbook block with its N x N matrix and `nn.MultiheadAttention` (one head,
 `need_weights=False`), as far as they fit in --gib. Memory is the process's highest beyond its imports, inputs
 included. What is measured goes to --out at once: a run that was ended goes on there.
 
-glibc has the memory of a tensor above 32 MiB from the system anew at every allocation, and the zeroing of its pages can
-take longer than what is computed on them; shorter sequences stay below. --keep-memory has it keep what is freed, so
-that the slopes are those of the computation.
+A tensor above 32 MiB gets its memory from the system anew, 4 KiB at a time, which can take longer than what is
+computed on it; shorter sequences stay below. --huge-pages sets PyTorch's THP_MEM_ALLOC_ENABLE=1, for which Linux gives
+2 MiB at a time (where /sys/kernel/mm/transparent_hugepage/enabled says madvise or always).
 """
 
 import argparse
@@ -35,10 +35,6 @@ from nonlocalnet.block import LearnedPositions
 
 CHANNELS, INNER = 64, 32
 FROM = 14  # slopes are fitted from 2^14 up: below, what a call costs in itself is seen
-
-
-# Read by glibc when a process starts: no allocation of a mapping's own, nothing given back.
-KEEP_MEMORY = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**40), "MALLOC_TOP_PAD_": str(2**26)}
 
 
 @dataclass(frozen=True)
@@ -252,10 +248,10 @@ def main() -> None:
     parser.add_argument("--gib", type=float, default=12.0, help="what the textbook's matrices may take")
     parser.add_argument("--out", type=Path, default=Path("sequence.json"), help="where measurements are kept")
     parser.add_argument("--figure", type=Path, default=Path("sequence.png"), help="where the figure goes")
-    parser.add_argument("--keep-memory", action="store_true", help="let glibc keep freed memory")
+    parser.add_argument("--huge-pages", action="store_true", help="give large tensors pages of 2 MiB (Linux)")
     options = parser.parse_args()
-    if options.keep_memory:
-        os.environ.update(KEEP_MEMORY)  # of the processes that measure
+    if options.huge_pages:
+        os.environ["THP_MEM_ALLOC_ENABLE"] = "1"  # of the processes that measure
     unknown = [name for name in options.forms if name not in FORMS]
     if unknown:
         parser.error(f"forms are {', '.join(FORMS)}; received {', '.join(unknown)}")

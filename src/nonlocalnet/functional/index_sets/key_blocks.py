@@ -76,14 +76,15 @@ def key_blocks_sum(
             return theta.new_zeros(len(g), 0, g.shape[2]).to(dtype)
         means = block_means(phi, kept_BM, size)
 
-        def some(theta: Tensor, phi: Tensor, g: Tensor, seen: Tensor | None, w_f: Tensor | None) -> Tensor:
-            allowed = liked_keys(theta, means, kept_BM, seen, size=size, count=count)
+        step = max(1, HELD // max(1, len(theta) * keys))
+        numbers_1N = torch.arange(queries, device=theta.device).unsqueeze(0)
+
+        def some(theta: Tensor, numbers_1Q: Tensor, phi: Tensor, g: Tensor, w_f: Tensor | None) -> Tensor:
+            seen_Q = None if seen_N is None else seen_N[numbers_1Q[0]]
+            allowed = liked_keys(theta, means, kept_BM, seen_Q, size=size, count=count)
             return torch.bmm(allowed_rows(row, theta, phi, allowed, w_f=w_f, scale=scale), g)
 
-        def operands(n: slice) -> tuple[Tensor | None, ...]:
-            return theta[:, n], phi, g, None if seen_N is None else seen_N[n], w_f
-
-        return in_parts(some, operands, queries, step=max(1, HELD // max(1, len(theta) * keys))).to(dtype)
+        return in_parts(some, (theta, numbers_1N), (phi, g, w_f), step=step).to(dtype)
 
 
 class BlockMeans(NamedTuple):

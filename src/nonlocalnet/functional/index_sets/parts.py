@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -15,20 +15,21 @@ HELD = BLOCK_WEIGHTS
 
 
 def in_parts(
-    some: Callable[..., Tensor], operands: Callable[[slice], tuple[Tensor | None, ...]], count: int, *, step: int
+    some: Callable[..., Tensor], cut: Sequence[Tensor], whole: Sequence[Tensor | None] = (), *, step: int
 ) -> Tensor:
-    """`some` of the operands of every part, one after the other along axis 1.
+    """`some` of every part of the operands, one after the other along axis 1.
 
     Args:
-        some: The sum of one part.
-        operands: What it takes, of a slice of the parts' axis.
-        count: The length of that axis, at least 1.
-        step: How much of it is a part.
+        some: The sum of one part: takes its part of each of `cut`, then all of `whole`.
+        cut: Operands with the parts' axis as axis 1, at least 1 long.
+        whole: Operands that every part takes whole.
+        step: How much of the axis is a part.
     """
     # Where one part is all, nothing is won; and torch.func knows no checkpoints.
-    again = torch.is_grad_enabled() and count > step and not torch._C._are_functorch_transforms_active()
-    parts = []
-    for begin in range(0, count, step):
-        own = operands(slice(begin, min(begin + step, count)))
-        parts.append(checkpoint(some, *own, use_reentrant=False, preserve_rng_state=False) if again else some(*own))
-    return torch.cat(parts, dim=1)
+    again = torch.is_grad_enabled() and cut[0].shape[1] > step and not torch._C._are_functorch_transforms_active()
+    sums = []
+    # Split, not sliced: the gradient of a slice is as large as what it was cut from, once for every part.
+    for own in zip(*(operand.split(step, dim=1) for operand in cut), strict=True):
+        given = (*own, *whole)
+        sums.append(checkpoint(some, *given, use_reentrant=False, preserve_rng_state=False) if again else some(*given))
+    return torch.cat(sums, dim=1)

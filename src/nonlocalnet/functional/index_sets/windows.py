@@ -143,8 +143,5 @@ def _in_chunks(
         weights = allowed_rows(row, theta.flatten(0, 1), phi.flatten(0, 1), allowed, w_f=w_f, scale=scale)
         return torch.bmm(weights, g.flatten(0, 1)).unflatten(0, (len(theta), -1))
 
-    def operands(u: slice) -> tuple[Tensor | None, ...]:
-        return theta_BULC[:, u], phi_BUSC[:, u], g_BUSD[:, u], kept_BUS[:, u], w_f
-
     step = max(1, HELD // max(1, batch * reach.chunk * reach.span))
-    return in_parts(some, operands, theta_BULC.shape[1], step=step).flatten(1, 2)
+    return in_parts(some, (theta_BULC, phi_BUSC, g_BUSD, kept_BUS), (w_f,), step=step).flatten(1, 2)
