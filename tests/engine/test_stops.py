@@ -20,7 +20,8 @@ from nonlocalnet.engine.devices import choose_device, training_device
 from nonlocalnet.engine.run_folder import prepare_output
 from nonlocalnet.runs.video.results.counts import read_metrics
 from nonlocalnet.system.errors import NonFiniteError, OutputError
-from nonlocalnet.system.files import whole_file, whole_folder, write_atomically
+from nonlocalnet.system.files import whole_file, write_atomically
+from nonlocalnet.system.folders import whole_folder
 
 
 def spoil_weights(model: Toy) -> None:

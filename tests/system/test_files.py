@@ -1,4 +1,4 @@
-"""Files and folders appear whole or not at all."""
+"""Files appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -11,20 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from nonlocalnet.system import files
+from listing import names
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.files import (
     append_line,
     is_partial_of,
     partial_path,
     whole_file,
-    whole_folder,
     write_atomically,
 )
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path: Path) -> None:
@@ -149,68 +144,6 @@ def test_only_its_own_names_are_partial() -> None:
     assert is_partial_of(Path("run/.a.partial-12.json"), path)
     for other in ("run/.a.partial-.json", "run/.ab.partial.json", "run/a.json", "b/.a.partial.json"):
         assert not is_partial_of(Path(other), path)
-
-
-@pytest.mark.parametrize("exists", [True, False])
-def test_a_folder_appears_when_its_block_ends(tmp_path: Path, exists: bool) -> None:
-    target = tmp_path / "above" / "data"
-    if exists:
-        target.mkdir(parents=True)
-    with whole_folder(target) as staging:
-        (staging / "a.txt").write_text("a")
-        (staging / "b").mkdir()
-        assert not exists or names(target) == []
-    assert names(target) == ["a.txt", "b"]
-    assert names(target.parent) == ["data"]
-
-
-def test_a_folder_whose_block_fails_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(IsADirectoryError), whole_folder(tmp_path / "data") as staging:
-        ((staging / "a.txt").write_text("a"), tmp_path.read_text())
-    assert names(tmp_path) == []
-
-
-def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "thesis.tex").touch()
-    with pytest.raises(ValueError, match="exists and is not empty"), whole_folder(tmp_path):
-        raise AssertionError
-    with pytest.raises(ValueError, match="exists and is not a folder"), whole_folder(tmp_path / "thesis.tex"):
-        raise AssertionError
-    assert names(tmp_path) == ["thesis.tex"]
-
-
-@pytest.mark.skipif(os.name != "posix", reason="no locks")
-def test_a_folder_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
-    target = tmp_path / "data"
-    code = (
-        "import sys, time; from pathlib import Path; from nonlocalnet.system.files import whole_folder\n"
-        "with whole_folder(Path(sys.argv[1])) as staging:\n"
-        "    (staging / 'a').touch(); print(staging.name, flush=True); time.sleep(60)"
-    )
-    for other in (".data.partial-abc", ".data2.partial-abcdefgh", "data.partial-abcdefgh", ".data.partial-abcdefgh1"):
-        (tmp_path / other).mkdir()
-    (tmp_path / ".data.partial-abcdefgh").symlink_to(tmp_path / ".data.partial-abc")
-    (tmp_path / ".data.partial-12345678").touch()
-    kept = names(tmp_path)
-    with subprocess.Popen([sys.executable, "-c", code, str(target)], stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        left = process.stdout.readline().strip()
-        with pytest.raises(OutputError, match=r"another process is writing into .*data; wait"), whole_folder(target):
-            raise AssertionError
-        assert names(tmp_path) == sorted([*kept, left])
-        process.kill()
-        process.wait()
-    with whole_folder(target) as staging:
-        assert names(tmp_path) == sorted([*kept, staging.name])
-    assert names(tmp_path) == sorted([*kept, "data"])
-
-
-def test_without_locks_nothing_that_may_be_anothers_is_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / ".data.partial-abcdefgh").mkdir()
-    monkeypatch.setattr(files, "fcntl", None)
-    with whole_folder(tmp_path / "data"):
-        pass
-    assert names(tmp_path) == [".data.partial-abcdefgh", "data"]
 
 
 def test_text_that_is_no_utf8_is_written_escaped(tmp_path: Path) -> None:

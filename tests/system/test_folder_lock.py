@@ -16,8 +16,8 @@ from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.resume import run_to_resume
 from nonlocalnet.engine.run_folder import prepare_output, require_free
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import whole_folder
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
+from nonlocalnet.system.folders import whole_folder
 
 HOLDER = """
 import os, sys, time

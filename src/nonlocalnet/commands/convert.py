@@ -23,7 +23,8 @@ from nonlocalnet.formats import (
 from nonlocalnet.runs.video.classes import has_published_classes, with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import whole_folder, write_atomically
+from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.folders import whole_folder
 from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
 

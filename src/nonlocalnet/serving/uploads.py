@@ -14,8 +14,8 @@ import tempfile
 from pathlib import Path
 from typing import BinaryIO
 
-from nonlocalnet.system.files import is_locked
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
+from nonlocalnet.system.locks import is_locked
 
 _PREFIX = "nonlocalnet-serve-"
 _HANDLES = Path("/proc/self/fd")

@@ -1,4 +1,4 @@
-"""Files and folders that appear under their name only when they are whole."""
+"""Files that appear under their name only when they are whole."""
 
 from __future__ import annotations
 
@@ -6,17 +6,11 @@ import contextlib
 import itertools
 import os
 import re
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError, is_full, reason_of
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
+from nonlocalnet.system.locks import is_at, is_locked
 
 
 def partial_path(path: Path, number: int = 1) -> Path:
@@ -54,7 +48,7 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[Path]:
         OutputError: The disk is full, or there is such a file.
         OSError: The file cannot be brought to the disk or to its place.
     """
-    with _full_disk_named(path), _own_partial(path) as partial:
+    with full_disk_named(path), _own_partial(path) as partial:
         moved = False
         try:
             yield partial
@@ -85,7 +79,7 @@ def _is_named_newly(partial: Path, path: Path) -> bool:
 
 
 @contextlib.contextmanager
-def _full_disk_named(path: Path) -> Iterator[None]:
+def full_disk_named(path: Path) -> Iterator[None]:
     """The system says of a file that is open already only that the disk is full, not which file it was."""
     try:
         yield
@@ -106,12 +100,12 @@ def _own_partial(path: Path) -> Iterator[Path]:
         partial = partial_path(path, number)
         handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
-            if is_locked(handle) and _is_at(handle, partial):
+            if is_locked(handle) and is_at(handle, partial):
                 if os.fstat(handle).st_nlink > 1:  # a killed `_is_named_newly`: its content is a whole file's
                     partial.unlink()
                     continue
                 os.ftruncate(handle, 0)
-                if fcntl is None:  # Windows moves no file that is open
+                if os.name != "posix":  # Windows moves no file that is open
                     os.close(handle)
                     handle = -1
                 yield partial
@@ -119,32 +113,6 @@ def _own_partial(path: Path) -> Iterator[Path]:
         finally:
             if handle >= 0:
                 os.close(handle)
-
-
-def is_locked(handle: int) -> bool:
-    """Whether this process has the lock of an open file or folder now: it does unless another has it."""
-    return _locked(handle) is not False
-
-
-def _locked(handle: int) -> bool | None:
-    """As `is_locked`, and None where there are no locks: on Windows, and some file systems."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return None
-    return True
-
-
-def _is_at(handle: int, path: Path) -> bool:
-    """Whether the opened file still has this name: its writer may have moved it before the lock came."""
-    try:
-        return os.path.samestat(os.fstat(handle), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool = False) -> None:
@@ -193,107 +161,6 @@ def append_line(path: Path, line: str) -> None:
                 raise
     except OSError as error:
         raise _cannot_write(path, error) from error
-
-
-@contextlib.contextmanager
-def whole_folder(target: Path) -> Iterator[Path]:
-    """A folder to fill, which becomes `target` when the block ends, and is removed where it fails.
-
-    What a killed process left of the same target is removed at the next call, where the file system has locks.
-
-    Args:
-        target: A new or empty folder; the folders above it are made.
-
-    Raises:
-        ValueError: `target` is a file, or holds anything.
-        OutputError: Another process fills the same target, or the disk is full.
-        OSError: It cannot be made.
-    """
-    if target.exists() and not target.is_dir():
-        raise ValueError(f"{target} exists and is not a folder; give another folder")
-    if target.is_dir() and any(target.iterdir()):
-        raise ValueError(f"{target} exists and is not empty; give a new or empty folder, or remove it first")
-    resolved = target.resolve()
-    with _full_disk_named(target):
-        resolved.parent.mkdir(parents=True, exist_ok=True)
-        _remove_left_behind(resolved)
-        with _own_staging(resolved) as staging:
-            yield staging
-            staging.chmod(0o755)  # mkdtemp makes private folders
-            _move_into_place(staging, resolved)
-
-
-@contextlib.contextmanager
-def _own_staging(target: Path) -> Iterator[Path]:
-    """A new folder that is locked as long as this process fills it, and removed at the end."""
-    handle = -1
-    while True:
-        # Beside the target, hence on the same file system: the move at the end copies nothing.
-        staging = Path(tempfile.mkdtemp(prefix=_staging_prefix(target), dir=target.parent))
-        if os.name != "posix":  # Windows opens no folders
-            break
-        with contextlib.suppress(FileNotFoundError):
-            handle = os.open(staging, os.O_RDONLY)
-            if is_locked(handle) and _is_at(handle, staging):
-                break
-            os.close(handle)
-        # Between the two lines another process took it for one that was left behind, and removes it.
-    try:
-        yield staging
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-        if handle >= 0:
-            os.close(handle)
-
-
-def _remove_left_behind(target: Path) -> None:
-    """Remove what killed processes left of a target: nobody has its lock.
-
-    Raises:
-        OutputError: Somebody has.
-    """
-    form = re.compile(re.escape(_staging_prefix(target)) + r"\w{8}")
-    others = []
-    with contextlib.suppress(OSError):  # the folder above may be written to but not listed
-        others = [path for path in target.parent.iterdir() if form.fullmatch(path.name)]
-    for found in others:
-        mine = None
-        with contextlib.suppress(OSError), _opened_folder(found) as handle:
-            mine = _locked(handle)
-            if mine:
-                shutil.rmtree(found, ignore_errors=True)
-        if mine is False:
-            raise held_by_another(target)
-
-
-def held_by_another(folder: Path) -> OutputError:
-    """What the second comer to a folder is told."""
-    return OutputError(f"another process is writing into {folder}; wait for its end, or give another folder")
-
-
-def _staging_prefix(target: Path) -> str:
-    return f".{target.name}.partial-"
-
-
-@contextlib.contextmanager
-def _opened_folder(path: Path) -> Iterator[int]:
-    """A handle of a folder; OSError for what is none, a link to one included."""
-    handle = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NOFOLLOW", 0))
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-def _move_into_place(staging: Path, target: Path) -> None:
-    if not target.exists():
-        staging.rename(target)
-        return
-    if any(target.iterdir()):
-        raise ValueError(f"{target} was written by another process meanwhile; what it wrote is untouched")
-    # An empty folder is kept, since it may be a mount point or somebody's working folder; the lists come last.
-    for entry in sorted(staging.iterdir(), key=lambda entry: (entry.is_file(), entry.name)):
-        entry.rename(target / entry.name)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -6,7 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from nonlocalnet.system.files import held_by_another, is_locked
+from nonlocalnet.system.folders import held_by_another
+from nonlocalnet.system.locks import is_locked
 from nonlocalnet.system.processes import is_first_process
 
 _TRIES, _SECONDS_BETWEEN = 10, 0.1

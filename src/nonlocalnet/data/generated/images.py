@@ -29,7 +29,7 @@ import numpy.typing as npt
 from PIL import Image, ImageDraw
 
 from nonlocalnet.data.generated.videos import check_range
-from nonlocalnet.system.files import whole_folder
+from nonlocalnet.system.folders import whole_folder
 
 FAR_CUE_SIZE = (96, 256)
 FAR_KEYPOINT_SIZE = (96, 320)

@@ -19,7 +19,7 @@ from torch.utils.data import Dataset
 
 from nonlocalnet.data.generated.videos import check_range
 from nonlocalnet.data.padded import SequenceItem, index_of, item_of
-from nonlocalnet.system.files import whole_folder
+from nonlocalnet.system.folders import whole_folder
 
 LOWEST_HERTZ, HIGHEST_HERTZ = 300.0, 1500.0
 _SPLITS = ("train", "val", "test")

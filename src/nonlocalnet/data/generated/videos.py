@@ -42,7 +42,7 @@ import av
 import numpy as np
 import numpy.typing as npt
 
-from nonlocalnet.system.files import whole_folder
+from nonlocalnet.system.folders import whole_folder
 
 # Colours that stay apart after 4:2:0 chroma subsampling, none of them grey: white and black are the cue's.
 PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
