@@ -96,6 +96,13 @@ class BlockLayers(nn.Module):
         options = [field.name for field in fields(BlockOptions) if field.name != "norm"]  # a child, printed anyway
         return ", ".join(f"{name}={getattr(self, name)!r}" for name in ("channels", "ndim", *options))
 
+    @property
+    def compares_all(self) -> bool:
+        """Whether every pair of a position and a key is looked at, so that time grows with their product."""
+        if self.window is not None or isinstance(self.subsample, LearnedPositions):
+            return False
+        return row_of(self.pairwise).is_softmax or isinstance(self.subsample, KeyBlocks)
+
     def sets(self) -> Sets:
         """How the keys of each position are found, and f."""
         scale = self.inner_channels**-0.5 if self.scale == "rsqrt" else float(self.scale)

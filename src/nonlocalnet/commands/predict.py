@@ -8,13 +8,12 @@ import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
 from nonlocalnet.commands.options.rows import rows_as_csv, writable
 from nonlocalnet.commands.options.sequences import predict_sequences
 from nonlocalnet.data.annotations.given import Given, find_given
@@ -42,8 +41,6 @@ from nonlocalnet.system.progress import Counter, counted
 from nonlocalnet.system.terminal import make_console
 from nonlocalnet.system.typed import refuse_typed
 from nonlocalnet.system.visible import visible
-
-_CSV_COLUMNS = ("path", "label", "rank", "class", "name", "probability", "error")
 
 
 def main(argv: Sequence[str]) -> int:
@@ -155,7 +152,8 @@ def _predictions(job: _Job, model: VideoResNet, given: Sequence[Given]) -> int:
     with counted("predicting", len(given)) as advance:
         made = list(_shown(zip(given, predictions, strict=True), advance, as_json=job.as_json))
     if job.csv is not None:
-        write_atomically(job.csv, rows_as_csv(_CSV_COLUMNS, (row for one in made for row in _csv_rows(*one))))
+        rows = (row for video, one in made for row in ranked_rows(one, video.label))
+        write_atomically(job.csv, rows_as_csv(COLUMNS, rows))
     return int(any(prediction.error for _, prediction in made))
 
 
@@ -211,28 +209,10 @@ def _shown(
                 text = json.dumps({**dataclasses.asdict(prediction), **label}, indent=2)
                 print(",\n" if count else "[\n", text, sep="", end="", flush=True)
             elif not prediction.error:
-                console.print(_table(video, prediction))
+                console.print(ranked_table(prediction, video.label))
             if prediction.error:
                 print(visible(f"nonlocalnet: error: {prediction.error}"), file=sys.stderr)
         advance()
         yield video, prediction
     if as_json:
         print("\n]")
-
-
-def _table(video: Given, prediction: Prediction) -> Table:
-    title = prediction.path + (f" (listed as {video.label})" if video.label else "")
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    for name, score in zip(prediction.names, prediction.scores, strict=True):
-        table.add_row(name, f"{score:.4f}")
-    return table
-
-
-def _csv_rows(video: Given, prediction: Prediction) -> Iterator[tuple[Any, ...]]:
-    if prediction.error:
-        yield prediction.path, video.label, "", "", "", "", prediction.error
-    ranked = zip(prediction.classes, prediction.names, prediction.scores, strict=True)
-    for rank, (index, name, score) in enumerate(ranked, start=1):
-        yield prediction.path, video.label, rank, index, name, f"{score:.8g}", ""

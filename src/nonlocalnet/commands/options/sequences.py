@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
-from rich.table import Table
 
+from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
 from nonlocalnet.commands.options.rows import rows_as_csv, writable
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import OpenedFile, load, plan_sequence
@@ -25,7 +25,6 @@ _OF_VIDEOS = (
     *("views", "window", "step", "figure", "clip", "pairwise", "scale", "subsample", "classes"),
     *("bf16", "no_bf16", "fold_bn", "compile", "no_channels_last", "compared"),
 )
-_COLUMNS = ("path", "label", "rank", "class", "name", "probability", "error")
 _COLUMNS_OF_TAGS = ("path", "token", "tag", "probability", "error")
 
 
@@ -58,8 +57,8 @@ def predict_sequences(opened: OpenedFile, parsed: Namespace) -> int:
     if parsed.json:
         print("\n]")
     if table is not None:
-        rows = (row for one in made for row in (_tag_rows(one) if tags else _rows(one)))
-        write_atomically(table, rows_as_csv(_COLUMNS_OF_TAGS if tags else _COLUMNS, rows))
+        rows = (row for one in made for row in (_tag_rows(one) if tags else ranked_rows(one, one.label)))
+        write_atomically(table, rows_as_csv(_COLUMNS_OF_TAGS if tags else COLUMNS, rows))
     return int(any(one.error for one in made))
 
 
@@ -71,7 +70,7 @@ def _show(one: SequencePrediction, *, first: bool, as_json: bool) -> None:
         for token, tag in zip(one.tokens, one.names, strict=True):
             print(visible(f"{token} {tag}"), flush=True)
     elif not one.error:
-        make_console().print(_table(one))
+        make_console().print(ranked_table(one, one.label))
     if one.error:
         print(visible(f"nonlocalnet: error: {one.error}"), file=sys.stderr)
 
@@ -79,23 +78,6 @@ def _show(one: SequencePrediction, *, first: bool, as_json: bool) -> None:
 def _plain(one: SequencePrediction) -> dict[str, Any]:
     left_out = [name for name, there in (("tokens", one.tokens), ("label", one.label)) if not there]
     return {name: value for name, value in vars(one).items() if name not in left_out}
-
-
-def _table(one: SequencePrediction) -> Table:
-    title = one.path + (f" (listed as {one.label})" if one.label else "")
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    table.add_column("probability", justify="right")
-    for name, score in zip(one.names, one.scores, strict=True):
-        table.add_row(name, f"{score:.4f}")
-    return table
-
-
-def _rows(one: SequencePrediction) -> Iterator[tuple[Any, ...]]:
-    if one.error:
-        yield one.path, one.label, "", "", "", "", one.error
-    for rank, (index, name, score) in enumerate(zip(one.classes, one.names, one.scores, strict=True), start=1):
-        yield one.path, one.label, rank, index, name, f"{score:.8g}", ""
 
 
 def _tag_rows(one: SequencePrediction) -> Iterator[tuple[Any, ...]]:

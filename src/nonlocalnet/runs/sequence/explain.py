@@ -14,6 +14,7 @@ from nonlocalnet.explanation import Explanation, explain
 from nonlocalnet.formats import OpenedFile, load, plan_sequence
 from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.runs.sequence.given import read_one
+from nonlocalnet.runs.sequence.long import say_if_long
 from nonlocalnet.system.typed import refuse_typed
 
 _OF_CLIPS = ("clip", "start", "full", "short_side", "classes", "pairwise", "scale", "subsample")
@@ -55,6 +56,7 @@ def explain_sequence(
     """
     card = network.whole_card()
     x = read_one(card, path).to(next(network.parameters()).device)
+    say_if_long(network, path.name, len(x))
     with torch.no_grad():
         steps_1TC = network.front.eval()(x.unsqueeze(0))
     return explain(

@@ -10,6 +10,7 @@ import torch
 from nonlocalnet.engine.top_classes import top_classes
 from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.runs.sequence.given import GivenSequence
+from nonlocalnet.runs.sequence.long import say_if_long
 from nonlocalnet.system.errors import FileProblem, NonFiniteError
 
 
@@ -64,6 +65,7 @@ def predict_each(
         except (FileProblem, FileNotFoundError, ValueError) as error:
             yield SequencePrediction(one.name, [], [], [], one.tokens, one.label, str(error))
             continue
+        say_if_long(network, one.name, len(x))
         with torch.inference_mode():
             scores = network.scores(x.unsqueeze(0))[0].float().cpu()
         if not torch.isfinite(scores).all():
