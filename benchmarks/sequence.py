@@ -223,12 +223,13 @@ def draw(found: dict[str, dict[str, Any]], options: argparse.Namespace) -> None:
     for number, name in enumerate(options.forms):
         costs = times_of(found, name, "backward")
         ours = FORMS[name].options is not None
-        style = {"color": f"C{number % 10}" if ours else ("black", "grey")[name == "textbook"]}
-        line = "--" if "causal" in name else "-"
+        # The cycle's C7 is the grey of what is not ours.
+        color = f"C{number + (number >= 7)}" if ours else ("black", "grey")[name == "textbook"]
+        line = "--" if "causal" in name else "-" if ours else ":"
         sizes = [2**power for power in sorted(costs)]
         ordered = [costs[power] for power in sorted(costs)]
-        left.plot(sizes, [cost.seconds for cost in ordered], line, marker=".", label=name, **style)
-        right.plot(sizes, [_mib(cost) / 1024 for cost in ordered], line, marker=".", label=name, **style)
+        left.plot(sizes, [cost.seconds for cost in ordered], line, marker=".", label=name, color=color)
+        right.plot(sizes, [_mib(cost) / 1024 for cost in ordered], line, marker=".", label=name, color=color)
     for axes, label in ((left, "seconds, forward and backward"), (right, "GiB beyond the imports")):
         axes.set(xscale="log", yscale="log", xlabel="positions", ylabel=label)
         axes.set_xscale("log", base=2)
