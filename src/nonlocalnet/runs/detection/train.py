@@ -76,39 +76,22 @@ def train_recipe(
     out = Path(out)
     require_free(out, resume=resume)
     recipe = settled(recipe, choose_device(recipe.trainer.device))
-    train_images, val_images = load_images(recipe, "train"), load_images(recipe, "val")
-    classes = recipe.model.num_classes
-    labels = Labels.of_categories(train_images.categories, num_classes=classes, source=train_images.source)
-    labels.require(val_images.categories, source=val_images.source)
-    val_images.require_annotations()
+    images = load_images(recipe, "train")
+    labels = Labels.of_categories(images.categories, num_classes=recipe.model.num_classes, source=images.source)
     dataset = TrainImages(
-        train_images,
-        labels,
-        flip=recipe.data.flip,
-        flip_pairs=recipe.data.flip_pairs,
-        seed=recipe.trainer.seed,
+        images, labels, flip=recipe.data.flip, flip_pairs=recipe.data.flip_pairs, seed=recipe.trainer.seed
     )
-    evaluation = EvaluationSet(
-        val_images,
-        positions=spread_evenly(len(val_images.images), recipe.trainer.limit_val),
-        category_ids=labels.category_ids,
-        evaluator=recipe.data.evaluator,
-        keypoint_sigmas=recipe.data.keypoint_sigmas,
-    )
-    evaluation.require_settings()
+    evaluation = _evaluation(recipe, labels)
     saved = run_to_resume(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else None
     start_step, start = (0, None) if saved is None else (saved.step, saved.start)
     detector = build_detector(recipe, pretrained=start_step == 0 and init is None)
     if start_step == 0 and init is not None:
         start = start_detector(detector, init, anyway=init_anyway).plain()
-    elif start_step == 0 and recipe.model.frozen_bn and not (recipe.model.weights or recipe.model.weights_backbone):
-        log.warning(
-            "the trunk's weights are random and its BatchNorms fixed, so its features grow from block to block and the "
-            "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
-        )
+    elif start_step == 0:
+        _warn_of_a_random_trunk(recipe)
     begin_run(out, recipe, resume=resume)
     log.info("training %s: %d images, %d to validate", recipe.name, len(dataset), len(evaluation.positions))
-    card = dataclasses.replace(make_card(recipe, labels, train_images), start=start)
+    card = dataclasses.replace(make_card(recipe, labels, images), start=start)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
     task = DetectionTask(
         detector,
@@ -138,6 +121,29 @@ def train_recipe(
         progress=progress,
         callbacks=callbacks,
     )
+
+
+def _evaluation(recipe: DetectionRecipe, labels: Labels) -> EvaluationSet:
+    images = load_images(recipe, "val")
+    labels.require(images.categories, source=images.source)
+    images.require_annotations()
+    evaluation = EvaluationSet(
+        images,
+        positions=spread_evenly(len(images.images), recipe.trainer.limit_val),
+        category_ids=labels.category_ids,
+        evaluator=recipe.data.evaluator,
+        keypoint_sigmas=recipe.data.keypoint_sigmas,
+    )
+    evaluation.require_settings()
+    return evaluation
+
+
+def _warn_of_a_random_trunk(recipe: DetectionRecipe) -> None:
+    if recipe.model.frozen_bn and not (recipe.model.weights or recipe.model.weights_backbone):
+        log.warning(
+            "the trunk's weights are random and its BatchNorms fixed, so its features grow from block to block and the "
+            "loss may not stay finite: give --init or model.weights_backbone, or set model.frozen_bn to false"
+        )
 
 
 def require_blocks_that_learn(model: nn.Module) -> None:
