@@ -64,6 +64,14 @@ def test_a_traced_one_is_a_convolution() -> None:
     assert any("conv" in str(node.target) for node in program.graph.nodes)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*deprecated")
+def test_a_trace_takes_other_batches_and_lengths() -> None:
+    ours, theirs = _pair(1, torch.float32)
+    traced = torch.jit.trace(ours, torch.randn(2, 6, 5))
+    x = torch.randn(3, 6, 7)
+    torch.testing.assert_close(traced(x), theirs(x))
+
+
 def test_autocast_reaches_it() -> None:
     ours, _ = _pair(1, torch.float32)
     with torch.autocast("cpu", dtype=torch.bfloat16):

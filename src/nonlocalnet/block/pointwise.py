@@ -18,7 +18,7 @@ class _Pointwise(_ConvNd):
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
         """(B, C, *positions) to (B, D, *positions)."""
         # What is traced stays a convolution: compilers and other programs know what to do with one.
-        if bias is None or not _as_product(input) or torch.compiler.is_compiling():
+        if bias is None or torch.compiler.is_compiling() or torch.jit.is_tracing() or not _as_product(input):
             return super()._conv_forward(input, weight, bias)
         weight_BDC = weight.flatten(1).expand(len(input), -1, -1)
         return torch.baddbmm(bias.unsqueeze(1), weight_BDC, input.flatten(2)).unflatten(2, input.shape[2:])
