@@ -11,21 +11,23 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
+from nonlocalnet.functional.precision import autocast_is_on, is_exporting
+
 
 class _Pointwise(_ConvNd):
     """Before a convolution of kernel 1 among the bases of a class."""
 
     def _conv_forward(self, input: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:  # noqa: A002
         """(B, C, *positions) to (B, D, *positions)."""
-        # What is traced stays a convolution: compilers and other programs know what to do with one.
-        if bias is None or torch.compiler.is_compiling() or torch.jit.is_tracing() or not _as_product(input):
+        if bias is None or not _as_product(input):
             return super()._conv_forward(input, weight, bias)
         weight_BDC = weight.flatten(1).expand(len(input), -1, -1)
         return torch.baddbmm(bias.unsqueeze(1), weight_BDC, input.flatten(2)).unflatten(2, input.shape[2:])
 
 
 def _as_product(x: Tensor) -> bool:
-    if x.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    # What is traced stays a convolution: compilers and other programs know what to do with one.
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or is_exporting() or autocast_is_on(x):
         return False
     return x.dtype in (torch.float32, torch.float64) and x.is_contiguous()
 
