@@ -146,6 +146,19 @@ def test_only_its_own_names_are_partial() -> None:
         assert not is_partial_of(Path(other), path)
 
 
+@pytest.mark.parametrize("name", ["n" * 251 + ".mp4", "n" * 240 + ".mp4", "é" * 125 + ".json", "n" * 255])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    with whole_file(path) as partial:
+        assert is_partial_of(partial, path)
+        partial.write_text("whole")
+        with whole_file(path) as second:
+            assert second != partial
+            second.write_text("first")
+    assert path.read_text() == "whole"
+    assert names(tmp_path) == [name]
+
+
 def test_text_that_is_no_utf8_is_written_escaped(tmp_path: Path) -> None:
     """The name of a file or of a class folder may be any bytes; a test that names it ended after all the work."""
     name = os.fsdecode(b"caf\xe9.mp4")

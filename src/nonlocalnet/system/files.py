@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import itertools
 import os
 import re
@@ -12,11 +13,15 @@ from pathlib import Path
 from nonlocalnet.system.errors import OutputError, is_full, reason_of
 from nonlocalnet.system.locks import is_at, is_locked
 
+_LONGEST_NAME = 255  # bytes, of nearly every file system
+_ROOM_FOR_MORE = 20  # bytes that `partial_path` adds
+
 
 def partial_path(path: Path, number: int = 1) -> Path:
     """Where `whole_file` has a file written: beside it, with the same suffix.
 
-    The names are few: what a killed process left behind is overwritten by the next write, not collected.
+    The names are few: what a killed process left behind is overwritten by the next write, not collected. Where the
+    file's own name leaves no room for more, a digest stands for it.
 
     Args:
         path: The file.
@@ -25,12 +30,19 @@ def partial_path(path: Path, number: int = 1) -> Path:
     >>> partial_path(Path("videos/a.mp4")).as_posix()
     'videos/.a.partial.mp4'
     """
-    return path.with_name(f".{path.stem}.partial{'' if number == 1 else f'-{number}'}{path.suffix}")
+    return path.with_name(f".{_short_stem(path)}.partial{'' if number == 1 else f'-{number}'}{path.suffix}")
+
+
+def _short_stem(path: Path) -> str:
+    """The file's name without its suffix, or a digest of it where `partial_path` would be too long."""
+    if len(os.fsencode(path.name)) + _ROOM_FOR_MORE <= _LONGEST_NAME:
+        return path.stem
+    return hashlib.sha256(os.fsencode(path.stem)).hexdigest()
 
 
 def is_partial_of(found: Path, path: Path) -> bool:
     """Whether a file is one of those that `partial_path` names."""
-    form = rf"\.{re.escape(path.stem)}\.partial(-\d+)?{re.escape(path.suffix)}"
+    form = rf"\.{re.escape(_short_stem(path))}\.partial(-\d+)?{re.escape(path.suffix)}"
     return found.parent == path.parent and re.fullmatch(form, found.name) is not None
 
 

@@ -181,6 +181,21 @@ def test_two_at_once_write_whole_files(source, tmp_path):
     assert all(decode_all(out / name) == 6 for name in files[:2])
 
 
+def test_names_of_any_length_and_links_in_circles(tmp_path):
+    long = "n" * 251 + ".mp4"
+    source = tmp_path / "in"
+    (source / "deep").mkdir(parents=True)
+    write_video(source / long, num_frames=2)
+    (source / "deep" / "up").symlink_to("..", target_is_directory=True)
+    (source / "a.mp4").symlink_to("b.mp4")
+    (source / "b.mp4").symlink_to("a.mp4")
+    report = prepare_videos(source, tmp_path / "out", settings=SETTINGS, workers=1)
+    assert (report.written, report.kept) == (1, 0)
+    assert frame_index(tmp_path / "out" / long).num_frames == 2
+    assert len(report.broken) == 2
+    assert "a.mp4: cannot be opened: Too many levels of symbolic links" in report.broken[0]
+
+
 def test_a_crash_of_the_decoder_is_one_broken_video(source, tmp_path, monkeypatch):
     monkeypatch.setattr(
         prepare, "run_each", lambda *_, **__: iter([(0, None), (1, prepare._Outcome()), (2, prepare._Outcome())])

@@ -8,7 +8,6 @@ The video of a row is the file below the root, at any depth, whose name starts w
 goes first, then the one in the folder of the row's class. Classes are numbered in alphabetical order, as published.
 """
 
-import os
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +15,7 @@ from pathlib import Path
 from nonlocalnet.data.annotations.class_names import named_labels, spoken
 from nonlocalnet.data.annotations.entries import VIDEO_SUFFIXES, Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import CsvRow, csv_rows, header_of
+from nonlocalnet.system.below import files_below
 from nonlocalnet.system.visible import quoted
 
 COLUMN = "youtube_id"
@@ -63,12 +63,9 @@ def _stem(source: Path, row: CsvRow) -> str:
 
 def _files_by_id(root: Path) -> dict[str, list[Path]]:
     found = defaultdict(list)
-    for folder, folders, names in os.walk(root, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in sorted(names):
-            stem = Path(name).stem
-            if Path(name).suffix.lower() in VIDEO_SUFFIXES and stem[_ID_LENGTH : _ID_LENGTH + 1] in ("", "_", "."):
-                found[stem[:_ID_LENGTH]].append(Path(folder, name))
+    for file in files_below(root):
+        if file.suffix.lower() in VIDEO_SUFFIXES and file.stem[_ID_LENGTH : _ID_LENGTH + 1] in ("", "_", "."):
+            found[file.stem[:_ID_LENGTH]].append(file)
     return found
 
 

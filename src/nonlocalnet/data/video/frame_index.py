@@ -1,5 +1,6 @@
 """Where the frames of a video file lie: a scan of the packets' time stamps, without decoding."""
 
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeAlias
@@ -88,11 +89,13 @@ def open_video(path: Path, *, follow_edits: bool = True) -> OpenedVideo:
 
 
 def _check_file(path: Path) -> None:
-    if not path.exists():
-        raise FileNotFoundError(f"video file not found: {path}")
-    if not path.is_file():
+    try:
+        status = path.stat()  # Path.exists says no of links that lead to each other, too
+    except FileNotFoundError:
+        raise FileNotFoundError(f"video file not found: {path}") from None
+    if not stat.S_ISREG(status.st_mode):
         raise VideoError(f"{path}: not a video: it is a folder or a special file")
-    if path.stat().st_size == 0:
+    if status.st_size == 0:
         raise VideoError(f"{path}: the file is empty (0 bytes); fetch it again")
 
 

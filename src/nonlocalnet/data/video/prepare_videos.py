@@ -8,9 +8,8 @@ and keyframes as they come.)
 
 import dataclasses
 import json
-import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,6 +17,7 @@ from nonlocalnet.data.annotations import VIDEO_SUFFIXES
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
+from nonlocalnet.system.below import files_below
 from nonlocalnet.system.files import is_partial_of, whole_file
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.processes import choose_workers, run_each
@@ -68,7 +68,7 @@ def find_videos(source: Path, out: Path) -> list[tuple[Path, Path]]:
         raise ValueError(f"{out} and {source}: one must not lie in the other; give a folder beside it")
     pairs = [
         (path, (out / path.relative_to(source)).with_suffix(".mp4"))
-        for path in _files(source)
+        for path in files_below(source)
         if path.suffix.lower() in VIDEO_SUFFIXES
     ]
     if not pairs:
@@ -125,7 +125,7 @@ def _prepare_all(
     workers: int,
     on_video: Callable[[], None] | None,
 ) -> PrepareReport:
-    for path in _files(source):
+    for path in files_below(source):
         if path.suffix.lower() in _LIST_SUFFIXES:
             _copy(path, out / path.relative_to(source))
     jobs = [_Job(path, target, settings) for path, target in pairs]
@@ -182,12 +182,6 @@ def _claim(out: Path, settings: EncodeSettings) -> None:
         raise ValueError(f"{out} exists and is not empty; give a new or empty folder, or one that prepare has begun")
     with whole_file(marker) as partial:
         partial.write_text(asked, encoding="utf-8")
-
-
-def _files(folder: Path) -> Iterator[Path]:
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (Path(parent, name) for name in sorted(names) if not name.startswith("."))
 
 
 def _is_newer(target: Path, source: Path) -> bool:
