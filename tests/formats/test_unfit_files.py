@@ -105,6 +105,17 @@ def test_a_file_without_a_classifier_needs_one(originals, tmp_path):
     assert from_checkpoint(path, num_classes=3).num_classes == 3
 
 
+@pytest.mark.parametrize("format_", ["slowfast", "mmaction2", "nonlocalnet"])
+@pytest.mark.parametrize("dtype", [torch.int8, torch.bool, torch.int64])
+def test_whole_numbers_are_no_weights(originals, tmp_path, format_, dtype):
+    """What a program that quantises leaves without its scale: it loaded, rounded to 0 for the most part."""
+    whole, write = originals[format_]
+    name = next(name for name, tensor in whole.items() if tensor.ndim == 5)
+    path = write(tmp_path, {**whole, name: whole[name].to(dtype)})
+    with pytest.raises(ValueError, match=rf"{re.escape(name)} is of {dtype}, and real numbers belong there"):
+        from_checkpoint(path)
+
+
 def test_not_finite_tensors_are_loaded_with_a_warning(originals, tmp_path, caplog):
     state, write = originals["slowfast"]
     state = {name: tensor.clone() for name, tensor in state.items()}

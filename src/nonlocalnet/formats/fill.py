@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from nonlocalnet.formats.names import NameTable
-from nonlocalnet.system.tensor_file import PLAIN_DTYPES
+from nonlocalnet.system.tensor_file import type_flaw
 
 # A counter that BatchNorm keeps and that other programs or older versions do not.
 OPTIONAL_SUFFIX = ".num_batches_tracked"
@@ -81,8 +81,8 @@ def fill(
                 expected = tuple(own[ours].shape)
                 mismatched.append(f"{name} has the shape {tuple(tensor.shape)}, {ours} needs {expected}")
                 continue
-            if fitted.dtype not in PLAIN_DTYPES:
-                mismatched.append(f"{name} is of {fitted.dtype}, which is not read; write it as torch.float32")
+            if (flaw := type_flaw(fitted, own[ours])) is not None:
+                mismatched.append(f"{name} {flaw}")
                 continue
             own[ours].copy_(fitted)
             loaded.append((name, ours))

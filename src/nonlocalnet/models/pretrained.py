@@ -22,7 +22,7 @@ from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safe
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.meta import meta_network
 from nonlocalnet.system.odd_files import short
-from nonlocalnet.system.tensor_file import PLAIN_DTYPES
+from nonlocalnet.system.tensor_file import type_flaw
 
 _Network = TypeVar("_Network", bound=nn.Module)
 
@@ -129,11 +129,15 @@ def filled(
         ValueError: If the tensors and the card do not fit; names the file.
     """
     for name, tensor in tensors.items():
-        if tensor.dtype not in PLAIN_DTYPES:
-            raise ValueError(f"{path}: {name} is of {tensor.dtype}, which is not read; write it as torch.float32")
+        if (flaw := type_flaw(tensor)) is not None:
+            raise ValueError(f"{path}: {name} {flaw}")
     try:
         meta_network(lambda: build(card.architecture, card.arguments), tensors, path=path)
         network = build(card.architecture, card.arguments)
+        own = network.state_dict()
+        for name, tensor in tensors.items():
+            if (flaw := type_flaw(tensor, own.get(name))) is not None:
+                raise ValueError(f"{name} {flaw}")
         network.load_state_dict(tensors)
     except Exception as error:  # whatever the arguments of a file may be
         reason = short(" ".join(str(error).split()))

@@ -24,6 +24,20 @@ PLAIN_DTYPES = {
 _LONGEST_HEADER = 16 << 20  # bytes; that of a ResNet-101 has 100,000, and reading one takes fifty times its size
 
 
+def type_flaw(tensor: Tensor, like: Tensor | None = None) -> str | None:
+    """Why a tensor of a file is no weight by its type; None where it is one.
+
+    Args:
+        tensor: Of the file.
+        like: What it is to be copied to: whole numbers, as a program that quantises leaves them, are no real ones.
+    """
+    if tensor.dtype not in PLAIN_DTYPES:
+        return f"is of {tensor.dtype}, which is not read; write it as torch.float32"
+    if like is not None and like.is_floating_point() and not tensor.is_floating_point():
+        return f"is of {tensor.dtype}, and real numbers belong there; write it as torch.float32, times its scale"
+    return None
+
+
 def pack(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> bytes:
     """The content of a file of tensors and texts, with the digest of both beside the texts."""
     contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}

@@ -110,6 +110,27 @@ def test_text_says_that_it_was_taken_for_a_list(tmp_path: Path) -> None:
         find_given([tmp_path / "notes"])
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "no rows; expected one `path label` a line"),
+        ("a.mp4 0\n".encode("utf-16"), "UTF-16 text, expected UTF-8"),
+        (b"a.mp4\0 0\n", "line 1: zero bytes"),
+        (b"caf\xe9.mp4 0\n", "line 1: not UTF-8 text"),
+        (b"\x1f\x8b\x08\0", "is a gzip archive"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".txt", ".CSV"])
+def test_what_is_named_as_a_list_is_one(tmp_path: Path, content: bytes, message: str, suffix: str) -> None:
+    """It was handed on as a video; with a root, that was refused for want of a list."""
+    path = tmp_path / f"list{suffix}"
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=message) as error:
+        find_given([path], root=tmp_path)
+    assert str(path) in str(error.value)
+    assert "it was read as a list of videos, since it is named as lists are" in str(error.value)
+
+
 def test_an_empty_name_is_not_the_current_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(folder)
     with pytest.raises(ValueError, match="the name of a video is empty"):

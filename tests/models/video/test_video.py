@@ -149,6 +149,7 @@ def test_too_few_frames_name_the_minimum():
         ({"width": 8.5}, "width must be a whole number of at least 1, got 8.5"),
         ({"crop": 0}, "crop must be a whole number of at least 1, got 0"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
+        ({"dropout": "half"}, r"dropout must be in \[0, 1\), got 'half'"),
     ],
 )
 def test_an_argument_out_of_range_is_refused(argument, message):

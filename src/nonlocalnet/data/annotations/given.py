@@ -17,6 +17,7 @@ from nonlocalnet.data.annotations.lines import read_lines, unquoted
 log = logging.getLogger(__name__)
 
 _LOOKED_AT = 4096  # bytes of a file that may be a list; every container of videos has zero bytes or no UTF-8 in them
+_LIST_SUFFIXES = frozenset({".csv", ".txt"})
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,8 @@ def find_given(
                 return load_video_list(path, root=root, multi_label=True, format=form, check_files=False, media=media)
             return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False, media=media)
         except ValueError as error:
-            raise ValueError(f"{error}; it was read as a list of {media.name}s, since it holds text") from None
+            why = "is named as lists are" if path.suffix.lower() in _LIST_SUFFIXES else "holds text"
+            raise ValueError(f"{error}; it was read as a list of {media.name}s, since it {why}") from None
 
     for one in given:
         if not str(one):
@@ -138,11 +140,16 @@ def _is_one(name: str, media: Media) -> bool:
 
 
 def _is_list(path: Path, media: Media) -> bool:
-    """Whether a path is a list: a file of text that is not named as a video, or the name of a part of HMDB51."""
+    """Whether a path is a list: a file of text that is not named as a video, or the name of a part of HMDB51.
+
+    What is named as lists are is one whatever it holds, so that reading it says what is wrong with it.
+    """
     if _is_one(path.name, media):
         return False
     if not path.is_file():
         return not os.path.lexists(path) and is_part(path)
+    if path.suffix.lower() in _LIST_SUFFIXES:
+        return True
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)
     try:

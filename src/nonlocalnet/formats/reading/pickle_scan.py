@@ -110,7 +110,7 @@ def scan(content: bytes | mmap.mmap, start: int = 0) -> int:
             raise EOFError("it ends before its last opcode")
         opcode = _OPCODES.get(content[at])
         if opcode is None:
-            raise ValueError(f"no opcode is {content[at : at + 1]!r}")
+            raise ValueError(f"{content[at : at + 1]!r} where an opcode belongs")
         begin, at = _argument(content, at + 1, opcode)
         name = opcode.name
         if name == "STOP":

@@ -196,6 +196,8 @@ def _loaded(path: Path) -> object:
         ) from None
     except (pickle.UnpicklingError, EOFError) as error:
         raise ValueError(f"{path} is no whole pickle ({size} bytes): {error}") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is refused: its pickle holds a text that is no UTF-8 ({error.reason})") from None
     except Exception as error:
         raise ValueError(f"{path} is refused: its pickle holds {error}") from None
 
