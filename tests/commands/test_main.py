@@ -133,3 +133,17 @@ def test_an_output_folder_that_holds_something_is_refused_and_left_alone(capsys,
 def test_an_empty_argument_is_not_the_current_folder(capsys, argv, where):
     assert main(argv) == 2
     assert f"error: {where} is empty, as of a variable that is not set" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["inspect", "c2d_resnet50", "--model.width", "1000000000"],
+        ["inspect", "c2d_resnet50", "--input", "99999999x99999999x99999999"],
+    ],
+)
+def test_more_memory_than_there_is_is_one_line(capsys, argv):
+    code, _, err = run(capsys, *argv)
+    assert code == 1
+    assert "nonlocalnet: error: this takes more memory than there is; make it smaller" in err
+    assert "Traceback" not in err

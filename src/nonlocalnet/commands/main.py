@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from nonlocalnet.system.errors import reason_of
+from nonlocalnet.system.errors import lacks_memory, reason_of
 from nonlocalnet.system.odd_files import short
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.stops import Stopped, end_by_signals, stoppable
@@ -33,6 +33,11 @@ COMMANDS = {
     "weights": "list or fetch the weights that the paper's authors released",
     "data": "generate, check and prepare videos",
 }
+
+_NO_MEMORY = (
+    "this takes more memory than there is; make it smaller: the clip, the input, the network, or the batch "
+    "(--batch-size, or --optim.accumulate for a step in parts)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -87,11 +92,17 @@ def _run(name: str, arguments: list[str]) -> int:
         raise
     except (ValueError, OSError) as error:
         return _fail(_describe(error), code=2)
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError) as error:
+        if lacks_memory(error):
+            return _fail(f"{_NO_MEMORY} ({_first_line(error)})", code=1)
         # Ours only: a run that failed, such as by a loss that is not finite. Others are bugs and keep their traceback.
         if type(error).__module__.startswith("nonlocalnet."):
             return _fail(str(error), code=1)
         raise
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or "no more is known").splitlines()[0]
 
 
 def _describe(error: ValueError | OSError) -> str:

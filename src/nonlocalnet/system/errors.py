@@ -22,6 +22,17 @@ def reason_of(error: OSError) -> str:
     return f"{error.strerror or error}{advice}"
 
 
+def lacks_memory(error: BaseException) -> bool:
+    """Whether more memory was asked for than there is, or than any machine has.
+
+    PyTorch says so on a CPU by a RuntimeError like any other, whose text alone tells.
+    """
+    told = ("allocate memory", "not enough memory", "out of memory", "Storage size calculation overflowed")
+    return isinstance(error, MemoryError) or (
+        isinstance(error, RuntimeError) and any(words in str(error) for words in told)
+    )
+
+
 class NonFiniteError(RuntimeError):
     """A loss, weight or score is not a finite number."""
 

@@ -36,6 +36,13 @@ def test_parse_clip_refuses(text):
         parse_clip(text)
 
 
+def test_a_clip_of_more_frames_than_a_video_has_is_refused():
+    """It was read into memory until that was full."""
+    assert parse_clip("9999x1").frames == 9999
+    with pytest.raises(ValueError, match="clip must have at most 9999 frames, got '10000x1'"):
+        parse_clip("10000x1")
+
+
 def test_short_videos_loop():
     assert clip_from(0, 5, ClipGeometry(8, 2)) == [0, 2, 4, 1, 3, 0, 2, 4]
     assert clip_from(3, 5, ClipGeometry(4, 1)) == [3, 4, 0, 1]

@@ -119,6 +119,7 @@ def test_by_command(tmp_path, capsys):
     for arguments, message in {
         ("-o", str(out)): f"{out} exists; it is not overwritten",
         ("-o", "model.tflite"): "must end in .onnx or .pt2, got .tflite",
+        ("-o", str(tmp_path / "a.onnx"), "--opset", "-1"): "opset (--opset) must be at least 1, got -1",
         ("-o", str(tmp_path / "a.pt2"), "--input", "8x64"): "--input must be frames x height x width",
         (
             "-o",

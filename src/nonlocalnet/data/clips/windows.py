@@ -14,6 +14,7 @@ Positions = Literal["even", "wrapped"]
 
 # Of a video: a mistyped number would go on for days. The paper takes 10; a timeline is for long videos.
 _MOST_CLIPS = 1000
+_MOST_DIGITS = 4  # of the frames of a clip
 
 
 class ClipGeometry(NamedTuple):
@@ -37,7 +38,7 @@ def parse_clip(text: str) -> ClipGeometry:
     """Read "32x2" as 32 frames at stride 2.
 
     Raises:
-        ValueError: The text has another form, or a number is 0.
+        ValueError: The text has another form, a number is 0, or the frames are more than any network takes.
 
     >>> parse_clip("32x2")
     ClipGeometry(frames=32, stride=2)
@@ -45,6 +46,8 @@ def parse_clip(text: str) -> ClipGeometry:
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
     if match is None:
         raise ValueError(f"clip must be FRAMESxSTRIDE with both at least 1, such as '32x2', got {text!r}")
+    if len(match[1]) > _MOST_DIGITS:
+        raise ValueError(f"clip must have at most {10**_MOST_DIGITS - 1} frames, got {text!r}")
     return ClipGeometry(int(match[1]), int(match[2]))
 
 

@@ -85,6 +85,8 @@ def export(
     path = Path(path)
     target = target_of(path)
     target.require()
+    if opset is not None and opset < 1:
+        raise ValueError(f"opset (--opset) must be at least 1, got {opset}")
     if opset is not None and not target.has_opset:
         raise ValueError(f"{path}: {target.name} has no operator sets: leave out opset (--opset)")
     if model.training:
