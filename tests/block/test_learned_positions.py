@@ -133,12 +133,18 @@ class TestTraining:
         block.eval()(x)
         assert auxiliary_loss(block) is None
 
-    def test_random_positions_are_for_training(self):
-        block = block_of(1, "gaussian", subsample=LearnedPositions(3, random=3))
+    @pytest.mark.parametrize("pairwise", PAIRWISE)
+    def test_random_positions_are_for_training(self, pairwise):
+        block = block_of(1, pairwise, subsample=LearnedPositions(3, random=3))
         x = torch.randn(1, 4, 12, dtype=torch.float64)
-        assert not torch.equal(block(x), block(x))
+        gradients = [torch.autograd.grad(block(x).square().sum(), block.scorer.weight)[0] for _ in range(2)]
+        assert not torch.equal(*gradients)
+        in_training = block(x)
         block.eval()
-        assert torch.equal(block(x), block(x))
+        # Equal: a network must not learn to lean on what is there in training alone.
+        assert torch.equal(in_training, block(x))
+        gradients = [torch.autograd.grad(block(x).square().sum(), block.scorer.weight)[0] for _ in range(2)]
+        assert torch.equal(*gradients)
 
 
 class TestRefused:

@@ -15,14 +15,14 @@ from torch import Tensor
 from nonlocalnet.functional.checks import check_at_least, check_operands
 from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores, threshold
 from nonlocalnet.functional.masking import zero_masked
-from nonlocalnet.functional.pairwise import Pairwise, row_of
+from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 
 
 class Chosen(NamedTuple):
     """What was chosen among M positions.
 
     Attributes:
-        places: (B, K) their numbers, ascending.
+        places: (B, K) their numbers.
         share: (B, K) p of them, which their g is multiplied by.
         kept: (B, K) bool, False where fewer than K could be chosen; None where none are left out.
     """
@@ -36,9 +36,7 @@ class Chosen(NamedTuple):
         return rows_BMC.gather(1, self.places.unsqueeze(2).expand(-1, -1, rows_BMC.shape[2]))
 
 
-def choose_positions(
-    u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, random: int = 0, hard: bool = False
-) -> Chosen:
+def choose_positions(u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, hard: bool = False) -> Chosen:
     """The k positions with the highest p = SparseK(u); ties go to the lowest number.
 
     Where more than k scores have p above 0, those past the k-th are dropped: what is left of p sums to less than k.
@@ -47,35 +45,37 @@ def choose_positions(
         u_BM: Scores, (B, M).
         k: How many; all where it is M or more.
         key_mask: (B, M) bool; positions with False are never chosen.
-        random: So many more, drawn from those that were not chosen. They have p = 0, and the derivative of u - tau in
-            the place of p's, which is 0 there: this is how a position without a share can get one.
         hard: p is 1 for the chosen, and the scores have no gradient.
 
     Raises:
-        ValueError: k is less than 1, or random less than 0.
+        ValueError: k is less than 1.
     """
     check_k(k)
-    check_at_least("random", random, 0, meaning="positions drawn beside the chosen")
-    keys = u_BM.shape[1]
     kept_BM = torch.ones_like(u_BM, dtype=torch.bool) if key_mask is None else key_mask
-    if hard and random > 0:
-        raise ValueError(f"random draws positions with p = 0, which hard=True does not have; got random={random}")
     with torch.no_grad():
         ranked_BM = u_BM.masked_fill(~kept_BM, float("-inf")).sort(dim=1, descending=True, stable=True).indices
-        places_BK, by_share = ranked_BM[:, :k], min(k, keys)
-        if random > 0 and keys > k:
-            rest_BM = ranked_BM[:, k:]
-            drawn = torch.rand(rest_BM.shape, device=u_BM.device).argsort(dim=1)[:, :random]
-            places_BK = torch.cat([places_BK, rest_BM.gather(1, drawn)], dim=1)
-        places_BK, order_BK = places_BK.sort(dim=1)
+        places_BK = ranked_BM[:, :k].sort(dim=1).values
     kept_BK = None if key_mask is None else key_mask.gather(1, places_BK)
     if hard:
         return Chosen(places_BK, torch.ones_like(places_BK, dtype=u_BM.dtype), kept_BK)
-    over_BK = u_BM.gather(1, places_BK) - threshold(u_BM, k, kept_BM)
-    share_BK = over_BK.clamp(0.0, 1.0)
-    if random > 0 and keys > k:
-        share_BK = torch.where(order_BK < by_share, share_BK, over_BK - over_BK.detach())
-    return Chosen(places_BK, share_BK, kept_BK)
+    return Chosen(places_BK, _over(u_BM, places_BK, k, kept_BM).clamp(0.0, 1.0), kept_BK)
+
+
+def _over(u_BM: Tensor, places_BK: Tensor, k: int, kept_BM: Tensor) -> Tensor:
+    """U - tau of some positions, whose part in [0, 1] is p."""
+    return u_BM.gather(1, places_BK) - threshold(u_BM, k, kept_BM)
+
+
+def _with_drawn(chosen: Chosen, u_BM: Tensor, k: int, count: int, key_mask: Tensor | None) -> Chosen:
+    """The chosen, and so many more at random; every share is 0, and the drawn ones' have the derivative of u - tau."""
+    kept_BM = torch.ones_like(u_BM, dtype=torch.bool) if key_mask is None else key_mask
+    taken_BM = torch.zeros_like(kept_BM).scatter(1, chosen.places, value=True)
+    order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(taken_BM, 2.0).argsort(dim=1)
+    drawn_BR = order_BM[:, : min(count, u_BM.shape[1] - k)]
+    over_BR = _over(u_BM, drawn_BR, k, kept_BM)
+    share_BK = torch.cat([torch.zeros_like(chosen.share), over_BR - over_BR.detach()], dim=1)
+    places_BK = torch.cat([chosen.places, drawn_BR], dim=1)
+    return Chosen(places_BK, share_BK, None if key_mask is None else key_mask.gather(1, places_BK))
 
 
 def chosen_sum(
@@ -105,8 +105,9 @@ def chosen_sum(
         g_BMD: (B, M, D).
         u_BM: Scores, (B, M); the gradient reaches them through p.
         k: Positions of S, at least 1; all where it is M or more.
-        random: Further positions with p = 0, drawn at every call, for training; see `choose_positions`. They count in
-            the normaliser of the Gaussian forms only. Not with `hard`.
+        random: Further positions, drawn at every call, for training. They have p = 0 and change nothing of y; their
+            scores get the derivative of u - tau in the place of p's, which is 0 there: this is how a position without a
+            share can get one. Not with `hard`.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
         w_f: (2C,), for "concatenation" only.
         scale: Factor of the logits, for the Gaussian forms only.
@@ -121,20 +122,32 @@ def chosen_sum(
     row = row_of(pairwise)
     check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     check_scores(u_BM, phi_BMC)
+    check_at_least("random", random, 0, meaning="positions drawn beside the chosen")
+    if hard and random > 0:
+        raise ValueError(f"random draws positions with p = 0, which hard=True does not have; got random={random}")
     u_BM = u_BM.to(torch.promote_types(u_BM.dtype, torch.float32))
-    chosen = choose_positions(u_BM, k, key_mask=key_mask, random=random, hard=hard)
-    share_BK1 = chosen.share.unsqueeze(2)
-    if random > 0 and not row.is_softmax:  # the row divides by all that it is given
-        share_BK1 = share_BK1 * _over_count(chosen, k)
-    phi_BKC, g_BKD = chosen.of(phi_BMC), zero_masked(chosen.of(g_BMD), chosen.kept)
-    values_BKD = (g_BKD * share_BK1).to(g_BMD.dtype)
-    return row.sum(theta_BNC, phi_BKC, values_BKD, w_f=w_f, scale=scale, key_mask=chosen.kept)
+    chosen = choose_positions(u_BM, k, key_mask=key_mask, hard=hard)
+    y_BND = _sum_over(row, chosen, theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale)
+    if random == 0 or k >= u_BM.shape[1]:
+        return y_BND
+    drawn = _with_drawn(chosen, u_BM, k, random, key_mask)
+    # 0 in value. In one sum with the chosen the drawn keys would count in a softmax, and what is trained would lean on
+    # weight that goes to keys of no value, which there are none of in eval mode.
+    w_f = None if w_f is None else w_f.detach()
+    nothing_BND = _sum_over(row, drawn, theta_BNC.detach(), phi_BMC.detach(), g_BMD.detach(), w_f=w_f, scale=scale)
+    return y_BND + nothing_BND
 
 
-def _over_count(chosen: Chosen, k: int) -> float | Tensor:
-    """The number of positions given over the number that counts, k or those kept."""
-    if chosen.kept is None:
-        given = chosen.places.shape[1]
-        return given / min(k, given)
-    kept_B = chosen.kept.sum(dim=1).clamp_min(1).float()
-    return (kept_B / kept_B.clamp_max(k)).view(-1, 1, 1)
+def _sum_over(
+    row: PairwiseFunction,
+    chosen: Chosen,
+    theta_BNC: Tensor,
+    phi_BMC: Tensor,
+    g_BMD: Tensor,
+    *,
+    w_f: Tensor | None,
+    scale: float,
+) -> Tensor:
+    g_BKD = zero_masked(chosen.of(g_BMD), chosen.kept)
+    values_BKD = (g_BKD * chosen.share.unsqueeze(2)).to(g_BMD.dtype)
+    return row.sum(theta_BNC, chosen.of(phi_BMC), values_BKD, w_f=w_f, scale=scale, key_mask=chosen.kept)
