@@ -87,11 +87,11 @@ def _taken(staging: Path, target: Path) -> int | None:
             return None
         mine = take_lock(handle)
         if mine and is_at(handle, staging):
-            for entry in staging.iterdir():
-                if entry.is_dir() and not entry.is_symlink():
-                    shutil.rmtree(entry)
-                else:
-                    entry.unlink()
+            try:
+                _clear(staging)
+            except OSError:
+                os.close(handle)  # or this process would hold the lock to its end
+                raise
             return handle
         os.close(handle)
         if mine is None:
@@ -100,6 +100,14 @@ def _taken(staging: Path, target: Path) -> int | None:
             return None
         if mine is False:
             raise held_by_another(target)
+
+
+def _clear(folder: Path) -> None:
+    for entry in folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
 
 
 def held_by_another(folder: Path) -> OutputError:

@@ -6,10 +6,10 @@ import logging
 
 import torch
 
-from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.insert import nonlocal_blocks
 from nonlocalnet.models.sequence.network import SequenceNetwork
 
-logger = logging.getLogger(__name__)
+log = logging.getLogger(__name__)
 
 # Steps that a block compares with each other in about a minute on two cores (docs/benchmarks.md).
 LONG = 2**17
@@ -24,8 +24,7 @@ def say_if_long(network: SequenceNetwork, name: str, length: int) -> None:
         length: Its steps or samples before the front.
     """
     steps = int(network.steps(torch.tensor([length])))
-    if steps > LONG and any(block.compares_all for block in network.modules() if isinstance(block, NonLocalBlock)):
-        logger.info(
-            "%s: %s steps, and the blocks compare each with all others: this takes minutes to hours (dot_product, "
-            "concatenation, window and learned positions do not)", name, f"{steps:,}",
-        )  # fmt: skip
+    if steps > LONG and any(block.compares_all for block in nonlocal_blocks(network).values()):
+        without = "dot_product, concatenation, window and learned positions do not"
+        told = "%s: %s steps, and the blocks compare each with all others: this takes minutes to hours (%s)"
+        log.info(told, name, f"{steps:,}", without)
