@@ -9,15 +9,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import torch.multiprocessing as mp
 from torch import nn
 from torch.nn.parallel import DistributedDataParallel
 
-from insert.ddp_process import gradients_of_half
 from insert.nets import AFTER, BEFORE, BLOCKS, SmallNet, clip, small_net, trained
 from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.insert import insert_nonlocal, nonlocal_blocks
+from processes import on_processes
 
 
 def test_deep_copies_are_independent():
@@ -119,16 +118,9 @@ def test_bf16_autocast(pairwise):
     torch.testing.assert_close(y.float(), fresh(x), rtol=0.1, atol=0.1)
 
 
-def test_two_processes_give_the_gradients_of_one(tmp_path):
+def test_two_processes_give_the_gradients_of_one():
     """DDP finds and averages the blocks' parameters, in the Sequential and in the hooks."""
-    torch.manual_seed(0)
-    model = small_net(norm=None)
-    data = clip(batch=4)
-    model(data).square().mean().backward()
-    mp.spawn(gradients_of_half, args=(tmp_path / "rendezvous", tmp_path), nprocs=2)
-    for rank in range(2):
-        for (name, parameter), grad in zip(model.named_parameters(), torch.load(tmp_path / f"{rank}.pt"), strict=True):
-            torch.testing.assert_close(grad, parameter.grad, rtol=1e-4, atol=1e-6, msg=name)
+    on_processes("insert.ddp_cases", 2)
 
 
 def test_inserting_into_a_wrapped_network_is_refused():
