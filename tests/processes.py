@@ -45,7 +45,7 @@ def _one(rank: int, world: int, module: str, folder: str) -> None:
     dist.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world, timeout=timedelta(seconds=60))
     importlib.import_module(module).main()
     dist.barrier()
-    # The group is not destroyed: in PyTorch 2.7 its destructor holds the GIL while it waits for gloo's thread, which may be
+    # The group is not destroyed: PyTorch 2.7's destructor holds the GIL while it waits for gloo's thread, which may be
     # waiting for the GIL to free a tensor (pytorch pull 154976). A forked process ends without destructors.
 
 
