@@ -11,6 +11,7 @@ from typing_extensions import Unpack
 
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions, chosen_from_plain
 from nonlocalnet.functional.pairwise import PAIRWISE, PAIRWISE_FUNCTIONS, Pairwise, row_of
+from nonlocalnet.system.numeric import is_number
 from nonlocalnet.system.visible import cut
 
 Domain = Literal["spacetime", "space", "time"]
@@ -112,8 +113,7 @@ class BlockOptions:
             )
         one_of("subsample_first", self.subsample_first, (True, False))
         one_of("zero_init", self.zero_init, (True, False))
-        number = isinstance(self.init_std, (int, float)) and not isinstance(self.init_std, bool)
-        if self.init_std != "fan_in" and not (number and 0.0 < self.init_std < math.inf):
+        if self.init_std != "fan_in" and not (is_number(self.init_std) and 0.0 < self.init_std < math.inf):
             raise ValueError(f'init_std must be a positive finite number or "fan_in", got {self.init_std!r}')
         if isinstance(self.subsample, list):
             object.__setattr__(self, "subsample", tuple(self.subsample))
@@ -182,8 +182,7 @@ def one_of(name: str, value: _T, allowed: Sequence[object]) -> _T:
 
 def _check_scale(scale: float | Literal["rsqrt"], pairwise: Pairwise) -> None:
     """Refuse a scale that is out of range or that the pairwise function does not have."""
-    number = isinstance(scale, (int, float)) and not isinstance(scale, bool)
-    if scale != "rsqrt" and not (number and 0.0 < scale < math.inf):
+    if scale != "rsqrt" and not (is_number(scale) and 0.0 < scale < math.inf):
         raise ValueError(f'scale must be a positive finite number or "rsqrt", got {scale!r}')
     if scale != 1.0 and not row_of(pairwise).is_softmax:
         softmax_forms = " and ".join(row.name for row in PAIRWISE_FUNCTIONS if row.is_softmax)

@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass, field
 from typing import Literal
 
+from nonlocalnet.system.numeric import is_number
+
 SECTIONS = ("model", "data", "optim", "schedule", "trainer")
 """The fields of every recipe that are configurations; those of `model` and `data` are the kind's own classes."""
 
@@ -22,9 +24,7 @@ def require(condition: bool, name: str, value: object, allowed: str) -> None:
 
 def require_finite_in(name: str, value: float, low: float, high: float, *, open_low: bool = False) -> None:
     """As `require`, for a finite number in [low, high], or in (low, high]."""
-    inside = (
-        _is_number(value) and math.isfinite(value) and (low < value if open_low else low <= value) and value <= high
-    )
+    inside = is_number(value) and math.isfinite(value) and (low < value if open_low else low <= value) and value <= high
     bounds = f"a finite number in {'(' if open_low else '['}{low:g}, {high:g}]"
     require(inside, name, value, bounds)
 
@@ -32,12 +32,8 @@ def require_finite_in(name: str, value: float, low: float, high: float, *, open_
 def require_at_least(name: str, value: int | None, low: int) -> None:
     """As `require`, for a number of at least `low`, or None."""
     if value is not None:
-        require(_is_number(value) and value >= low, name, value, f"at least {low}")
-
-
-def _is_number(value: object) -> bool:
-    """What a file of an earlier run holds may be anything."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+        # What a file of an earlier run holds may be anything.
+        require(is_number(value) and value >= low, name, value, f"at least {low}")
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pathlib import Path
 
 from nonlocalnet.data.annotations import UNLABELLED, VIDEOS, Media, VideoEntry, VideoList, load_video_list
 from nonlocalnet.data.annotations.hmdb51 import is_part
-from nonlocalnet.data.annotations.lines import read_lines, unquoted
+from nonlocalnet.data.annotations.lines import LIST_SUFFIXES, read_lines, unquoted
 
 log = logging.getLogger(__name__)
 
 _LOOKED_AT = 4096  # bytes of a file that may be a list; every container of videos has zero bytes or no UTF-8 in them
-_LIST_SUFFIXES = frozenset({".csv", ".txt"})
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def find_given(
                 return load_video_list(path, root=root, multi_label=True, format=form, check_files=False, media=media)
             return load_video_list(path, root=root, multi_label=multi_label or None, check_files=False, media=media)
         except ValueError as error:
-            why = "is named as lists are" if path.suffix.lower() in _LIST_SUFFIXES else "holds text"
+            why = "is named as lists are" if path.suffix.lower() in LIST_SUFFIXES else "holds text"
             raise ValueError(f"{error}; it was read as a list of {media.name}s, since it {why}") from None
 
     for one in given:
@@ -148,7 +147,7 @@ def _is_list(path: Path, media: Media) -> bool:
         return False
     if not path.is_file():
         return not os.path.lexists(path) and is_part(path)
-    if path.suffix.lower() in _LIST_SUFFIXES:
+    if path.suffix.lower() in LIST_SUFFIXES:
         return True
     with path.open("rb") as file:
         start = file.read(_LOOKED_AT)

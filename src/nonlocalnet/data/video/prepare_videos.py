@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nonlocalnet.data.annotations import VIDEO_SUFFIXES
+from nonlocalnet.data.annotations.lines import LIST_SUFFIXES
 from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
@@ -23,8 +24,6 @@ from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.processes import choose_workers, run_each
 
 SETTINGS_FILE = "prepared.json"
-
-_LIST_SUFFIXES = (".csv", ".txt")  # copied along
 
 
 class PrepareReport(NamedTuple):
@@ -126,7 +125,7 @@ def _prepare_all(
     on_video: Callable[[], None] | None,
 ) -> PrepareReport:
     for path in files_below(source):
-        if path.suffix.lower() in _LIST_SUFFIXES:
+        if path.suffix.lower() in LIST_SUFFIXES:
             _copy(path, out / path.relative_to(source))
     jobs = [_Job(path, target, settings) for path, target in pairs]
     kept = 0

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.checks import check_at_least, check_operands
-from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores, threshold
+from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores, kept_or_all, threshold
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 
@@ -51,7 +51,7 @@ def choose_positions(u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, ha
         ValueError: k is less than 1.
     """
     check_k(k)
-    kept_BM = torch.ones_like(u_BM, dtype=torch.bool) if key_mask is None else key_mask
+    kept_BM = kept_or_all(u_BM, key_mask)
     with torch.no_grad():
         ranked_BM = u_BM.masked_fill(~kept_BM, float("-inf")).sort(dim=1, descending=True, stable=True).indices
         places_BK = ranked_BM[:, :k].sort(dim=1).values
@@ -68,7 +68,7 @@ def _over(u_BM: Tensor, places_BK: Tensor, k: int, kept_BM: Tensor) -> Tensor:
 
 def _with_drawn(chosen: Chosen, u_BM: Tensor, k: int, count: int, key_mask: Tensor | None) -> Chosen:
     """The chosen, and so many more at random; every share is 0, and the drawn ones' have the derivative of u - tau."""
-    kept_BM = torch.ones_like(u_BM, dtype=torch.bool) if key_mask is None else key_mask
+    kept_BM = kept_or_all(u_BM, key_mask)
     taken_BM = torch.zeros_like(kept_BM).scatter(1, chosen.places, value=True)
     order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(taken_BM, 2.0).argsort(dim=1)
     drawn_BR = order_BM[:, : min(count, u_BM.shape[1] - k)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.index_sets.sparsek import check_k, sparsek
+from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, sparsek
 
 
 def window_keys(asked_Q: Tensor, positions: int, *, window: int, dilation: int, causal: bool) -> Tensor:
@@ -35,7 +35,7 @@ def chosen_keys(
     """
     check_k(k)
     batch, keys = u_BM.shape
-    kept = torch.ones_like(u_BM, dtype=torch.bool) if kept is None else kept
+    kept = kept_or_all(u_BM, kept)
     seen_Q = torch.tensor([keys], device=u_BM.device) if seen_Q is None else seen_Q
     may_BQM = kept.unsqueeze(1) & (torch.arange(keys, device=u_BM.device) < seen_Q[:, None])
     ranked_BM = u_BM.masked_fill(~kept, float("-inf")).sort(dim=1, descending=True, stable=True).indices

@@ -37,9 +37,14 @@ def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
     if u_BM.dim() != 2 or not u_BM.is_floating_point():
         raise ValueError(f"u must be (B, M) and floating point; got {tuple(u_BM.shape)} {u_BM.dtype}")
     check_k(k)
-    kept = torch.ones_like(u_BM, dtype=torch.bool) if kept is None else kept
+    kept = kept_or_all(u_BM, kept)
     tau_B1 = threshold(u_BM, k, kept)
     return torch.where(kept, (u_BM - tau_B1).clamp(0.0, 1.0), 0.0)
+
+
+def kept_or_all(u_BM: Tensor, kept: Tensor | None) -> Tensor:
+    """Which scores are kept, (B, M) bool: all where nothing says which."""
+    return torch.ones_like(u_BM, dtype=torch.bool) if kept is None else kept
 
 
 def check_k(k: int) -> None:

@@ -31,6 +31,7 @@ from nonlocalnet.models.sequence.front import Front
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
 from nonlocalnet.models.sequence.readme import readme
 from nonlocalnet.models.sequence.recurrent import SEQUENCE_BLOCK, NonLocalGRU, NonLocalLSTM
+from nonlocalnet.system.numeric import is_number
 
 _MOST_LAYERS = 64  # a file that says more would take minutes to refuse
 
@@ -217,7 +218,7 @@ def _head(given: Mapping[str, Any], channels: int) -> Head:
     classes, dropout = given["num_classes"], given["dropout"]
     if task == "regress" and classes is not None:
         raise ValueError(f'task="regress" gives one number a sequence: leave out num_classes, got {classes!r}')
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+    if not is_number(dropout) or not 0 <= dropout <= 1:
         raise ValueError(f"dropout must be a probability from 0 to 1, got {dropout!r}")
     return Head(
         channels,

@@ -26,6 +26,7 @@ from nonlocalnet.block import BlockArguments, BlockOptions, NonLocalBlock
 from nonlocalnet.block.options import checked_block, one_of, positive
 from nonlocalnet.functional.precision import autocast_is_on
 from nonlocalnet.models.sequence.lengths import Lengths, checked_lengths, valid_steps
+from nonlocalnet.system.numeric import is_number
 from nonlocalnet.system.signatures import shows
 
 # BatchNorm's statistics would hold a batch's padding, and in a causal network the future; what LayerNorm's eps would
@@ -339,7 +340,7 @@ def _packed_like(packed: PackedSequence, output_BTH: Tensor, lengths: Tensor) ->
 
 
 def _checked_dropout(dropout: float, num_layers: int) -> float:
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout <= 1:
+    if not is_number(dropout) or not 0 <= dropout <= 1:
         raise ValueError(f"dropout must be a probability from 0 to 1, got {dropout!r}")
     if dropout and num_layers == 1:
         raise ValueError(f"dropout comes between layers, and num_layers=1 has no place for it: give 0, got {dropout!r}")

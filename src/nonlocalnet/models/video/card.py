@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from typing_extensions import Self, override
 
 from nonlocalnet.models.card import Card
+from nonlocalnet.system.numeric import is_number
 
 _MOST = 9999  # frames, or pixels of a side: a file that says more would fill memory
 
@@ -44,7 +45,7 @@ class Preprocessing:
         for name in ("mean", "std"):
             value = getattr(self, name)
             values = [value] * 3 if isinstance(value, (int, float)) else value
-            if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_number, values)):
+            if not isinstance(values, (list, tuple)) or len(values) != 3 or not all(map(_is_finite, values)):
                 raise ValueError(f"preprocessing.{name} must be one number or three, got {reprlib.repr(value)}")
             if name == "std" and not all(single > 0 for single in values):
                 raise ValueError(f"preprocessing.std must be above 0, got {reprlib.repr(value)}")
@@ -97,5 +98,5 @@ class VideoCard(Card):
         return Preprocessing(**value) if name == "preprocessing" else value
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(value)

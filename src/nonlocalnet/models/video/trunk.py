@@ -29,6 +29,7 @@ from nonlocalnet.models.video.geometry import (
     minimum_input,
 )
 from nonlocalnet.models.video.norm import MakeNorm, norm_maker
+from nonlocalnet.system.numeric import is_number
 from nonlocalnet.system.symbolic import is_symbolic
 
 
@@ -256,7 +257,7 @@ def _check_arguments(
         raise ValueError(f"inflated must be one of {', '.join(INFLATIONS)}, got {inflated!r}")
     for name, value in (("num_classes", num_classes), ("width", width), ("crop", 1 if crop is None else crop)):
         require_at_least_1(name, value)
-    if isinstance(dropout, bool) or not isinstance(dropout, (int, float)) or not 0 <= dropout < 1:
+    if not is_number(dropout) or not 0 <= dropout < 1:
         raise ValueError(f"dropout must be in [0, 1), got {dropout!r}")
 
 
