@@ -10,10 +10,11 @@ FFmpeg plays what is there and says nothing; of most wav files it even takes the
 | mp3 | the count of frames in its Xing or Info header, where there is one |
 | mp4, m4a, mov | the table of packets |
 | Matroska, WebM | the lengths of its elements |
+| wma, MPEG-TS, mpg | what its video says too (`data/video/containers/cut_packets.py`) |
 | flac, aiff, au, caf, wv, tta | the count of samples |
 
-A stream made for broadcast (aac in ADTS, MPEG-TS, an mp3 without that header) does not know its length: it is as
-long as it is. So are wav files that were written to a pipe, whose lengths are 0 or the largest number.
+A stream made for broadcast (aac in ADTS, MPEG-TS between two packets, an mp3 without that header) does not know its
+length: it is as long as it is. So are wav files that were written to a pipe, whose lengths are 0 or the largest number.
 """
 
 import struct
@@ -23,6 +24,7 @@ from typing import BinaryIO
 import av.audio.stream
 import av.container
 
+from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
 from nonlocalnet.data.video.containers.matroska import matroska_flaw
 
 # Those of FFmpeg's formats whose duration is the count of samples in the header, never an estimate.
@@ -51,7 +53,7 @@ def flaw_of(
         return f"truncated: {present} of {len(entries)} packets are in the file"
     with path.open("rb") as file:
         flaw = _bytes_missing(file, size)
-    return flaw or matroska_flaw(path) or _samples_missing(path, container, stream, decoded)
+    return flaw or matroska_flaw(path) or cut_packets_flaw(path) or _samples_missing(path, container, stream, decoded)
 
 
 def _bytes_missing(file: BinaryIO, size: int) -> str | None:

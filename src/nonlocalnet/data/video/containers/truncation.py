@@ -6,6 +6,7 @@ from pathlib import Path
 import av.container
 import av.video.stream
 
+from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
 from nonlocalnet.data.video.containers.matroska import matroska_flaw
 from nonlocalnet.data.video.containers.mp4_times import mp4_times
 
@@ -30,7 +31,8 @@ def flaw_of(
 
     `EDITS_NOT_MEANT` is no flaw: the file is to be opened without its edit list.
 
-    Formats made for broadcast (MPEG-TS and the like) do not know their length: they are as long as they are.
+    Formats made for broadcast (MPEG-TS and the like) do not know their length: cut between two packets they are as long
+    as they are.
 
     Args:
         path: The file.
@@ -53,7 +55,7 @@ def flaw_of(
         if packets < len(entries):
             return f"damaged: {packets} of {len(entries)} frames come out of the file"
         return _mp4_flaw(path, stream, entries=len(entries), discarded=discarded)
-    return matroska_flaw(path) or _shorter_than_said(stream, last_end)
+    return matroska_flaw(path) or cut_packets_flaw(path) or _shorter_than_said(stream, last_end)
 
 
 def _mp4_flaw(path: Path, stream: av.video.stream.VideoStream, *, entries: int, discarded: int) -> str | None:
