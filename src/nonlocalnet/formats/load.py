@@ -34,7 +34,7 @@ def load(plan: LoadPlan[NetworkT, CardT], *, strict: bool) -> tuple[NetworkT, Lo
     if strict and report.problems:
         raise ValueError(
             f"{plan.path}: the network does not fit {plan.described_by}: {report.shown_problems()}. "
-            "Loading what fits, and only that, takes strict=False"
+            "Loading what fits, and only that, takes strict=False in Python, or train --init"
         )
     # What the file does not hold keeps its initial value.
     network = _build_again(plan) if report.problems or plan.fresh else _without_values(network)

@@ -248,7 +248,9 @@ def test_charades(tmp_path):
     assert first.lines == range(2, 4)
     assert (second.path.name, second.frames, second.actions, second.fps) == ("N11GT.mp4", None, (), 24.0)
     assert (classes_of(second.label), second.lines) == ([], range(4, 5))
-    with pytest.raises(ValueError, match=r"Charades gives a video several labels; set multi_label"):
+    with pytest.raises(
+        ValueError, match=r"a list of Charades, and several labels a video need multi_label \(`--multi-label`"
+    ):
         load_video_list(path, root=tmp_path / "v", multi_label=False)
     with pytest.raises(ValueError, match=r"label 147 of .*46GP8 is out of range: num_classes is 100"):
         load_video_list(path, root=tmp_path / "v", num_classes=100)

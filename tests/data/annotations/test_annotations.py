@@ -45,6 +45,14 @@ def test_class_folders(tmp_path):
     )
 
 
+def test_videos_beside_the_class_folders_are_not_left_out_without_a_word(tmp_path, caplog):
+    for name in ("a/1.mp4", "2.mp4", "3.mp4", "._3.mp4", "notes.txt", "b.mp4/4.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    assert [entry.path.name for entry in load_video_list(tmp_path).entries] == ["1.mp4", "4.mp4"]
+    assert f"{tmp_path}: 2 videos beside the class folders are left out, having no class, such as 2.mp4" in caplog.text
+
+
 def test_class_folders_numbered_by_a_list_of_names(tmp_path):
     (tmp_path / "data" / "b").mkdir(parents=True)
     (tmp_path / "data" / "b" / "1.mp4").touch()

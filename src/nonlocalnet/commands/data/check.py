@@ -85,7 +85,8 @@ def _show(report: CheckReport, console: Console, *, everything: bool) -> None:
     for name, counts in shown.items():
         table.add_row(name, *_cells(counts))
     table.add_section()
-    table.add_row(f"{len(report.by_class)} classes", *_cells(report.total))
+    classes = len(report.by_class)
+    table.add_row("1 class" if classes == 1 else f"{classes} classes", *_cells(report.total))
     console.print(table)
     if len(shown) < len(lacking):
         _say(console, f"... {len(lacking) - len(shown)} more classes lack videos (--all shows them)")

@@ -4,12 +4,15 @@ Class names are the folders' names (spaces are kept) in sorted order. Where name
 indices, and a folder may be written with `_` for spaces (Kinetics as many tools unpack it).
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.data.annotations.class_names import index_by_name
-from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
-from nonlocalnet.system.visible import quoted
+from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Media, Read
+from nonlocalnet.system.visible import cut, quoted
+
+log = logging.getLogger(__name__)
 
 
 def folder_names(folder: Path) -> tuple[str, ...]:
@@ -34,7 +37,7 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
         Found(path, (index_of[name],))
         for name in folders
         for path in sorted((folder / name).iterdir())
-        if path.suffix.lower() in request.media.suffixes and not path.name.startswith(".")
+        if _is(path, request.media)
     ]
     if not videos:
         what = request.media.name
@@ -42,7 +45,19 @@ def read(request: ListRequest, _lines: Sequence[str]) -> Read:
             f"{folder}: no {what}s found; expected {folder.name}/CLASS NAME/{what}{request.media.example} "
             f"(found {len(folders)} subfolders); is it the folder of one split?"
         )
+    beside = sorted(path for path in folder.iterdir() if _is(path, request.media) and not path.is_dir())
+    if beside:
+        what = request.media.name
+        log.warning(
+            "%s: %d %s%s beside the class folders %s left out, having no class, such as %s",
+            *(folder, len(beside), what, "s" * (len(beside) > 1), "are" if len(beside) > 1 else "is"),
+            cut(beside[0].name),
+        )
     return Read(videos, names)
+
+
+def _is(path: Path, media: Media) -> bool:
+    return path.suffix.lower() in media.suffixes and not path.name.startswith(".")
 
 
 FORMAT = ListFormat(

@@ -29,6 +29,8 @@ class Media(NamedTuple):
 
 
 VIDEOS = Media("video", VIDEO_SUFFIXES, ".mp4", rewritten=".mp4")  # as `nonlocalnet data prepare` writes it
+# What errors name where a video has more labels than it may.
+SEVERAL_LABELS = "several labels a video need multi_label (`--multi-label`, in a recipe model.multi_label)"
 # The label of a video whose class is not known, as in the published test list of Kinetics-600.
 UNLABELLED = -1
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from nonlocalnet.data.annotations import class_folders, locate
 from nonlocalnet.data.annotations.class_names import CLASS_NAMES_FILE, class_names_of, read_class_names
 from nonlocalnet.data.annotations.entries import (
+    SEVERAL_LABELS,
     UNLABELLED,
     VIDEOS,
     Found,
@@ -71,7 +72,7 @@ def load_video_list(
     chosen = _named(format or recognise(source, lines, media))
     several = multi_label if multi_label is not None else chosen.multi_label_classes is not None
     if chosen.multi_label_classes is not None and not several:
-        raise ValueError(f"{source}: Charades gives a video several labels; set multi_label")
+        raise ValueError(f"{source}: a list of Charades, and {SEVERAL_LABELS}")
     if not chosen.is_source(source):
         raise FileNotFoundError(f"no such {chosen.source}: {source}")
     beside = source.parent / CLASS_NAMES_FILE
@@ -136,8 +137,9 @@ def _say_disagreement(videos: Sequence[Found], source: Path) -> None:
         # Of one folder of frames a list may name several parts.
         if first.labels != video.labels and first.lines and video.lines and video.frames is None:
             log.warning(
-                "%s: %s has label %s in line %d and %s in line %d; several labels a video need multi_label",
+                "%s: %s has label %s in line %d and %s in line %d; %s",
                 *(source, cut(video.path), *first.labels, first.lines[-1], *video.labels, video.lines[-1]),
+                SEVERAL_LABELS,
             )
             return
 

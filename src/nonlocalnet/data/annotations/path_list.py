@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from nonlocalnet.data.annotations.class_names import named_labels
-from nonlocalnet.data.annotations.entries import Found, ListFormat, ListRequest, Read
+from nonlocalnet.data.annotations.entries import SEVERAL_LABELS, Found, ListFormat, ListRequest, Read
 from nonlocalnet.data.annotations.lines import (
     LAST_INTEGERS,
     check_cell,
@@ -89,8 +89,8 @@ def _single(request: ListRequest, number: int, line: str) -> tuple[str, list[str
     # No video file is called "x.mp4 3": that is a list with more columns, for example one of several labels.
     if re.search(r"[\s,;]-?\d+$", match["path"]):
         raise ValueError(
-            f"{source}, line {number}: more than 2 columns, expected `path label` with one label (several labels "
-            f"need multi_label): {quoted(line)}"
+            f"{source}, line {number}: more than 2 columns, expected `path label` with one label ("
+            f"{SEVERAL_LABELS}): {quoted(line)}"
         )
     return match["path"], [match["label"]]
 
