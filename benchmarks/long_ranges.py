@@ -70,6 +70,7 @@ class Task:
 TASKS = {
     **{f"adding_t{length}": Task("mean squared error", _mse, "0.167") for length in (100, 400, 1000, 2000)},
     "copy_t1000": Task("symbols right (%)", _copied, "12.5"),
+    "recall_k64": Task("values right (%)", _accuracy, "12.5"),
     "mentions_text": Task("accuracy (%)", _accuracy, "25"),
     "recurring_tones": Task("accuracy (%)", _accuracy, "50"),
     "recurring_digits": Task("accuracy (%)", _accuracy, "50"),

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from torch.utils.data import DataLoader
 
@@ -32,6 +34,21 @@ def test_micro_batches_hold_the_steps_samples_in_order() -> None:
     assert len(DataLoader(ToyVideos(), batch_sampler=parts)) == 9
 
 
-@pytest.mark.parametrize(("size", "limit", "expected"), [(3, None, [0, 1, 2]), (3, 9, [0, 1, 2]), (7, 3, [0, 2, 4])])
+@pytest.mark.parametrize(
+    ("size", "limit", "expected"), [(3, None, [0, 1, 2]), (3, 9, [0, 1, 2]), (7, 3, [1, 3, 5]), (0, 3, [])]
+)
 def test_spread_evenly(size: int, limit: int | None, expected: list[int]) -> None:
     assert spread_evenly(size, limit) == expected
+
+
+@pytest.mark.parametrize("classes", [2, 3, 4, 10])
+@pytest.mark.parametrize("size", [240, 1000, 1200])
+def test_a_part_of_a_list_has_every_class_whether_they_take_turns_or_stand_together(size: int, classes: int) -> None:
+    for limit in (60, 120, 250, 500):
+        positions = spread_evenly(size, limit)
+        assert positions == sorted(set(positions))
+        assert len(positions) == min(limit, size)
+        for labels in ([i % classes for i in range(size)], [i * classes // size for i in range(size)]):
+            counts = Counter(labels[position] for position in positions)
+            mean = len(positions) / classes
+            assert all(abs(counts[label] - mean) <= 3 * mean**0.5 for label in range(classes))

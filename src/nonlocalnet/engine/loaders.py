@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Protocol
 
 from torch.utils.data import DataLoader, Dataset
@@ -130,10 +132,15 @@ class EvenShare(Dataset[tuple[Any, bool]]):
 
 
 def spread_evenly(size: int, limit: int | None) -> list[int]:
-    """At most `limit` of the positions 0 ... size - 1, evenly spread; all of them for None.
+    """At most `limit` of the positions 0 ... size - 1, ascending, one of each of `limit` equal parts; all for None.
+
+    Where in its part each lies is drawn, always the same: at regular distances they would be of one class in a list
+    whose classes take turns.
 
     >>> spread_evenly(10, 4)
-    [0, 2, 5, 7]
+    [1, 4, 5, 7]
     """
     count = size if limit is None else min(limit, size)
-    return [i * size // count for i in range(count)]
+    starts = [part * size // count for part in range(count + 1)] if count else [0]
+    draw = random.Random(0)
+    return [low + int(draw.random() * (high - low)) for low, high in pairwise(starts)]

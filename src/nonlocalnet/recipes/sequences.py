@@ -2,9 +2,10 @@
 
 Not in the paper. The tasks are Hochreiter and Schmidhuber's ("Long short-term memory", Neural Computation 1997) in the
 form of Bai, Kolter and Koltun (arXiv 1803.01271): the adding problem (their Section 4.1: 50,000 sequences to train on,
-1000 to test) and copy memory (10 symbols of 8). Theirs on the adding problem of T = 600, mean squared error after
-training until it no longer changes: LSTM 0.164, GRU 5.3e-5, TCN 5.8e-5 (their Table 1). Ours have at most 1500 steps,
-and everything but the block is equal in the arms of a task.
+1000 to test) and copy memory (10 symbols of 8); associative recall, in which every question wants another place, is
+after Arora et al. (arXiv 2312.04927). Bai et al. on the adding problem of T = 600, mean squared error after training
+until it no longer changes: LSTM 0.164, GRU 5.3e-5, TCN 5.8e-5 (their Table 1). Ours have at most 1500 steps, and
+everything but the block is equal in the arms of a task.
 """
 
 from __future__ import annotations
@@ -35,13 +36,19 @@ def copy(length: int, arm: Arm) -> SequenceRecipe:
     return _task(f"copy_t{length}", f"copy memory, T = {length}", "tokens_gru", arm, source="copy", length=length)
 
 
+def recall(pairs: int, arm: Arm) -> SequenceRecipe:
+    """Associative recall of so many keys and values."""
+    row = f"associative recall, {pairs} keys"
+    return _task(f"recall_k{pairs}", row, "tokens_gru", arm, source="recall", length=pairs)
+
+
 def _task(
     name: str,
     row: str,
     architecture: Literal["features_gru", "tokens_gru"],
     arm: Arm,
     *,
-    source: Literal["adding", "copy"],
+    source: Literal["adding", "copy", "recall"],
     length: int,
 ) -> SequenceRecipe:
     return SequenceRecipe(
@@ -145,6 +152,7 @@ _FEW: tuple[Arm, ...] = ("gru", "embedded_gaussian", "dot_product", "positions")
 RECIPES: tuple[SequenceRecipe, ...] = (
     *(adding(length, arm) for length in (100, 400, 1000, 2000) for arm in ARMS),
     *(copy(1000, arm) for arm in ARMS),
+    *(recall(64, arm) for arm in ARMS),
     *(mentions(arm) for arm in _FEW),
     *(recurring("tones", arm) for arm in _FEW),
     *(recurring("digits", arm) for arm in _FEW),

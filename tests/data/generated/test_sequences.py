@@ -1,11 +1,11 @@
-"""The adding problem and copy memory are what their sources say, item by item."""
+"""The adding problem, copy memory and associative recall are what their sources say, item by item."""
 
 import numpy as np
 import pytest
 import torch
 
-from nonlocalnet.data.generated.sequences import AddingProblem, CopyMemory
-from nonlocalnet.data.padded import collate
+from nonlocalnet.data.generated.sequences import AddingProblem, AssociativeRecall, CopyMemory
+from nonlocalnet.data.padded import IGNORED, collate
 
 
 def test_adding():
@@ -44,8 +44,31 @@ def test_copy():
     assert len(CopyMemory(1, blanks=1000, seed=0)[0]["x"]) == 1020
 
 
+def test_recall():
+    task = AssociativeRecall(60, pairs=5, num_values=3, seed=0)
+    orders, values = set(), set()
+    for index in range(len(task)):
+        item = task[index]
+        x, target = item["x"].tolist(), item["target"].tolist()
+        assert len(x) == len(target) == 15
+        shown = dict(zip(x[:10:2], x[1:10:2], strict=True))
+        assert sorted(shown) == sorted(x[10:]) == list(range(5))
+        assert target[:10] == [IGNORED] * 10
+        assert target[10:] == [shown[key] - 5 for key in x[10:]]
+        orders.add(tuple(x[10:]))
+        values.update(target[10:])
+    assert values == {0, 1, 2}
+    assert len(orders) > 30
+    assert (task.num_inputs, task.num_classes) == (8, 3)
+
+
 @pytest.mark.parametrize(
-    "make", [lambda seed: AddingProblem(9, length=40, seed=seed), lambda seed: CopyMemory(9, blanks=40, seed=seed)]
+    "make",
+    [
+        lambda seed: AddingProblem(9, length=40, seed=seed),
+        lambda seed: CopyMemory(9, blanks=40, seed=seed),
+        lambda seed: AssociativeRecall(9, pairs=12, seed=seed),
+    ],
 )
 def test_items_are_functions_of_seed_and_index(make):
     task = make(1)
@@ -67,6 +90,8 @@ def test_items_are_functions_of_seed_and_index(make):
         (lambda: CopyMemory(1, blanks=0, seed=0), "blanks must be at least 1, got 0"),
         (lambda: CopyMemory(1, blanks=1, num_symbols=1, seed=0), "num_symbols must be at least 2, got 1"),
         (lambda: CopyMemory(1, blanks=1, copied=0, seed=0), "copied must be at least 1, got 0"),
+        (lambda: AssociativeRecall(1, pairs=0, seed=0), "pairs must be at least 1, got 0"),
+        (lambda: AssociativeRecall(1, pairs=1, num_values=1, seed=0), "num_values must be at least 2, got 1"),
     ],
 )
 def test_out_of_range(make, message):

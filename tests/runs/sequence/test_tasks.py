@@ -24,7 +24,7 @@ from nonlocalnet.runs.sequence.train import train_recipe
 from nonlocalnet.system.errors import NonFiniteError
 from runs.sequence.tiny import tiny
 
-TASKS = ("adding", "copy", "mentions", "recurring_tones")
+TASKS = ("adding", "copy", "recall", "mentions", "recurring_tones")
 MADE = [recipe for recipe in SEQUENCE_RECIPES if recipe.data.source in TASKS]
 
 

@@ -1,8 +1,11 @@
-"""Generated sequences whose answer needs values far apart: the adding problem and copy memory.
+"""Generated sequences whose answer needs values far apart: the adding problem, copy memory, associative recall.
 
     adding      value    .3 .8 .1 .5 .9 .2 .7 .4         copy    x       3 1 8 . . . . . . 9 9 9 9
                 mark      0  1  0  0  0  0  1  0                 target  . . . . . . . . . . 3 1 8
                 target   .8 + .7                                 3 symbols, 7 blanks; . is 0, 9 says that it is time
+
+    recall      x       2 b 0 d 1 a  0 2 1       three keys with a value each, then each key once more;
+                target  ~ ~ ~ ~ ~ ~  d b a       ~ is not asked, and every answer stands in another place
 
 Every item is a function of (seed, index), made when it is asked for: a training takes as many as it has samples, a test
 another seed. Keys are an index, or (epoch, index), which is the same item.
@@ -13,7 +16,7 @@ import torch
 from torch.utils.data import Dataset
 
 from nonlocalnet.data.generated.videos import check_range
-from nonlocalnet.data.padded import SequenceItem, index_of, item_of
+from nonlocalnet.data.padded import IGNORED, SequenceItem, index_of, item_of
 
 
 class AddingProblem(Dataset[SequenceItem]):
@@ -110,3 +113,61 @@ class CopyMemory(Dataset[SequenceItem]):
         x[-self.copied - 1 :] = self.num_symbols + 1
         target[-self.copied :] = symbols
         return item_of(x, target, index)
+
+
+class AssociativeRecall(Dataset[SequenceItem]):
+    """Associative recall: x int64 (3 P,), P keys with a value after each, then the keys again; the target int64 (3 P,).
+
+    As many questions as keys, each for the value that stood after the key; before them the target is `IGNORED`. After
+    the multi-query associative recall of Arora et al. ("Zoology", arXiv 2312.04927), whose questions come
+    between further tokens and some keys are not asked for. Keys are the numbers 0 to P - 1, each once, in two random
+    orders; values are V numbers from P on, classes the V numbers from 0. What knows the values of k of the keys and
+    guesses the others is right in (k + (P - k) / V) / P of the cases.
+
+    Args:
+        num_items: How many, at least 1.
+        pairs: P, at least 1.
+        num_values: V, at least 2.
+        seed: At least 0.
+
+    Raises:
+        ValueError: An argument is out of range.
+    """
+
+    def __init__(self, num_items: int, *, pairs: int, num_values: int = 8, seed: int) -> None:
+        for name, value, low in (
+            ("num_items", num_items, 1),
+            ("pairs", pairs, 1),
+            ("num_values", num_values, 2),
+            ("seed", seed, 0),
+        ):
+            check_range(name, value, low, None)
+        self.num_items = num_items
+        self.pairs = pairs
+        self.num_values = num_values
+        self.seed = seed
+
+    @property
+    def num_inputs(self) -> int:
+        """How many numbers x has."""
+        return self.pairs + self.num_values
+
+    @property
+    def num_classes(self) -> int:
+        """How many numbers the target has."""
+        return self.num_values
+
+    def __len__(self) -> int:
+        return self.num_items
+
+    def __getitem__(self, key: int | tuple[int, int]) -> SequenceItem:
+        index = index_of(key, len(self))
+        rng = np.random.default_rng([self.seed, index])
+        keys, asked = (torch.from_numpy(rng.permutation(self.pairs)) for _ in range(2))
+        values = torch.from_numpy(rng.integers(self.num_values, size=self.pairs))
+        shown = torch.stack([keys, self.pairs + values], dim=1).flatten()
+        value_of = torch.empty_like(values)
+        value_of[keys] = values
+        target = torch.full((3 * self.pairs,), IGNORED)
+        target[2 * self.pairs :] = value_of[asked]
+        return item_of(torch.cat([shown, asked]), target, index)

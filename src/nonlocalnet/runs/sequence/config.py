@@ -151,7 +151,8 @@ class SequenceDataConfig:
     """The data: what they are, where, and how much is made or taken of them.
 
     Args:
-        source: "adding" (two marked numbers are to be added), "copy" (symbols are to be repeated), "mentions" (which
+        source: "adding" (two marked numbers are to be added), "copy" (symbols are to be repeated), "recall" (of keys
+            with values, the value of each), "mentions" (which
             name a masked mention in prose repeats), "recurring_tones" and "recurring_digits" (whether the first sound
             recurs at the end), "spoken_digits" (files named digit_speaker_index.wav), or own data: "sounds", "texts",
             "tags".
@@ -163,7 +164,8 @@ class SequenceDataConfig:
         num_train: Made sequences to train on.
         num_val: Made sequences to validate on.
         num_test: Made sequences to test on.
-        length: Steps of a made sequence: T of the adding problem, blanks of copy memory, bytes of a text of mentions.
+        length: Steps of a made sequence: T of the adding problem, blanks of copy memory, keys of recall (a
+            third of its steps), bytes of a text of mentions.
         candidates: Names of which a masked mention repeats one, from 2 to 8.
         sounds_per_item: Sounds of a string of recurring ones, at least 4.
         seed: Of what is made; at least 0. Training, validation and test have streams of their own.

@@ -6,7 +6,7 @@ import torch
 from torch.utils.data import Dataset
 
 from nonlocalnet.data.generated.mentions import Mentions, python_topics
-from nonlocalnet.data.generated.sequences import AddingProblem, CopyMemory
+from nonlocalnet.data.generated.sequences import AddingProblem, AssociativeRecall, CopyMemory
 from nonlocalnet.data.generated.sounds import RecurringSounds, draw_tones
 from nonlocalnet.data.padded import SequenceItem
 from nonlocalnet.data.sound.reader import read_sound
@@ -34,6 +34,9 @@ def make_data(recipe: SequenceRecipe, split: Split) -> tuple[Dataset[SequenceIte
     if data.source == "copy":
         copied = CopyMemory(count, blanks=data.length, seed=seed)
         return copied, tuple(map(str, range(copied.num_classes)))
+    if data.source == "recall":
+        recall = AssociativeRecall(count, pairs=data.length, seed=seed)
+        return recall, tuple(map(str, range(recall.num_classes)))
     if data.source == "mentions":
         documents = _prose(split)
         found = Mentions(documents, num_items=count, length=data.length, num_candidates=data.candidates, seed=seed)

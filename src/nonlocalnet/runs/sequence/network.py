@@ -12,12 +12,13 @@ from nonlocalnet.block import NonLocalBlock
 from nonlocalnet.engine.optim import Parts
 from nonlocalnet.models.sequence.architectures import ARCHITECTURES
 from nonlocalnet.models.sequence.network import SequenceNetwork, build
-from nonlocalnet.runs.sequence.config import SequenceRecipe
+from nonlocalnet.runs.sequence.config import SequenceDataConfig, SequenceRecipe
 from nonlocalnet.runs.sequence.data import SequenceSet
 from nonlocalnet.runs.sequence.sources import SOURCES
 
 _ADDED = 2  # numbers of a step of the adding problem: a value and a mark
 _COPIED = 10  # numbers of a step of copy memory
+_RECALLED = 8  # values of associative recall, beside as many keys as it is long
 ASSUMED_CLASSES = 10
 
 
@@ -38,7 +39,7 @@ def model_arguments(
         "task": source.task,
         "num_classes": num_classes,
         "input_size": _ADDED,
-        "vocabulary_size": vocabulary_size or (_COPIED if recipe.data.source == "copy" else 256),
+        "vocabulary_size": vocabulary_size or _made_tokens(recipe.data),
     }
     taken = ARCHITECTURES[recipe.model.architecture].defaults
     return {name: value for name, value in said.items() if name in taken}
@@ -49,9 +50,18 @@ def assumed_arguments(recipe: SequenceRecipe) -> dict[str, Any]:
     source = SOURCES[recipe.data.source]
     if not recipe.model.architecture.startswith(source.front):  # a network by name, without data
         return {**model_arguments(recipe, num_classes=recipe.model.num_classes or ASSUMED_CLASSES), "task": "classify"}
-    classes = recipe.model.num_classes or {"copy": 9, "mentions": recipe.data.candidates}.get(recipe.data.source)
-    classes = classes or (2 if recipe.data.source.startswith("recurring") else ASSUMED_CLASSES)
+    classes = recipe.model.num_classes or _made_classes(recipe.data)
     return model_arguments(recipe, num_classes=None if source.task == "regress" else classes)
+
+
+def _made_tokens(data: SequenceDataConfig) -> int:
+    """Tokens of what is made; the bytes of a text."""
+    return {"copy": _COPIED, "recall": data.length + _RECALLED}.get(data.source, 256)
+
+
+def _made_classes(data: SequenceDataConfig) -> int:
+    made = {"copy": _COPIED - 1, "recall": _RECALLED, "mentions": data.candidates}
+    return made.get(data.source, 2 if data.source.startswith("recurring") else ASSUMED_CLASSES)
 
 
 def arguments_for(recipe: SequenceRecipe, data: SequenceSet) -> dict[str, Any]:

@@ -102,6 +102,8 @@ def steps_of(recipe: SequenceRecipe) -> int:
     data = recipe.data
     if data.source == "copy":
         return data.length + 20
+    if data.source == "recall":
+        return 3 * data.length
     if data.source in ("adding", "mentions"):
         return data.length
     return STEPS

@@ -10,6 +10,7 @@ Task = Literal["classify", "tag", "regress"]
 SourceName = Literal[
     "adding",
     "copy",
+    "recall",
     "mentions",
     "recurring_tones",
     "recurring_digits",
@@ -42,6 +43,7 @@ class Source:
 SOURCES: dict[SourceName, Source] = {
     "adding": Source("features", "regress", "sequences"),
     "copy": Source("tokens", "tag", "sequences"),
+    "recall": Source("tokens", "tag", "sequences"),
     "mentions": Source("tokens", "classify", "texts"),
     "recurring_tones": Source("sound", "classify", "sounds"),
     "recurring_digits": Source("sound", "classify", "sounds", on_disk=True),
