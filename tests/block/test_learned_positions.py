@@ -6,6 +6,7 @@ from torch import nn
 
 from nonlocalnet.block import BlockOptions, KeyBlocks, LearnedPositions, NonLocalBlock, auxiliary_loss
 from nonlocalnet.functional import PAIRWISE
+from nonlocalnet.system.meta import meta_copy
 
 AXES = {1: (12,), 2: (3, 4), 3: (2, 3, 2)}
 
@@ -118,6 +119,23 @@ class TestTraining:
         assert int(block.scorer.steps) == 6  # only training counts
         other = same_weights(block_of(1, "dot_product", subsample=LearnedPositions(3, anneal_steps=4)), block)
         assert other.scorer.number(12) == 3  # a checkpoint goes on where it was
+
+    @pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*deprecated", "ignore::torch.jit.TracerWarning")
+    @pytest.mark.parametrize("trained", [0, 2, 6])
+    def test_while_the_number_goes_down_the_block_can_be_exported_traced_and_counted(self, trained):
+        block = block_of(1, "dot_product", subsample=LearnedPositions(3, anneal_steps=4))
+        x = torch.randn(1, 4, 12, dtype=torch.float64)
+        for _ in range(trained):
+            block(x)
+        # Put into eval mode after its values were there, as `from_checkpoint` does; not called since.
+        block = same_weights(block_of(1, "dot_product", subsample=LearnedPositions(3, anneal_steps=4)), block).eval()
+        traced = torch.jit.trace(block, (x,))
+        exported = torch.export.export(block, (x,)).module()
+        for other in (traced, exported):
+            torch.testing.assert_close(other(x), block(x))
+        assert meta_copy(block)(x.to("meta")).shape == x.shape
+        with torch.device("meta"):
+            assert block_of(1, "dot_product", subsample=LearnedPositions(3, anneal_steps=4)).scorer.number(12) == 3
 
     def test_distillation_teaches_the_scores_alone(self):
         block = block_of(1, "embedded_gaussian", subsample=LearnedPositions(3, distil=2))

@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from typing_extensions import override
+
+from nonlocalnet.functional.precision import is_exporting
 
 Choice = Literal["learned", "random", "every", "norm"]
 
@@ -131,6 +134,7 @@ class PositionScorer(nn.Module):
         self.slope = nn.Parameter(torch.empty(ndim)) if options.slope else None
         self.register_buffer("steps", torch.zeros((), dtype=torch.long))
         self.distillation: Tensor | None = None
+        self._last_read: int | None = None
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -152,10 +156,27 @@ class PositionScorer(nn.Module):
     def number(self, positions: int) -> int:
         """How many of so many positions are chosen at this step."""
         k, anneal = self.options.k, self.options.anneal_steps
-        if anneal == 0 or positions <= k:
+        done = min(self._steps_done(), anneal) / anneal if anneal else 1.0
+        if done == 1.0 or positions <= k:
             return min(k, positions)
-        done = min(int(self.steps), anneal) / anneal
+        positions = int(positions)  # to torch.jit.trace a size is a tensor
         return round(positions * (k / positions) ** done)
+
+    @override
+    def train(self, mode: bool = True) -> PositionScorer:
+        """As `nn.Module.train`; what is exported is put into eval mode, after its values are there."""
+        if self.options.anneal_steps and _is_readable(self.steps):
+            self._steps_done()
+        return super().train(mode)
+
+    def _steps_done(self) -> int:
+        """The count; while it has no value the one that was read last, and if none was, an annealing that is over."""
+        if not _is_readable(self.steps):
+            return self.options.anneal_steps if self._last_read is None else self._last_read
+        steps = int(self.steps)
+        if not torch.compiler.is_dynamo_compiling():
+            self._last_read = steps
+        return steps
 
 
 def auxiliary_loss(model: nn.Module) -> Tensor | None:
@@ -168,6 +189,11 @@ def auxiliary_loss(model: nn.Module) -> Tensor | None:
     for module, _ in left:
         module.distillation = None
     return torch.stack(losses).sum() if losses else None
+
+
+def _is_readable(count: Tensor) -> bool:
+    """Whether a tensor has a value: not where only shapes are known, nor where what is exported must not hang on it."""
+    return not (count.is_meta or is_exporting())
 
 
 def _at_least(name: str, value: int, least: int) -> None:

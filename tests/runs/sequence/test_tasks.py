@@ -144,6 +144,12 @@ def test_a_dry_run_says_what_there_would_be(tmp_path: Path, capsys, monkeypatch)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("recipe", SEQUENCE_RECIPES, ids=lambda recipe: recipe.name)
+def test_every_recipe_is_inspected(recipe: SequenceRecipe, capsys) -> None:
+    assert main(["inspect", recipe.name]) == 0
+    assert "in all" in capsys.readouterr().out
+
+
 def test_networks_by_name_are_inspected(capsys) -> None:
     assert main(["inspect", "sound_lstm", "--input", "100", "--model.bidirectional", "true"]) == 0
     assert "recurrence.layers.0: LSTM" in capsys.readouterr().out
