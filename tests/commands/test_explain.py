@@ -74,16 +74,18 @@ def test_a_detectors_picture_gets_a_page(tmp_path):
         (["--at", "0,0,0"], "--at says what --figure asks; give --figure FILE too"),
         (["--at", "2,0,0", "--figure", "f.png"], "--at must be three fractions t,y,x from 0 to 1"),
         (["-o", "no/such/page.html"], "the folder no/such does not exist"),
+        (["-o", "{video}/page.html"], "is no folder; give a file in one"),
         (["--start", "99"], "start (--start) must be in the video's"),
         (["--short-side", "2"], "short_side (--short-side) must leave at least"),
         (["--blocks", "res9"], "block 'res9' is not in the model; its non-local blocks are res3.1_nonlocal"),
         (["--most-mb", "0"], "--most-mb must be above 0, got 0"),
-        (["--most-mb", "0.01"], "the page does not fit into 0.0 MB"),
+        (["--most-mb", "0.01"], "the page does not fit into 0.01 MB, since it may take 0."),
     ],
 )
 def test_bad_options_are_named_and_leave_nothing(job, tmp_path, monkeypatch, capsys, options, words):
     video, weights = job
     monkeypatch.chdir(tmp_path)
+    options = [option.format(video=video) for option in options]
     assert main(["explain", str(video), "--weights", str(weights), "--device", "cpu", *options]) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []

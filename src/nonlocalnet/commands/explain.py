@@ -84,6 +84,8 @@ def _require_places(page: Path, figure: str | None) -> None:
         raise ValueError(f"--figure must end in {', '.join(_FIGURES)}, got {figure!r}")
     for path in (page, *([] if figure is None else [Path(figure)])):
         if not path.resolve().parent.is_dir():
+            if path.resolve().parent.exists():
+                raise NotADirectoryError(f"{path}: {path.parent} is no folder; give a file in one")
             raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
         if path.is_dir():
             raise ValueError(f"{path} is a folder; give the name of a file")
@@ -111,7 +113,7 @@ def _show(explained: Explanation, page: Path) -> None:
             "x".join(map(str, block.key_grid[3 - explained.axes :])),
             f"{survey.variation:.1%}",
             f"{survey.top_share:.1%}",
-            "" if survey.space is None else f"{survey.mean_space:.0f} px",
+            "" if survey.space is None else f"{survey.mean_space:.0f} {'steps' if explained.axes == 1 else 'px'}",
             f"{survey.leaves_frame:.1%}" if block.grid[0] > 1 else "",
         )
     console.print(table)

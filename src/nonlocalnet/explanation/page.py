@@ -31,7 +31,7 @@ _LONGEST = 1400  # pixels of a picture's side
 
 def write_page(explanation: Explanation, path: Path, *, most_bytes: int | None = None) -> Path:
     """Write an explanation as a page; see `Explanation.save`."""
-    most = most_bytes or default_limit(len(explanation.pictures))
+    most = default_limit(len(explanation.pictures)) if most_bytes is None else most_bytes
     if not path.parent.is_dir():
         raise FileNotFoundError(f"the folder {path.parent} does not exist; make it first, or give another path")
     write_atomically(path, page_of(explanation, most_bytes=most))
@@ -94,8 +94,9 @@ def _fitting(blocks: tuple[BlockExplanation, ...], room: int, most_bytes: int) -
         largest = max(range(len(blocks)), key=lambda i: packed[i].size if coarser[i] < _COARSEST else -1)
         if coarser[largest] == _COARSEST:
             raise ValueError(
-                f"the page does not fit into {most_bytes / _MEGABYTE:.1f} MB: choose fewer blocks (--blocks), or allow "
-                "more (--most-mb)"
+                f"the page does not fit into {most_bytes / _MEGABYTE:g} MB, since it may take "
+                f"{(most_bytes - room + sum(held.size for held in packed)) / _MEGABYTE:.2f}: choose fewer blocks "
+                "(--blocks), or allow more (--most-mb)"
             )
         coarser[largest] += 1
         packed[largest] = pack(blocks[largest], coarser=coarser[largest])

@@ -14,8 +14,10 @@ from make_sounds import tone, write_wav
 from nonlocalnet import from_checkpoint
 from nonlocalnet.commands.main import main
 from nonlocalnet.data.sound.reader import SoundError
+from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.recipes import sequence_recipe
 from nonlocalnet.runs.sequence.counts import read_metrics
+from nonlocalnet.runs.sequence.given import find_sequences, read_one
 from nonlocalnet.runs.sequence.test import test_recipe as run_test
 from nonlocalnet.runs.sequence.train import train_recipe
 from runs.sequence.tiny import tiny
@@ -167,6 +169,29 @@ def test_explain_writes_a_page(name: str, trained: dict[str, Path], sounds: Path
     page = tmp_path / "page.html"
     assert main(["explain", str(file), "--weights", str(trained[name]), "-o", str(page)]) == 0
     assert page.stat().st_size > 10_000
+
+
+@pytest.mark.parametrize("name", ["text_classes", "tags"])
+def test_explain_reads_a_text_as_predict_does(
+    name: str, trained: dict[str, Path], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    card = from_checkpoint(trained[name]).card
+    one = tmp_path / "one.txt"
+    one.write_text("\n  a fine film of a dull evening \n\n")
+    assert isinstance(card, SequenceCard)
+    (meant,) = find_sequences(card, [str(one)])
+    assert torch.equal(read_one(card, one), meant.read())
+    several = tmp_path / ("several.csv" if name == "text_classes" else "several.txt")
+    several.write_text(
+        "text,label\na fine film,good\na dull film,bad\n" if name == "text_classes" else "Ada met\nBob\n"
+    )
+    command = ["explain", str(several), "--weights", str(trained[name]), "-o", str(tmp_path / "page.html")]
+    assert main(command) == 2
+    assert "and one is looked at: put it into a file of its own" in capsys.readouterr().err
+    assert main([*command[:1], str(one), *command[2:]]) == 0
+    shown = capsys.readouterr().out
+    assert " steps " in shown
+    assert " px " not in shown
 
 
 def test_an_unreadable_sound_is_replaced_counted_and_named(

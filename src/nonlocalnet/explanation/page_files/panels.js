@@ -1,7 +1,7 @@
 // What stands beside and below the frames.
 
 const element = (id) => document.getElementById(id);
-const PIXELS = DATA.axes === 1 ? "samples" : "px";
+const PIXELS = DATA.axes === 1 ? "steps" : "px";
 
 // The words for what a block's weights are.
 function wordsOf(block) {
@@ -13,7 +13,7 @@ function wordsOf(block) {
 function showHeading() {
   element("title").textContent = `Where ${DATA.network} looks`;
   const many = DATA.pictures.length;
-  const what = DATA.axes === 3 ? `${many} frames of ${SIZE_Y} x ${SIZE_X} pixels` : DATA.axes === 2 ? `${SIZE_Y} x ${SIZE_X} pixels` : `${SIZE_X} samples`;
+  const what = DATA.axes === 3 ? `${many} frames of ${SIZE_Y} x ${SIZE_X} pixels` : DATA.axes === 2 ? `${SIZE_Y} x ${SIZE_X} pixels` : `${SIZE_X} steps`;
   element("about").textContent = `${DATA.title}${DATA.title ? ": " : ""}${what}`;
 }
 

@@ -87,18 +87,23 @@ def find_sequences(
 
 
 def read_one(card: SequenceCard, path: Path) -> Tensor:
-    """The numbers of one file: a sound's samples, or the tokens of a text.
+    """The numbers of one file, as `find_sequences` has them: a sound's samples, or the tokens of a text or sentence.
 
     Raises:
         FileNotFoundError: There is no such file.
-        ValueError: It cannot be read, or the network reads neither.
+        ValueError: It cannot be read, it holds several, or the network reads neither.
     """
     if reads_sounds(card):
         return read_sound(path, sample_rate=card.arguments["sample_rate"])
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder; name a text file")
     coder = coder_of(card)
     assert coder is not None
-    text = read_text_file(path)
-    return coder.encode_tokens(text.split()) if _tags(card) and isinstance(coder, WordCoder) else coder.encode(text)
+    found = list(_of_place(card, coder, path))
+    if len(found) != 1:
+        what = "sentences, one a line" if _tags(card) else "texts"
+        raise ValueError(f"{path} holds {len(found)} {what}, and one is looked at: put it into a file of its own")
+    return found[0].read()
 
 
 def _of_place(card: SequenceCard, coder: TextCoder, place: Path) -> Iterator[GivenSequence]:
@@ -126,7 +131,7 @@ def _of_place(card: SequenceCard, coder: TextCoder, place: Path) -> Iterator[Giv
 
 def _of_text(card: SequenceCard, coder: TextCoder, text: str, *, name: str) -> Iterator[GivenSequence]:
     if not text.strip():
-        raise ValueError("--text is empty; give one with a word")
+        raise ValueError(f"{name}: the text is empty" if name else "--text is empty; give one with a word")
     if not (_tags(card) and isinstance(coder, WordCoder)):
         yield GivenSequence(name or cut(text), partial(_coded, coder, text))
         return
