@@ -206,3 +206,12 @@ def test_a_video_networks_checkpoint_detects_nothing(tmp_path, capsys):
 def test_a_detectors_checkpoint_names_no_videos(run, capsys):
     assert main(["predict", "a.mp4", "--weights", str(run / "last.ckpt")]) == 2
     assert "nonlocalnet detect" in capsys.readouterr().err
+
+
+def test_a_size_of_zero_is_refused_and_not_taken_for_none(run, images, tmp_path, capsys):
+    first = str(images / "val2017" / "000000000001.png")
+    assert main(["detect", first, "--weights", str(run / "last.ckpt"), "--min-size", "0", "--device", "cpu"]) == 2
+    assert "--min-size must be from 1 to" in capsys.readouterr().err
+    (tmp_path / "a.png").touch()
+    assert main(["detect", first, "--weights", str(run / "last.ckpt"), "-o", str(tmp_path)]) == 2
+    assert "--resume" not in capsys.readouterr().err  # nothing here could go on

@@ -142,7 +142,7 @@ def test_a_reader_never_sees_half_a_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_output_folder_that_is_not_empty(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").touch()
-    with pytest.raises(OutputError, match=r"exists and is not empty \(it holds thesis\.tex\).*resume"):
+    with pytest.raises(OutputError, match=r"exists and is not empty \(it holds thesis\.tex\); choose another folder$"):
         prepare_output(tmp_path, resume=False)
     prepare_output(tmp_path, resume=True)
 

@@ -60,7 +60,8 @@ def main(argv: Sequence[str]) -> int:
     device = choose_device(parsed.device)
     detector, card = open_detector(parsed.weights)
     data = saved_recipe(card).data
-    side = parsed.min_size or data.test_min_size or data.min_sizes[-1]
+    own = data.test_min_size or data.min_sizes[-1]
+    side = own if parsed.min_size is None else parsed.min_size
     if not 1 <= side <= data.max_size:
         raise ValueError(f"--min-size must be from 1 to {data.max_size}, got {side}")
     set_sizes(detector, (side,), max_size=data.max_size)

@@ -50,9 +50,9 @@ def require_free(out: Path, *, resume: bool) -> None:
         raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
     if occupied is not None:
         require_not_held(out)
+        goes_on = "; the training run in it goes on with --resume" if (out / LAST).exists() else ""
         raise OutputError(
-            f"output folder {out} exists and is not empty (it holds {occupied.name}); "
-            "choose another folder; a training run in it goes on with --resume"
+            f"output folder {out} exists and is not empty (it holds {occupied.name}); choose another folder{goes_on}"
         )
 
 
