@@ -188,6 +188,7 @@ def test_compiled_in_one_graph_where_nn_gru_is():
         ({"after": (1,)}, r"after must be different layers from 0 to num_layers - 1 = 0, got \(1,\)"),
         ({"after": (0, 0)}, "after must be different layers"),
         ({"after": 1}, r"after must be numbers of layers, such as \(0,\), got 1"),
+        ({"after": 1.5}, "after must be numbers of layers, such as"),
         (
             {"causal": True, "bidirectional": True},
             "bidirectional=True reads every sequence from its end too, so causal",

@@ -52,6 +52,12 @@ def test_the_same_path_twice_is_refused():
         nonlocal_paths(["res4.4", "res3.0", "res4.4"], depth=50)
 
 
+@pytest.mark.parametrize("wrong", [None, 1.5, 1e30])
+def test_what_is_neither_a_number_of_blocks_nor_a_list_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"nonlocal_blocks must be 0, 1, 5, 10 or a list of residual blocks"):
+        nonlocal_paths(wrong, depth=50)
+
+
 def test_a_bare_path_is_refused_with_the_list_to_write():
     with pytest.raises(ValueError, match=r"write \['res4\.4'\]"):
         nonlocal_paths("res4.4", depth=50)

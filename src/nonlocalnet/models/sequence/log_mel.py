@@ -28,6 +28,7 @@ from typing_extensions import override
 
 from nonlocalnet.block.options import positive
 from nonlocalnet.functional.precision import without_autocast
+from nonlocalnet.system.numeric import is_number
 
 _FLOOR = 1e-6  # of the power, before the logarithm
 _MOST_BINS, _MOST_MELS = 2**15, 512  # a file that says more would fill memory
@@ -50,7 +51,7 @@ def mel_filters(*, sample_rate: int, n_fft: int, n_mels: int, f_min: float, f_ma
         positive(name, value)
     if n_fft > _MOST_BINS or n_mels > _MOST_MELS:
         raise ValueError(f"n_fft may be {_MOST_BINS} and n_mels {_MOST_MELS} at most, got {n_fft} and {n_mels}")
-    if not 0 <= f_min < f_max <= sample_rate / 2:
+    if not (is_number(f_min) and is_number(f_max) and 0 <= f_min < f_max <= sample_rate / 2):
         raise ValueError(
             f"f_min and f_max must be from 0 to half of sample_rate ({sample_rate / 2:g} Hz), f_min the lower, "
             f"got {f_min!r} and {f_max!r}"
@@ -127,7 +128,7 @@ class LogMel(nn.Module):
         self.hop_length = positive("hop_length", hop_length)
         if hop_length > n_fft:
             raise ValueError(f"hop_length may be n_fft = {n_fft} at most, or samples are left out, got {hop_length}")
-        if not (math.isfinite(mean) and 0 < std < math.inf):
+        if not (is_number(mean) and is_number(std) and math.isfinite(mean) and 0 < std < math.inf):
             raise ValueError(f"mean must be finite and std above 0, got {mean!r} and {std!r}")
         self.mean, self.std = float(mean), float(std)
         # In the file with the weights, so that a network is filled from its file alone.

@@ -350,7 +350,7 @@ def _checked_dropout(dropout: float, num_layers: int) -> float:
 def _checked_after(after: Sequence[int] | None, num_layers: int) -> tuple[int, ...]:
     if after is None:
         return tuple(range(max(1, num_layers - 1)))
-    if isinstance(after, (int, str)) or not all(isinstance(index, int) for index in after):
+    if not isinstance(after, Sequence) or isinstance(after, str) or not all(isinstance(index, int) for index in after):
         raise ValueError(f"after must be numbers of layers, such as (0,), got {after!r}")
     wrong = [index for index in after if isinstance(index, bool) or not 0 <= index < num_layers]
     if wrong or len(set(after)) < len(after):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from nonlocalnet.models.video.geometry import STAGE_BLOCKS, STAGES, Depth
 
@@ -40,7 +40,7 @@ def nonlocal_paths(nonlocal_blocks: int | Sequence[str], *, depth: Depth) -> tup
         raise ValueError(
             f"nonlocal_blocks must be a number or a list of paths, got {nonlocal_blocks!r}; write [{nonlocal_blocks!r}]"
         )
-    if isinstance(nonlocal_blocks, int):
+    if isinstance(nonlocal_blocks, int) or not isinstance(nonlocal_blocks, Iterable):
         return _paper_paths(nonlocal_blocks, depth=depth)
     paths = tuple(nonlocal_blocks)
     for path in paths:
@@ -51,8 +51,8 @@ def nonlocal_paths(nonlocal_blocks: int | Sequence[str], *, depth: Depth) -> tup
     return tuple(sorted(paths, key=_position))
 
 
-def _paper_paths(number: int, *, depth: Depth) -> tuple[str, ...]:
-    if isinstance(number, bool) or number not in (0, 1, 5, 10):
+def _paper_paths(number: object, *, depth: Depth) -> tuple[str, ...]:
+    if isinstance(number, bool) or not isinstance(number, int) or number not in (0, 1, 5, 10):
         raise ValueError(
             f"nonlocal_blocks must be 0, 1, 5, 10 or a list of residual blocks such as ['res4.4'], got {number!r}"
         )
