@@ -42,7 +42,22 @@ def test_version(capsys):
         (["train", "c2d_r50", "--model.width", "0"], "model.width must be at least 1, got 0"),
         (["train", "c2d_r50", "--data.test-clips=0"], "data.test_clips must be at least 1, got 0"),
         (["demo", "--train-videos", "0"], "train_videos must be at least 1, got 0"),
-        (["train", "c2d_r50", "--model.width", "wide"], "--model.width: Expected a <class 'int'>"),
+        (["train", "c2d_r50", "--model.width", "wide"], "--model.width must be a whole number, got 'wide'"),
+        (["train", "c2d_r50", "--optim.lr", "nan"], "--optim.lr must be a finite number, got 'nan'"),
+        (["train", "c2d_r50", "--limit", "1e30"], "--limit must be a whole number, got '1e+30'"),
+        (["train", "text_classes", "--model.window", "x"], "--model.window must be a whole number or null, got 'x'"),
+        (["train", "text_classes", "--model.causal", "maybe"], "--model.causal must be true or false, got 'maybe'"),
+        (
+            ["train", "text_classes", "--model.after", "x"],
+            "--model.after must be a list such as '[1, 2]' or null",
+        ),
+        (["train", "c2d_r50", "--schedule.milestones", "x"], "--schedule.milestones must be a list such as"),
+        (
+            ["train", "c2d_r50", "--model.pairwise", "x"],
+            "--model.pairwise must be one of 'gaussian', 'embed",
+        ),
+        (["explain", "a.mp4", "--weights", "w", "--start", "inf"], "--start must be a finite number, got 'inf'"),
+        (["explain", "a.mp4", "--weights", "w", "--at", "-1,0,0"], "begins with a hyphen is written --at=VALUE"),
         (["train", "c2d_r50", "--model.nonlocal_blocks", "7"], "model.nonlocal_blocks must be 0, 1, 5, 10 or a list"),
         (
             ["train", "c2d_r50", "--device", "cpu", "--trainer.precision", "16-mixed"],

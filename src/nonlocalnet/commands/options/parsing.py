@@ -103,7 +103,46 @@ def _as_typed(message: str, options: Sequence[str]) -> str:
         return match[1] + ", ".join(typed.get(name, name) for name in match[2].split(", "))
 
     message = re.sub(r"(arguments are required: )(.*)", required, message)
-    return re.sub(r'Parser key "([\w.]+)"', lambda m: typed.get(m[1].replace("-", "_"), m[0]), message)
+    message = re.sub(r'Parser key "([\w.]+)"', lambda m: typed.get(m[1].replace("-", "_"), m[0]), message)
+    return _in_words(message)
+
+
+def _in_words(message: str) -> str:
+    """An error about a value's type as a sentence: the parser names Python's types."""
+    if dash := re.fullmatch(r"argument (\S+): expected one argument", message):
+        option = dash[1].split("/")[-1]
+        return f"{message}; a value that begins with a hyphen is written {option}=VALUE"
+    if one := re.fullmatch(r"(\S+): Expected an? (.+?)\. Got value: (.*)", message, re.DOTALL):
+        name, kinds, value = one[1], [one[2]], one[3]
+    elif several := re.fullmatch(
+        r"(\S+): Does not validate against any of the Union subtypes Subtypes: .* Given value: (.*)", message, re.DOTALL
+    ):
+        name, kinds, value = (
+            several[1],
+            re.findall(r"- Expected an? (.+?)(?= - | Given value type| Got value|$)", message),
+            several[2],
+        )
+    else:
+        return message
+    words = [_kind_in_words(kind) for kind in kinds]
+    return message if None in words or not words else f"{name} must be {' or '.join(map(str, words))}, got {value!r}"
+
+
+def _kind_in_words(kind: str) -> str | None:
+    if choices := re.fullmatch(r"typing\.Literal\[(.*)\]", kind):
+        return f"one of {choices[1]}"
+    return _KINDS.get(kind.removeprefix("<class '").removesuffix("'>"))
+
+
+_KINDS = {
+    "int": "a whole number",
+    "float": "a finite number",
+    "bool": "true or false",
+    "list": "a list such as '[1, 2]'",
+    "tuple": "a list such as '[1, 2]'",
+    "NoneType": "null",
+    "str": "a text",
+}
 
 
 def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:
