@@ -37,7 +37,18 @@ assert not heavy, heavy
 """
 
 
-@pytest.mark.parametrize("code", [_SHORT, _WITHOUT], ids=["short", "without"])
+# Ctrl-C is a traceback until `main` hears the signals.
+_BEFORE_SIGNALS = """
+import sys
+before = set(sys.modules)  # what the installation imports as Python starts
+import nonlocalnet.commands.main
+slow = {"logging", "pathlib", "concurrent.futures", "multiprocessing", "typing_extensions", "difflib"}
+slow &= set(sys.modules) - before
+assert not slow, slow
+"""
+
+
+@pytest.mark.parametrize("code", [_SHORT, _WITHOUT, _BEFORE_SIGNALS], ids=["short", "without", "before signals"])
 def test_only_what_is_needed_is_imported(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=120)
 

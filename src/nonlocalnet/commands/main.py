@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
-import importlib
-import logging
 import os
 import sys
 from collections.abc import Sequence
 
-from nonlocalnet.system.errors import lacks_memory, reason_of
-from nonlocalnet.system.odd_files import short
-from nonlocalnet.system.processes import is_first_process
+# Until the signals are heard Ctrl-C is a traceback: whatever else this file needs is imported after that.
 from nonlocalnet.system.stops import Stopped, end_by_signals, stoppable
-from nonlocalnet.system.visible import LogFormatter, visible
 
 # Command -> what it does. Each lives in the file of its name and is imported only when asked for: torch takes seconds.
 COMMANDS = {
@@ -55,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         code = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
     except OSError as error:
+        from nonlocalnet.system.errors import reason_of
+
         # What is left to print goes nowhere: Python would try again as it ends, and print a traceback.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         # A reader that has gone (`| head`) is no error to speak of.
@@ -73,6 +69,8 @@ def _main(arguments: list[str]) -> int:
         return 0
     name, *rest = arguments
     if name not in COMMANDS:
+        import difflib
+
         near = difflib.get_close_matches(name, COMMANDS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         return _fail(f"unknown command {name!r}{hint} (`nonlocalnet --help` lists the commands)", code=2)
@@ -80,6 +78,11 @@ def _main(arguments: list[str]) -> int:
 
 
 def _run(name: str, arguments: list[str]) -> int:
+    import importlib
+
+    from nonlocalnet.system.errors import lacks_memory
+    from nonlocalnet.system.processes import is_first_process
+
     _log_to_stderr()
     try:
         with stoppable() as stops:
@@ -106,17 +109,26 @@ def _first_line(error: BaseException) -> str:
 
 
 def _describe(error: ValueError | OSError) -> str:
+    from nonlocalnet.system.errors import reason_of
+
     if isinstance(error, OSError) and error.strerror and error.filename is not None:
         return f"{error.filename}: {reason_of(error)}"
     return str(error)
 
 
 def _fail(message: str, *, code: int) -> int:
+    from nonlocalnet.system.odd_files import short
+    from nonlocalnet.system.visible import visible
+
     print(visible(short(f"nonlocalnet: error: {message}")), file=sys.stderr)
     return code
 
 
 def _log_to_stderr() -> None:
+    import logging
+
+    from nonlocalnet.system.visible import LogFormatter
+
     # What our own rooms say (blocks inserted, tensors loaded, videos replaced) goes to stderr; stdout is for results.
     logger = logging.getLogger("nonlocalnet")
     # A new handler each time: sys.stderr may have changed since an earlier command of the same process.
