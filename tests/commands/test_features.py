@@ -110,6 +110,12 @@ def test_a_detector_is_refused_by_name() -> None:
         require_video(opened)
 
 
+def test_a_network_of_sequences_is_refused_by_name() -> None:
+    opened = OpenedFile("run/best.ckpt", "torch", {"nonlocalnet": {"kind": "sequence"}}, {})
+    with pytest.raises(ValueError, match=r"run/best.ckpt holds a network of sequences, and .* `nonlocalnet predict`"):
+        require_video(opened)
+
+
 def test_where_nothing_was_written_no_index_is_named_and_other_settings_are_taken(
     weights: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

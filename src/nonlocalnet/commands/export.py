@@ -57,12 +57,18 @@ def main(argv: Sequence[str]) -> int:
 
 
 def require_video(opened: OpenedFile) -> None:
-    """Refuse a detector.
+    """Refuse a detector and a network of sequences.
 
     Raises:
         ValueError: It is one; says why.
     """
-    if kind_of_file(opened) is not KINDS[0]:
+    kind = kind_of_file(opened)
+    if kind is not KINDS[0] and kind.name != "detection":
+        raise ValueError(
+            f"{opened.path} holds a network of sequences, and networks that classify videos are exported; "
+            "`nonlocalnet predict` runs it"
+        )
+    if kind is not KINDS[0]:
         raise ValueError(
             f"{opened.path} holds a detector, which is not exported: how many boxes it keeps depends on the picture, "
             "and no exporter of PyTorch's carries that over for every size; run it by `nonlocalnet detect`"

@@ -99,13 +99,15 @@ def _write(folder: FeatureFolder, made: Iterable[tuple[Given, VideoFeatures]], *
 
 
 def require_video(opened: OpenedFile) -> None:
-    """Refuse a detector.
+    """Refuse a detector and a network of sequences.
 
     Raises:
         ValueError: It is one; names the file.
     """
-    if kind_of_file(opened) is not KINDS[0]:
+    kind = kind_of_file(opened)
+    if kind is not KINDS[0]:
+        what, runs = ("a detector", "detect") if kind.name == "detection" else ("a network of sequences", "predict")
         raise ValueError(
-            f"{opened.path} holds a detector, and features are those of networks that classify videos; "
-            "`nonlocalnet detect` runs it"
+            f"{opened.path} holds {what}, and features are those of networks that classify videos; "
+            f"`nonlocalnet {runs}` runs it"
         )

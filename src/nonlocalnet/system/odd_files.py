@@ -21,7 +21,11 @@ def require_file(path: str | os.PathLike[str]) -> None:
     if not path.exists():
         raise FileNotFoundError(f"{path}: there is no such file")
     if not path.is_file():
-        what = "a folder" if path.is_dir() else "a pipe or a device, which is not read: copy its content to a file"
+        what = (
+            "a folder; name a file"
+            if path.is_dir()
+            else "a pipe or a device, which is not read: copy its content to a file"
+        )
         raise ValueError(f"{path} is {what}")
 
 

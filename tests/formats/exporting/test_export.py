@@ -143,3 +143,9 @@ def test_a_detector_is_refused_by_name():
     opened = OpenedFile("run/best.ckpt", "torch", {"nonlocalnet": card.plain()}, {})
     with pytest.raises(ValueError, match=r"run/best.ckpt holds a detector, which is not exported"):
         require_video(opened)
+
+
+def test_a_network_of_sequences_is_refused_by_name():
+    opened = OpenedFile("run/best.ckpt", "torch", {"nonlocalnet": {"kind": "sequence"}}, {})
+    with pytest.raises(ValueError, match=r"run/best.ckpt holds a network of sequences, and .* `nonlocalnet predict`"):
+        require_video(opened)
