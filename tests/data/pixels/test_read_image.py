@@ -50,7 +50,10 @@ def test_other_modes_become_rgb(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["deep.png", "deep.tif", "deep.pgm"])
 def test_16_bits_are_scaled_by_their_range(tmp_path: Path, name: str) -> None:
     values = np.array([[0, 257, 32896, 65535]], np.uint16)
-    Image.fromarray(values).save(tmp_path / name)
+    if name == "deep.pgm":  # which older Pillows read and do not write
+        (tmp_path / name).write_bytes(b"P5 4 1 65535\n" + values.astype(">u2").tobytes())
+    else:
+        Image.fromarray(values).save(tmp_path / name)
     assert read_image(tmp_path / name)[0].tolist() == [[0, 1, 128, 255]]
 
 

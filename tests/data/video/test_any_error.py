@@ -71,8 +71,9 @@ def test_metadata_in_another_encoding_is_no_damage(tmp_path):
     data = path.read_bytes()
     at = data.index(b"Lavf")
     path.write_bytes(data[:at] + b"\xd6" + data[at + 1 :])
-    with pytest.raises(UnicodeDecodeError), av.open(str(path)):  # what PyAV does unless it is told otherwise
-        pass
+    if int(av.__version__.split(".")[0]) < 19:
+        with pytest.raises(UnicodeDecodeError), av.open(str(path)):  # what PyAV does unless it is told otherwise
+            pass
     assert probe(path).num_frames == 6
     assert read_indices(read_frames(path, range(6))) == list(range(6))
     reencode(path, tmp_path / "copy.mp4", settings=EncodeSettings(short_side=64))

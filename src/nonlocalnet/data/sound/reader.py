@@ -20,7 +20,7 @@ from av.error import ArgumentError, InvalidDataError
 
 from nonlocalnet.data.sound.truncation import flaw_of
 from nonlocalnet.data.video.errors import reason_of, unreadable_where_it_fails
-from nonlocalnet.data.video.local_file import SELF_CONTAINED, local_url
+from nonlocalnet.data.video.local_file import open_local
 from nonlocalnet.system.errors import FileProblem
 
 LONGEST_SECONDS = 3600.0
@@ -167,8 +167,7 @@ def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.audio.
     with unreadable_where_it_fails(path, problem=SoundError):
         _check_file(path)
         try:
-            # Names of encoders and titles are in any encoding; no sample depends on them.
-            container = av.open(local_url(path), options=SELF_CONTAINED, metadata_errors="replace")
+            container = open_local(path)
         except InvalidDataError as error:
             raise SoundError(f"{path}: not a sound, or cut off before its header: {reason_of(error)}") from error
         except ArgumentError as error:  # also the format that is none of SELF_CONTAINED

@@ -19,7 +19,7 @@ from nonlocalnet.data.video.containers.mp4_times import mp4_times
 from nonlocalnet.data.video.containers.truncation import EDITS_NOT_MEANT, flaw_of
 from nonlocalnet.data.video.decoding.orientation import AS_STORED, orientation_of
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
-from nonlocalnet.data.video.local_file import SELF_CONTAINED, local_url
+from nonlocalnet.data.video.local_file import open_local
 
 OpenedVideo: TypeAlias = tuple[av.container.InputContainer, av.video.stream.VideoStream]
 
@@ -75,8 +75,7 @@ def open_video(path: Path, *, follow_edits: bool = True) -> OpenedVideo:
     with unreadable_where_it_fails(path, "cannot be opened"):
         _check_file(path)
         try:
-            # Names of encoders and titles are in any encoding; no frame depends on them.
-            container = av.open(local_url(path), options=_options(path, follow_edits), metadata_errors="replace")
+            container = open_local(path, _options(path, follow_edits))
         except InvalidDataError as error:
             raise VideoError(f"{path}: not a video, or cut off before its header: {reason_of(error)}") from error
         except ArgumentError as error:  # also the format that is none of SELF_CONTAINED
@@ -108,7 +107,7 @@ def _options(path: Path, follow_edits: bool) -> dict[str, str]:
     with path.open("rb") as file:
         skip = {"skip_frame": "all"} if file.read(8)[4:] == b"ftyp" else {}
     edits = {} if follow_edits else {"ignore_editlist": "1"}
-    return {**SELF_CONTAINED, **skip, **edits}
+    return {**skip, **edits}
 
 
 def _best_stream(path: Path, container: av.container.InputContainer) -> av.video.stream.VideoStream:

@@ -61,7 +61,12 @@ class Mp4Times:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the track is as long as its media, so that an edit list cannot be meant to leave frames out."""
+        """Whether the track is as long as its media, so that an edit list cannot be meant to leave frames out.
+
+        Or it begins with the first frame and has no length: it was written before the fragments behind it were.
+        """
+        if self.edited == 0.0 and self.start <= self.first + self.slack:
+            return True
         return any(abs(shown - self.media) <= self.slack for shown in (self.shown, self.shown - self.empty))
 
     @property
