@@ -47,6 +47,12 @@ def test_inspect_shows_a_detectors_checkpoint(run, capsys):
         assert text in shown
 
 
+@pytest.mark.parametrize("size", ["0x0", "0x64"])
+def test_inspect_refuses_a_size_that_is_no_images(run, size, capsys):
+    assert main(["inspect", str(run / "last.ckpt"), "--input", size]) == 2
+    assert f"--input must be at least 1 pixel on each side, got '{size}'" in capsys.readouterr().err
+
+
 def test_test_prints_all_twelve_figures_and_every_class(run, images, tmp_path, capsys):
     out = tmp_path / "results"
     command = ["test", "farcue_nl", "--weights", str(run / "last.ckpt"), "--out", str(out), "--device", "cpu"]

@@ -77,4 +77,6 @@ def _parse_size(text: str) -> tuple[int, int]:
     if match is None:
         raise ValueError(f"--input must be height x width for a detector, such as 800x1333, got {text!r}")
     height, width = (int(part) for part in match.groups())
+    if not (height and width):
+        raise ValueError(f"--input must be at least 1 pixel on each side, got {text!r}")
     return height, width
