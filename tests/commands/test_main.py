@@ -26,6 +26,10 @@ def test_version(capsys):
     assert out.startswith("nonlocalnet ")
 
 
+def test_an_option_that_is_known_is_not_proposed_in_its_own_place(capsys):
+    assert "did you mean" not in run(capsys, "demo", "--test-videos", "nan")[2]
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
@@ -77,6 +81,7 @@ def test_version(capsys):
         (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
         (["data", "generat"], "unknown action 'generat'"),
         (["data", "generate", "/tmp/x", "--num_train", "0"], "num_train must be at least 1, got 0"),
+        (["demo", "--test-videos", "nan"], "--test_videos must be a whole number, got 'nan'"),
         (["demo", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],
 )

@@ -43,7 +43,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         return parsed
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), _options(parser))
-        raise ValueError(f"{said}{_nearest_option(parser, argv)}") from None
+        raise ValueError(f"{said}{_nearest_option(parser, spelt)}") from None
 
 
 def _refuse_empty(options: Sequence[str], argv: Sequence[str]) -> None:
