@@ -33,6 +33,7 @@ from rich.table import Table
 from nonlocalnet.recipes.sequences import POSITIONS, RECIPES
 from nonlocalnet.runs.sequence.config import SequenceRecipe
 from nonlocalnet.runs.sequence.report import SequenceSummary
+from nonlocalnet.runs.sequence.show import steps_of
 from nonlocalnet.runs.sequence.test import test_recipe
 from nonlocalnet.runs.sequence.train import TRAINING, train_recipe
 from nonlocalnet.system.files import write_atomically
@@ -94,7 +95,7 @@ def comparisons(recipe: SequenceRecipe) -> dict[str, dict[str, Any]]:
         "random": {**given, "positions_by": "random"},
         "every": {**given, "positions_by": "every"},
         "longest_g": {**given, "positions_by": "norm"},
-        "pooled": {**none, "subsample": recipe.data.length // POSITIONS},
+        "pooled": {**none, "subsample": steps_of(recipe) // POSITIONS},
         "key_blocks": {**none, "key_blocks_size": POSITIONS, "key_blocks_count": 1},
     }
 
