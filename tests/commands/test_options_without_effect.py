@@ -65,6 +65,39 @@ def run(command: str, files: dict[str, str]) -> int:
             "train coco_mask_r50 --dry-run --schedule.length 2x --schedule.steps 3 --schedule.milestones []",
             "--schedule.length has no effect beside schedule.steps and schedule.milestones",
         ),
+        (
+            "train longrange_c2d --dry-run --model.pairwise gaussian",
+            "no effect where model.nonlocal_blocks is 0: the netw",
+        ),
+        (
+            "train longrange_nl_c2d --dry-run --model.inflate 3x3x3",
+            "--model.inflate has no effect on a C2D: it is for i3",
+        ),
+        (
+            "train coco_mask_r50 --dry-run --model.scale 2",
+            "--model.scale has no effect without model.nonlocal_backbone",
+        ),
+        ("train adding_t100_gru --dry-run --data.root .", "--data.root has no effect on data.source adding: it is for"),
+        (
+            "train adding_t100_gru --dry-run --data.candidates 3",
+            "--data.candidates has no effect on data.source adding",
+        ),
+        (
+            "train copy_t1000_gru --dry-run --data.sounds-per-item 9",
+            "has no effect on data.source copy: it is for recu",
+        ),
+        ("train tags --dry-run --data.units bytes", "--data.units has no effect on data.source tags: it is for texts"),
+        ("train tags --dry-run --data.length 9", "--data.length has no effect on data.source tags: it is for adding"),
+        (
+            "train text_classes --dry-run --data.units bytes --data.max_words 9",
+            "has no effect where data.units is byte",
+        ),
+        ("train text_classes --dry-run --data.num_train 9", "--data.num_train has no effect on data.source texts"),
+        ("train sound_classes --dry-run --model.embedding_size 8", "has no effect on sound_gru: it is for tokens_*"),
+        ("train adding_t100_gru --dry-run --model.n_mels 8", "--model.n_mels has no effect on features_gru: it is for"),
+        ("train adding_t100_gru --dry-run --model.pairwise gaussian", "no effect where model.after is []: the network"),
+        ("train adding_t100_gru --dry-run --model.num_classes 3", "has no effect on data.source adding, which asks fo"),
+        ("train copy_t1000_gru --dry-run --model.pool mean", "has no effect on data.source copy, which asks for a cla"),
         (f"{TEST} --compared 16", "--compared has no effect in float32"),
         (f"{TEST} --compared 3 --no-bf16", "--compared has no effect in float32"),
         (f"{TEST} --data.train x", "--data.train has no effect on a test: it is for training"),
@@ -130,6 +163,9 @@ def test_it_is_refused_by_name(
         f"{TRAIN} --no-rescale --schedule.steps 20",
         "train coco_mask_r50 --dry-run --schedule.length 2x --schedule.steps 3",
         "predict CLIP --weights VIDEO --views 1x1 --bf16 --compared 1 --device cpu",
+        "train adding_t100_gru --dry-run --data.source mentions --data.candidates 3 --model.architecture tokens_gru",
+        "train adding_t100_gru --dry-run --model.after null --model.pairwise gaussian",
+        "train adding_t100_gru --dry-run --config FIELDS",
         "convert VIDEO out --to nonlocalnet --classes CLASSES",
         "inspect c2d_resnet50 --model.width 4 --input 32x64x64",
         "data check FOLDER --classes CLASSES --workers 1",
@@ -143,7 +179,9 @@ def test_where_it_has_an_effect_it_is_taken(
         monkeypatch.setattr(kind.plan, "show_plan", lambda *_: None)  # seconds of measuring
     names = tmp_path / "names.txt"
     names.write_text("run\nsit\nwave\n")
-    assert run(command, {**files, "CLASSES": str(names)}) == 0
+    fields = tmp_path / "fields.yaml"  # one file may serve several runs
+    fields.write_text("data: {candidates: 3}\n")
+    assert run(command, {**files, "CLASSES": str(names), "FIELDS": str(fields)}) == 0
 
 
 def test_a_file_of_fields_may_serve_a_training_and_a_test_which_says_what_it_does_not_use(

@@ -16,7 +16,7 @@ from nonlocalnet.engine.run_folder import require_free
 from nonlocalnet.runs.kinds import Kind, OpenedWeights
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.terminal import make_console
-from nonlocalnet.system.typed import TYPED
+from nonlocalnet.system.typed import TYPED, is_on_command_line
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ def _refuse_of_training(kind: Kind, parsed: Namespace) -> None:
         section, _, name = field.partition(".")
         if section not in SECTIONS or name in kind.options.TEST_FIELDS.get(section, ()):
             continue
-        if option.startswith("--") or option.endswith(f" of --{section}"):
+        if is_on_command_line(option):
             why = "the network comes from --weights" if section == "model" else "it is for training"
             raise ValueError(f"{option} has no effect on a test: {why}")
         of_file.append(field)

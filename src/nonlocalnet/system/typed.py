@@ -14,13 +14,19 @@ def typed_as(parsed: Namespace, field: str) -> str | None:
     return getattr(parsed, TYPED).get(field)
 
 
-def refuse_typed(parsed: Namespace, names: Iterable[str], why: str) -> None:
+def is_on_command_line(option: str) -> bool:
+    """Whether what `typed_as` says stood on the command line, such as "--optim.lr" or "lr of --optim"."""
+    return option.startswith("--") or " of --" in option
+
+
+def refuse_typed(parsed: Namespace, names: Iterable[str], why: str, *, in_files: bool = True) -> None:
     """Refuse options that were given and would do nothing.
 
     Args:
         parsed: A command's arguments, with `TYPED`.
         names: Fields of it, such as "init_inflation" or "optim.lr"; "optim." is every field of that section.
         why: Ends the sentence "--init-inflation has no effect ...".
+        in_files: Whether those of a file of --config are refused, too; one file may serve several runs.
 
     Raises:
         ValueError: Names the first that was given.
@@ -28,5 +34,6 @@ def refuse_typed(parsed: Namespace, names: Iterable[str], why: str) -> None:
     typed = getattr(parsed, TYPED)
     for name in names:
         for field, option in typed.items():
-            if field == name or (name.endswith(".") and f"{field}.".startswith(name)):
+            asked = field == name or (name.endswith(".") and f"{field}.".startswith(name))
+            if asked and (in_files or is_on_command_line(option)):
                 raise ValueError(f"{option} has no effect {why}")

@@ -18,6 +18,8 @@ TEST_FIELDS = {
 }
 """By section, the fields that a test reads; of `min_sizes` the last, where `test_min_size` is null."""
 
+_BLOCK_FIELDS = ("inner_channels", "pairwise", "scale", "subsample", "subsample_first", "norm", "zero_init")
+
 
 def add_train_options(parser: ArgumentParser) -> None:
     """Add what `apply_options` reads."""
@@ -52,7 +54,14 @@ def test_arguments(parsed: Namespace) -> dict[str, Any]:
 
 
 def apply_options(recipe: DetectionRecipe, parsed: Namespace) -> DetectionRecipe:
-    """The recipe with what `--schedule.length` stands for."""
+    """The recipe with what `--schedule.length` stands for.
+
+    Raises:
+        ValueError: An option was given that would do nothing; it is named.
+    """
+    if not (parsed.model.nonlocal_backbone or parsed.model.nonlocal_head):
+        why = "without model.nonlocal_backbone or model.nonlocal_head: the detector has no block"
+        refuse_typed(parsed, [f"model.{field}" for field in _BLOCK_FIELDS], why, in_files=False)
     length = getattr(parsed.schedule, "length", None)
     if length is not None and typed_as(parsed, "schedule.steps") and typed_as(parsed, "schedule.milestones"):
         refuse_typed(parsed, ["schedule.length"], "beside schedule.steps and schedule.milestones, which say the length")

@@ -35,6 +35,7 @@ _OF_BLOCK = (
     *("pairwise", "inner_channels", "scale", "subsample", "window", "dilation", "causal", "norm", "zero_init"),
     "init_std",
 )
+_CHOICES = ("positions", "key_blocks")
 
 
 @dataclass(frozen=True)
@@ -121,7 +122,7 @@ class SequenceModelConfig:
     def _check_choice(self) -> None:
         """Refuse fields of a choice of positions that is not made, and two choices at once."""
         own = SequenceModelConfig.__dataclass_fields__
-        for choice in ("positions", "key_blocks"):
+        for choice in _CHOICES:
             chosen = getattr(self, "positions" if choice == "positions" else "key_blocks_size") is not None
             for name in (name for name in own if name.startswith(f"{choice}_") and name != "key_blocks_size"):
                 value, unused = getattr(self, name), own[name].default
@@ -144,6 +145,10 @@ class SequenceModelConfig:
         if self.key_blocks_size is not None:
             options["subsample"] = {"size": self.key_blocks_size, "count": self.key_blocks_count}
         return options
+
+
+BLOCK_FIELDS = (*_OF_BLOCK, *(name for name in SequenceModelConfig.__dataclass_fields__ if name.startswith(_CHOICES)))
+"""Fields of the network that say what its blocks are."""
 
 
 @dataclass(frozen=True)

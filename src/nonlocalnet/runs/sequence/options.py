@@ -1,11 +1,14 @@
-"""What the command line may say of a run on sequences and of its weights, beside the fields of the recipe: nothing."""
+"""What the command line may say of a run on sequences and of its weights, beside the fields of the recipe."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
+from collections.abc import Iterator
 from typing import Any
 
-from nonlocalnet.runs.sequence.config import SequenceRecipe
+from nonlocalnet.runs.sequence.config import BLOCK_FIELDS, SequenceRecipe
+from nonlocalnet.runs.sequence.sources import READ_BY, SOURCES, Front
+from nonlocalnet.system.typed import refuse_typed
 
 TEST_FIELDS = {
     "data": {
@@ -16,6 +19,11 @@ TEST_FIELDS = {
     "optim": {"batch_size"},
 }
 """By section, the fields that a test reads; of the batch size nothing but the speed hangs."""
+
+_OF_FRONT: dict[Front, tuple[str, ...]] = {
+    "tokens": ("embedding_size",),
+    "sound": ("sample_rate", "n_fft", "hop_length", "n_mels"),
+}
 
 
 def add_train_options(parser: ArgumentParser) -> None:
@@ -47,6 +55,30 @@ def test_arguments(parsed: Namespace) -> dict[str, Any]:
 
 
 def apply_options(recipe: SequenceRecipe, parsed: Namespace) -> SequenceRecipe:
-    """The recipe as it is."""
-    del parsed
+    """The recipe as it is.
+
+    Raises:
+        ValueError: A field was given on the command line that the data or the network do not read; it is named.
+    """
+    for fields, why in _without_effect(parsed.data, parsed.model):
+        refuse_typed(parsed, fields, why, in_files=False)
     return recipe
+
+
+def _without_effect(data: Namespace, model: Namespace) -> Iterator[tuple[list[str], str]]:
+    """Fields that are not read, and why."""
+    for field, readers in READ_BY.items():
+        if data.source not in readers:
+            yield [f"data.{field}"], f"on data.source {data.source}: it is for {', '.join(readers)}"
+    if data.units == "bytes" and data.source == "texts":
+        yield ["data.min_count", "data.max_words"], "where data.units is bytes: it is for words"
+    for front, fields in _OF_FRONT.items():
+        if not model.architecture.startswith(front):
+            yield [f"model.{field}" for field in fields], f"on {model.architecture}: it is for {front}_*"
+    if model.after == []:
+        yield [f"model.{field}" for field in BLOCK_FIELDS], "where model.after is []: the network has no block"
+    task = SOURCES[data.source].task
+    if task == "tag":
+        yield ["model.pool"], f"on data.source {data.source}, which asks for a class of every step"
+    if task == "regress":
+        yield ["model.num_classes"], f"on data.source {data.source}, which asks for a number"

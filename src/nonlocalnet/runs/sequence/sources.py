@@ -53,3 +53,23 @@ SOURCES: dict[SourceName, Source] = {
     "tags": Source("tokens", "tag", "sentences", on_disk=True, test_beside_val=False),
 }
 """Every kind of data; `nonlocalnet.runs.sequence.config` says what each is."""
+
+_RECURRING: tuple[SourceName, ...] = ("recurring_tones", "recurring_digits")
+_LONG: tuple[SourceName, ...] = ("adding", "copy", "recall", "mentions")
+_RECORDED: tuple[SourceName, ...] = ("recurring_digits", "spoken_digits", "sounds")
+_OWN: tuple[SourceName, ...] = ("sounds", "texts", "tags")
+
+READ_BY: dict[str, tuple[SourceName, ...]] = {
+    "root": ("recurring_digits", "spoken_digits", *_OWN),
+    **dict.fromkeys(("train", "val", "test"), _OWN),
+    **dict.fromkeys(("num_train", "num_val", "num_test", "seed"), (*_LONG, *_RECURRING)),
+    "length": _LONG,
+    "candidates": ("mentions",),
+    "sounds_per_item": _RECURRING,
+    "held_out": ("recurring_digits", "spoken_digits"),
+    "longest_seconds": _RECORDED,
+    "max_unreadable": ("spoken_digits", "sounds"),
+    "units": ("texts",),
+    **dict.fromkeys(("min_count", "max_words", "max_length"), ("texts", "tags")),
+}
+"""Fields of the data that only some kinds of data read, and which; what is not here is read by all."""

@@ -78,8 +78,23 @@ def test_arguments(parsed: Namespace) -> dict[str, Any]:
     return {"inference": inference_of(parsed, device=parsed.trainer.device)}
 
 
+_BLOCK_FIELDS = (
+    *("pairwise", "domain", "inner_channels", "scale", "subsample", "subsample_first", "norm"),
+    *("temporal_group_frames", "zero_init"),
+)
+
+
 def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
-    """The recipe with what `--views` stands for."""
+    """The recipe with what `--views` stands for.
+
+    Raises:
+        ValueError: An option was given that would do nothing; it is named.
+    """
+    if not parsed.model.nonlocal_blocks:
+        fields = [f"model.{field}" for field in _BLOCK_FIELDS]
+        refuse_typed(parsed, fields, "where model.nonlocal_blocks is 0: the network has no block", in_files=False)
+    if parsed.model.architecture.startswith("c2d"):
+        refuse_typed(parsed, ["model.inflate"], "on a C2D: it is for i3d_*", in_files=False)
     views = getattr(parsed, "views", None)
     if views is None:
         return recipe
