@@ -24,6 +24,8 @@ from nonlocalnet.system.typed import refuse_typed
 
 log = logging.getLogger(__name__)
 
+_MOST_EPOCHS = 1_000_000  # a slip of the keyboard would run for years
+
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet train RECIPE --data.root DIR ...`."""
@@ -91,12 +93,15 @@ def _epochs(own: Any, parsed: Namespace, *, steps: int | None) -> float | None:
     """The passes through the training data that are asked for, or the recipe's own; None where the steps say it.
 
     Raises:
-        ValueError: --epochs is not above 0, or stands beside the steps.
+        ValueError: --epochs is out of range, or stands beside the steps.
     """
     if parsed.epochs is None:
         return own.epochs if steps is None and parsed.data.root is not None else None
-    if not parsed.epochs > 0 or steps is not None:  # so written, it refuses NaN too
-        raise ValueError(f"--epochs must be above 0, and not beside --schedule.steps, got {parsed.epochs:g}")
+    if not 0 < parsed.epochs <= _MOST_EPOCHS or steps is not None:  # so written, it refuses NaN too
+        raise ValueError(
+            f"--epochs must be above 0 and at most {_MOST_EPOCHS:,}, and not beside --schedule.steps, got "
+            f"{parsed.epochs:g}"
+        )
     return parsed.epochs
 
 

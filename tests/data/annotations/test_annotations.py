@@ -53,6 +53,12 @@ def test_videos_beside_the_class_folders_are_not_left_out_without_a_word(tmp_pat
     assert f"{tmp_path}: 2 videos beside the class folders are left out, having no class, such as 2.mp4" in caplog.text
 
 
+def test_a_root_that_is_a_file_is_refused(tmp_path):
+    path = write(tmp_path, "a.mp4 0\n")
+    with pytest.raises(ValueError, match=r"root must be the folder that the paths of .* start from, got the file"):
+        load_video_list(path, root=path)
+
+
 def test_class_folders_numbered_by_a_list_of_names(tmp_path):
     (tmp_path / "data" / "b").mkdir(parents=True)
     (tmp_path / "data" / "b" / "1.mp4").touch()

@@ -79,6 +79,8 @@ def load_video_list(
     if classes is None and source.is_file() and beside.is_file():
         classes = beside
     folder = Path(root) if root is not None else source.parent
+    if folder.is_file():
+        raise ValueError(f"root must be the folder that the paths of {source} start from, got the file {cut(folder)}")
     request = ListRequest(source, folder, class_names_of(classes), several, media)
     videos, own_names = chosen.read(request, lines)
     if chosen.names_paths:
