@@ -189,7 +189,9 @@ def test_epochs_and_classes_come_from_the_data(tmp_path, capsys, caplog):
     assert listed.model.num_classes == 2
     for value, further in (("0", []), ("-1", []), ("1", ["--schedule.steps", "9"])):
         assert main(["train", *options, "--epochs", value, *further]) == 2
-        assert "--epochs must be above 0 and at most 1,000,000, and not beside --schedule.steps" in capsys.readouterr().err
+        assert (
+            "--epochs must be above 0 and at most 1,000,000, and not beside --schedule.steps" in capsys.readouterr().err
+        )
 
 
 def test_own_videos_need_no_option_but_where_they_are(tmp_path, capsys):

@@ -1,7 +1,8 @@
 """Checkpoints that commit 3722137 wrote open, predict, test and resume here as they did there.
 
 `old_checkpoints/make_old_checkpoints.py` says how they were made. Where PyTorch and the processor compute as they did
-then, every number must be the same to the last bit; else to 1e-6, and to 1e-4 after more steps of training. The videos
+then, and nothing is summed in another order since, every number must be the same to the last bit; else to 1e-6, and to
+1e-4 after more steps of training. The videos
 and images are generated anew; where another build of FFmpeg or Pillow makes others of them, what depends on them is run
 but not compared. The clips and the image of numbers depend on neither.
 """
@@ -26,6 +27,8 @@ from runs.old_checkpoints import jobs
 
 OLD = Path(__file__).parent / "old_checkpoints"
 EXPECTED = json.loads((OLD / "expected.json").read_text())
+# Of the others the Gaussian forms go through PyTorch's flash attention by now, and a training's dot products differ.
+SAME_SUMS = ("control",)
 # Masks and keypoints are thresholds and maxima of maps: another rounding may move them by a pixel.
 BITS_ONLY = ("mask", "segm", "keypoints", "hash")
 
@@ -67,9 +70,10 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def require_same(found: Any, expected: Any, *, exact: bool, within: float = 1e-6) -> None:
-    """Every bit the same, or else, `BITS_ONLY` left out, every number absolutely or relatively `within`."""
-    there, here = dict(leaves(expected)), dict(leaves(found))
+def require_same(found: Any, name: str, asked: str, *, exact: bool, within: float = 1e-6) -> None:
+    """What a job gives as it was; every bit, or else, `BITS_ONLY` left out, every number absolutely or relatively."""
+    exact = exact and name in SAME_SUMS
+    there, here = dict(leaves(expected_of(name)[asked])), dict(leaves(found))
     if not exact:
         there, here = without_bits_only(there), without_bits_only(here)
     assert here.keys() == there.keys()
@@ -112,14 +116,14 @@ def test_a_video_network_opens(name: str, runs: Path, exact: bool) -> None:
     assert kept.keys() == {f"model.{path}" for path in opened}
     assert [path for path, tensor in opened.items() if not torch.equal(tensor, kept[f"model.{path}"])] == []
     found = scores_of_numbers(weights, multi_label=name == "several_classes")
-    require_same(found, expected_of(name)["numbers"], exact=exact)
+    require_same(found, name, "numbers", exact=exact)
 
 
 @pytest.mark.parametrize("file", ["control/weights.safetensors", "several_classes/pretrained"])
 def test_a_file_of_weights_opens(file: str, exact: bool) -> None:
     name = Path(file).parent.name
     found = scores_of_numbers(OLD / file, multi_label=name == "several_classes")
-    require_same(found, expected_of(name)["numbers"], exact=exact)
+    require_same(found, name, "numbers", exact=exact)
 
 
 @pytest.mark.parametrize("name", ["one_class", "several_classes"])
@@ -138,7 +142,7 @@ def test_the_blocks_have_a_part_in_the_scores(name: str, runs: Path) -> None:
 def test_a_detector_opens(name: str, runs: Path, tmp_path: Path, exact: bool) -> None:
     jobs.write_image_of_numbers(tmp_path / "numbers.png")
     found = jobs.detect(tmp_path / "numbers.png", weights=runs / name / "last.ckpt", main=main)
-    require_same(found, expected_of(name)["numbers"], exact=exact)
+    require_same(found, name, "numbers", exact=exact)
 
 
 @pytest.mark.parametrize("name", jobs.VIDEO_JOBS)
@@ -148,8 +152,8 @@ def test_a_video_network_is_tested_and_predicts(name: str, data: Path, runs: Pat
     predicted = jobs.predict(data=data / job.data, weights=weights, main=main)
     assert sorted(predicted["names"]) == ["blue", "green", "red"]
     skip_unless_same_data(data / job.data)
-    require_same(tested, expected_of(name)["test"], exact=exact)
-    require_same(predicted, expected_of(name)["predict"], exact=exact)
+    require_same(tested, name, "test", exact=exact)
+    require_same(predicted, name, "predict", exact=exact)
 
 
 @pytest.mark.parametrize("name", jobs.IMAGE_JOBS)
@@ -158,7 +162,7 @@ def test_a_detector_is_tested(name: str, data: Path, runs: Path, tmp_path: Path,
     tested = jobs.evaluate_images(job, data=data / job.data, weights=weights, out=tmp_path / "test", main=main)
     assert len(tested["results"]["bbox"]) == len(expected_of(name)["test"]["results"]["bbox"])
     skip_unless_same_data(data / job.data)
-    require_same(tested, expected_of(name)["test"], exact=exact)
+    require_same(tested, name, "test", exact=exact)
 
 
 @pytest.mark.parametrize("name", jobs.JOBS)
@@ -171,4 +175,4 @@ def test_a_run_resumes(name: str, data: Path, runs: Path, tmp_path: Path, exact:
     assert (out / "metrics.csv").read_text().startswith(old_rows)
     skip_unless_same_data(data / job.data)
     # Two steps on, other roundings have grown.
-    require_same(found, expected_of(name)["resume"], exact=exact, within=1e-4)
+    require_same(found, name, "resume", exact=exact, within=1e-4)
