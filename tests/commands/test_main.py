@@ -76,7 +76,10 @@ def test_an_option_that_is_known_is_not_proposed_in_its_own_place(capsys):
         (["train", "c2d_r50", "--model.nonlocal_blocks", "[res4.9]"], "model.nonlocal_blocks names 'res4.9'"),
         (["inspect", "c2d_resnet51"], "neither a file nor a network"),
         (["inspect", "--input", "8x32", "c2d_resnet50"], "--input must be frames x height x width"),
-        (["train", "c2d_r50", "--model.scale", "-1"], "model.scale must be a finite number in (0, 1e+06], got -1"),
+        (
+            ["train", "nl_c2d_r50_1block_res2", "--model.scale", "-1"],
+            "model.scale must be a finite number in (0, 1e+06], got -1",
+        ),
         (["inspect", "missing.ckpt"], "missing.ckpt: there is no such file"),
         (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
         (["data", "generat"], "unknown action 'generat'"),
