@@ -156,9 +156,11 @@ class PositionScorer(nn.Module):
     def number(self, positions: int) -> int:
         """How many of so many positions are chosen at this step."""
         k, anneal = self.options.k, self.options.anneal_steps
-        done = min(self._steps_done(), anneal) / anneal if anneal else 1.0
-        if done == 1.0 or positions <= k:
+        if anneal == 0 or positions <= k:
             return min(k, positions)
+        done = min(self._steps_done(), anneal) / anneal
+        if done == 1.0:
+            return k  # whatever the size is, which a program that is exported may leave open
         positions = int(positions)  # to torch.jit.trace a size is a tensor
         return round(positions * (k / positions) ** done)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from nonlocalnet.runs.detection.config import LENGTHS, DetectionRecipe
+from nonlocalnet.block import BlockOptions
+from nonlocalnet.runs.detection.config import LENGTHS, DetectionModelConfig, DetectionRecipe
 from nonlocalnet.system.typed import refuse_typed, typed_as
 
 TEST_FIELDS = {
@@ -18,7 +19,9 @@ TEST_FIELDS = {
 }
 """By section, the fields that a test reads; of `min_sizes` the last, where `test_min_size` is null."""
 
-_BLOCK_FIELDS = ("inner_channels", "pairwise", "scale", "subsample", "subsample_first", "norm", "zero_init")
+_OF_BLOCKS = [
+    f"model.{field.name}" for field in fields(DetectionModelConfig) if field.name in BlockOptions.__dataclass_fields__
+]
 
 
 def add_train_options(parser: ArgumentParser) -> None:
@@ -61,7 +64,7 @@ def apply_options(recipe: DetectionRecipe, parsed: Namespace) -> DetectionRecipe
     """
     if not (parsed.model.nonlocal_backbone or parsed.model.nonlocal_head):
         why = "without model.nonlocal_backbone or model.nonlocal_head: the detector has no block"
-        refuse_typed(parsed, [f"model.{field}" for field in _BLOCK_FIELDS], why, in_files=False)
+        refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
     length = getattr(parsed.schedule, "length", None)
     if length is not None and typed_as(parsed, "schedule.steps") and typed_as(parsed, "schedule.milestones"):
         refuse_typed(parsed, ["schedule.length"], "beside schedule.steps and schedule.milestones, which say the length")

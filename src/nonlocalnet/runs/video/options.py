@@ -6,6 +6,7 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import fields, replace
 from typing import Any, get_args
 
+from nonlocalnet.block import BlockOptions
 from nonlocalnet.data.clips.views import Crops
 from nonlocalnet.data.clips.windows import require_clip_count
 from nonlocalnet.engine.devices import choose_device
@@ -15,7 +16,7 @@ from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.load_plan import Scale
 from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.classes import KINETICS400
-from nonlocalnet.runs.video.config import DataConfig, VideoRecipe
+from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
 from nonlocalnet.system.typed import refuse_typed, typed_as
 
@@ -28,6 +29,7 @@ TEST_FIELDS = {
 }
 """By section, the fields that a test reads."""
 
+_OF_BLOCKS = [f"model.{field.name}" for field in fields(ModelConfig) if field.name in BlockOptions.__dataclass_fields__]
 _CROPS: dict[str, Crops] = {"1": "centre", "3": "three", "full": "full"}
 
 
@@ -78,12 +80,6 @@ def test_arguments(parsed: Namespace) -> dict[str, Any]:
     return {"inference": inference_of(parsed, device=parsed.trainer.device)}
 
 
-_BLOCK_FIELDS = (
-    *("pairwise", "domain", "inner_channels", "scale", "subsample", "subsample_first", "norm"),
-    *("temporal_group_frames", "zero_init"),
-)
-
-
 def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
     """The recipe with what `--views` stands for.
 
@@ -91,8 +87,8 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
         ValueError: An option was given that would do nothing; it is named.
     """
     if not parsed.model.nonlocal_blocks:
-        fields = [f"model.{field}" for field in _BLOCK_FIELDS]
-        refuse_typed(parsed, fields, "where model.nonlocal_blocks is 0: the network has no block", in_files=False)
+        why = "where model.nonlocal_blocks is 0: the network has no block"
+        refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
     if parsed.model.architecture.startswith("c2d"):
         refuse_typed(parsed, ["model.inflate"], "on a C2D: it is for i3d_*", in_files=False)
     views = getattr(parsed, "views", None)
