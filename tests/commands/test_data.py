@@ -49,6 +49,15 @@ def test_check_writes_a_list_that_loads(videos, capsys, tmp_path):
     assert run(capsys, "data", "check", clean, "--root", videos, "--workers", 1)[0] == 0
 
 
+@pytest.mark.parametrize("out", ["list.txt", "a.avi", ".", "no/such/list.txt"])
+def test_check_says_at_once_where_it_cannot_write(videos, capsys, out):
+    before = {path: path.read_bytes() for path in videos.iterdir()}
+    code, shown, err = run(capsys, "data", "check", videos / "list.txt", "--out", videos / out, "--workers", 1)
+    assert (code, shown) == (2, "")
+    assert f"--out {videos / out}" in err
+    assert {path: path.read_bytes() for path in videos.iterdir()} == before
+
+
 def test_check_of_a_wrong_root_writes_nothing(videos, capsys, tmp_path):
     code, _, err = run(
         capsys, "data", "check", videos / "list.txt", "--root", tmp_path, "--out", tmp_path / "c", "--workers", 1

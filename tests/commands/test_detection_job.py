@@ -50,7 +50,10 @@ def test_inspect_shows_a_detectors_checkpoint(run, capsys):
 @pytest.mark.parametrize("size", ["0x0", "0x64"])
 def test_inspect_refuses_a_size_that_is_no_images(run, size, capsys):
     assert main(["inspect", str(run / "last.ckpt"), "--input", size]) == 2
-    assert f"--input must be at least 1 pixel on each side, got '{size}'" in capsys.readouterr().err
+    assert (
+        f"--input must be height x width from 1 for a detector, such as 800x1333, got {size!r}"
+        in capsys.readouterr().err
+    )
 
 
 def test_test_prints_all_twelve_figures_and_every_class(run, images, tmp_path, capsys):

@@ -69,12 +69,13 @@ def test_a_detectors_picture_gets_a_page(tmp_path):
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        (["-o", "page.txt"], "--out must end in .html, got 'page.txt'"),
+        (["-o", "page.txt"], "--out must end in .html, .htm, got 'page.txt'"),
         (["--figure", "f.gif"], "--figure must end in .svg, .png, .pdf, got 'f.gif'"),
         (["--at", "0,0,0"], "--at says what --figure asks; give --figure FILE too"),
         (["--at", "2,0,0", "--figure", "f.png"], "--at must be three fractions t,y,x from 0 to 1"),
-        (["-o", "no/such/page.html"], "the folder no/such does not exist"),
-        (["-o", "{video}/page.html"], "is no folder; give a file in one"),
+        (["-o", "no/such/page.html"], "there is no folder no/such"),
+        (["-o", "{video}/page.html"], "make it, or give another place"),
+        (["--figure", "no/such/f.png"], "--figure no/such/f.png: there is no folder no/such"),
         (["--start", "99"], "start (--start) must be in the video's"),
         (["--short-side", "2"], "short_side (--short-side) must leave at least"),
         (["--blocks", "res9"], "block 'res9' is not in the model; its non-local blocks are res3.1_nonlocal"),
@@ -89,6 +90,19 @@ def test_bad_options_are_named_and_leave_nothing(job, tmp_path, monkeypatch, cap
     assert main(["explain", str(video), "--weights", str(weights), "--device", "cpu", *options]) == 2
     assert words in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--out", "--figure"])
+def test_neither_page_nor_figure_takes_the_place_of_what_is_read(job, tmp_path, capsys, option):
+    video, weights = job
+    ending = ".html" if option == "--out" else ".png"
+    for read in (video, weights):
+        link = tmp_path / f"{read.name}{ending}"
+        link.symlink_to(read)
+        before = read.read_bytes()
+        assert main(["explain", str(video), "--weights", str(weights), option, str(link), "--device", "cpu"]) == 2
+        assert f"{option} {link} is read by this command, and would be written over" in capsys.readouterr().err
+        assert read.read_bytes() == before
 
 
 def test_what_is_no_video_is_one_sentence(job, tmp_path, capsys):

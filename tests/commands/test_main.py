@@ -83,7 +83,7 @@ def test_an_option_that_is_known_is_not_proposed_in_its_own_place(capsys):
         (["inspect", "missing.ckpt"], "missing.ckpt: there is no such file"),
         (["inspect", "c2d_resnet50", "--input", "32"], "--input must be frames x height x width"),
         (["data", "generat"], "unknown action 'generat'"),
-        (["data", "generate", "/tmp/x", "--num_train", "0"], "num_train must be at least 1, got 0"),
+        (["data", "generate", "/tmp/x", "--num_train", "0"], "num_train must be from 1 to 1000000, got 0"),
         (["demo", "--test-videos", "nan"], "--test_videos must be a whole number, got 'nan'"),
         (["demo", "--seeds", "0"], "seeds must be at least 1, got 0"),
     ],
@@ -170,3 +170,37 @@ def test_more_memory_than_there_is_is_one_line(capsys, argv):
     assert code == 1
     assert "nonlocalnet: error: this takes more memory than there is; make it smaller" in err
     assert "Traceback" not in err
+
+
+_BEYOND = str(10**20)
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["inspect", "c2d_resnet50", "--model.width", _BEYOND],
+        ["inspect", "c2d_resnet50", "--input", f"{_BEYOND}x224x224"],
+        ["inspect", "coco_mask_r50", "--input", f"800x{_BEYOND}"],
+        ["inspect", "mentions_text_gru", "--input", _BEYOND],
+        ["train", "adding_t100_gru", "--data.length", _BEYOND, "--dry-run"],
+        ["train", "adding_t100_gru", "--data.length", "2147483647", "--dry-run"],
+        ["train", "adding_t100_gru", "--schedule.milestones", f"[1, {_BEYOND}]", "--dry-run"],
+        ["train", "adding_t100_gru", "--model.inner_channels", "1e30", "--dry-run"],
+        ["demo", "--steps", "1e30"],
+        ["demo", "--seeds", _BEYOND],
+        ["data", "generate", "videos", "--height", _BEYOND],
+        ["data", "generate", "videos", "--width", "1000000"],
+        ["detect", "a.png", "--weights", "w", "--every", _BEYOND],
+    ],
+)
+def test_no_number_is_too_large_for_one_line(capsys, monkeypatch, tmp_path, argv):
+    monkeypatch.chdir(tmp_path)
+    code, _, err = run(capsys, *argv)
+    assert code == 2
+    *_, option, value = [part for part in argv if part != "--dry-run"]
+    field = option.removeprefix("--").replace("-", "_").removeprefix("data.")
+    assert field in err
+    assert value.strip("[]").split(", ")[-1] in err
+    assert "Union" not in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())

@@ -93,6 +93,21 @@ def test_what_cannot_be_is_refused_first(options: list[str], message: str, capsy
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("read", ["weights", "a/one.mp4", "list.txt", "link.csv"])
+def test_a_table_never_takes_the_place_of_what_is_read(
+    weights: Path, videos: Path, read: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (videos / "list.txt").write_text("a/one.mp4 1\nb/one.mp4 2\n")
+    held = weights / "model.safetensors"
+    (videos / "link.csv").symlink_to(held)
+    table = held if read == "weights" else videos / read
+    given = videos / "list.txt" if read == "list.txt" else videos
+    before = table.read_bytes()
+    assert predict(weights, given, "--csv", table) == 2
+    assert f"--csv {table} is read by this command, and would be written over" in capsys.readouterr().err
+    assert table.read_bytes() == before
+
+
 def test_names_are_data(weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     odd = (videos / "b" / "one.mp4").rename(videos / "b" / "[red]\x1b[31m.mp4")
     assert predict(weights, odd) == 0

@@ -8,6 +8,7 @@ from pathlib import Path
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.commands.options.written import files_of, writable
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.explanation import Explanation, draw_look
 from nonlocalnet.formats import open_file
@@ -46,7 +47,10 @@ def main(argv: Sequence[str]) -> int:
     at = _fractions(parsed.at)
     if parsed.most_mb is not None and not parsed.most_mb > 0:
         raise ValueError(f"--most-mb must be above 0, got {parsed.most_mb:g}")
-    _require_places(page, parsed.figure)
+    inputs = (parsed.file, *files_of(parsed.weights), parsed.classes)
+    page = writable("--out", page, suffixes=(".html", ".htm"), inputs=inputs)
+    if parsed.figure is not None:
+        writable("--figure", parsed.figure, suffixes=_FIGURES, inputs=inputs)
     if parsed.figure is None and typed_as(parsed, "at"):
         raise ValueError(
             "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
@@ -74,21 +78,6 @@ def _fractions(text: str) -> tuple[float, float, float]:
     if not all(0 <= part <= 1 for part in (t, y, x)):
         raise ValueError(f"--at must be three fractions t,y,x from 0 to 1, such as 0.5,0.5,0.5, got {text!r}")
     return t, y, x
-
-
-def _require_places(page: Path, figure: str | None) -> None:
-    """Refuse what cannot be written before minutes are spent on it."""
-    if page.suffix.lower() not in (".html", ".htm"):
-        raise ValueError(f"--out must end in .html, got {str(page)!r}; --figure draws {', '.join(_FIGURES)}")
-    if figure is not None and Path(figure).suffix.lower() not in _FIGURES:
-        raise ValueError(f"--figure must end in {', '.join(_FIGURES)}, got {figure!r}")
-    for path in (page, *([] if figure is None else [Path(figure)])):
-        if not path.resolve().parent.is_dir():
-            if path.resolve().parent.exists():
-                raise NotADirectoryError(f"{path}: {path.parent} is no folder; give a file in one")
-            raise FileNotFoundError(f"{path}: the folder {path.parent} does not exist; make it first")
-        if path.is_dir():
-            raise ValueError(f"{path} is a folder; give the name of a file")
 
 
 def _show(explained: Explanation, page: Path) -> None:

@@ -14,6 +14,7 @@ from nonlocalnet.runs.kinds import KINDS, kind_of_file
 from nonlocalnet.runs.video.classes import with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
 from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.numeric import sizes_of
 from nonlocalnet.system.visible import visible
 
 
@@ -76,10 +77,10 @@ def require_video(opened: OpenedFile) -> None:
 
 
 def _size(text: str) -> Size:
-    parts = text.split("x")
-    if len(parts) != 3 or not all(part.isdecimal() and int(part) for part in parts):
+    sizes = sizes_of(text, 3)
+    if sizes is None:
         raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
-    frames, height, width = map(int, parts)
+    frames, height, width = sizes
     return frames, height, width
 
 

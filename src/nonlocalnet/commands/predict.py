@@ -14,8 +14,8 @@ from jsonargparse import Namespace
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
-from nonlocalnet.commands.options.rows import rows_as_csv, writable
 from nonlocalnet.commands.options.sequences import predict_sequences
+from nonlocalnet.commands.options.written import files_of, keep_inputs, rows_as_csv, writable
 from nonlocalnet.data.annotations.given import Given, find_given
 from nonlocalnet.data.clips.sections import check_sections
 from nonlocalnet.data.clips.views import Crops
@@ -84,6 +84,9 @@ def main(argv: Sequence[str]) -> int:
     model = load(plan, strict=True)[0]
     card = card_of(model)
     given = find_given(parsed.videos, class_names=card.class_names, multi_label=card.multi_label, root=parsed.root)
+    for option, out in (("--csv", job.csv), ("--figure", job.figure)):
+        if out is not None:
+            keep_inputs(option, out, (video.entry.path for video in given))
     return _timelines(job, model, given) if job.window is not None else _predictions(job, model, given)
 
 
@@ -116,6 +119,7 @@ class _Job:
         if parsed.window is not None:
             check_sections(window=parsed.window, step=parsed.window if parsed.step is None else parsed.step)
         num_clips, crops = _views(parsed.views, of_windows=parsed.window is not None)
+        inputs = (*parsed.videos, *files_of(parsed.weights), parsed.classes)
         return cls(
             num_clips=num_clips,
             crops=crops,
@@ -124,8 +128,10 @@ class _Job:
             window=parsed.window,
             step=parsed.step or parsed.window or 0.0,
             as_json=parsed.json,
-            csv=None if parsed.csv is None else writable("--csv", parsed.csv),
-            figure=None if parsed.figure is None else writable("--figure", parsed.figure, suffixes=FIGURE_SUFFIXES),
+            csv=None if parsed.csv is None else writable("--csv", parsed.csv, inputs=inputs),
+            figure=None
+            if parsed.figure is None
+            else writable("--figure", parsed.figure, suffixes=FIGURE_SUFFIXES, inputs=inputs),
             inference=inference_of(parsed, device=parsed.device),
             device=choose_device(parsed.device),
         )

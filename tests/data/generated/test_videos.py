@@ -236,18 +236,18 @@ def test_an_interruption_leaves_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"num_train": 0}, "num_train must be at least 1, got 0"),
-        ({"num_val": -1}, "num_val must be at least 0, got -1"),
+        ({"num_train": 0}, "num_train must be from 1 to 1000000, got 0"),
+        ({"num_val": -1}, "num_val must be from 0 to 1000000, got -1"),
         ({"num_classes": 1}, "num_classes must be from 2 to 8, got 1"),
         ({"num_classes": 9}, "num_classes must be from 2 to 8, got 9"),
-        ({"num_frames": 3}, "num_frames must be at least 4, got 3"),
+        ({"num_frames": 3}, "num_frames must be from 4 to 10000, got 3"),
         ({"height": 33}, "height must be even for H.264 4:2:0, got 33; use 34"),
-        ({"width": 16}, "width must be at least 32, got 16"),
-        ({"fps": 0}, "fps must be at least 1, got 0"),
+        ({"width": 16}, "width must be from 32 to 4096, got 16"),
+        ({"fps": 0}, "fps must be from 1 to 1000, got 0"),
         ({"noise": -1.0}, "noise must be from 0 to 60, got -1.0"),
         ({"noise": float("nan")}, "noise must be from 0 to 60, got nan"),
         ({"seed": -1}, "seed must be at least 0, got -1"),
-        ({"num_distractors": -1}, "num_distractors must be at least 0, got -1"),
+        ({"num_distractors": -1}, "num_distractors must be from 0 to 1000, got -1"),
     ],
 )
 def test_settings_out_of_range(tmp_path, changes, message):

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
+from nonlocalnet.commands.options.written import keep_inputs, writable
 from nonlocalnet.data.annotations import FORMAT_NAMES, load_video_list
 from nonlocalnet.data.video.check_videos import CheckReport, VideoCounts, check_videos, classes_lost, clean_list
 from nonlocalnet.system.files import write_atomically
@@ -40,6 +41,7 @@ def main(argv: Sequence[str]) -> int:
     sources = _splits_in(Path(arguments.annotations)) or [arguments.annotations]
     if arguments.out is not None and len(sources) > 1:
         raise ValueError(f"--out takes one list, and {arguments.annotations} holds {len(sources)}: check {sources[0]}")
+    out = None if arguments.out is None else writable("--out", arguments.out, inputs=[*sources, arguments.classes])
     if all(Path(source).is_dir() for source in sources):
         why = f"on {arguments.annotations}: class folders hold their videos, each of one class; it is for lists"
         refuse_typed(arguments, ["root", "multi_label"], why)
@@ -53,15 +55,17 @@ def main(argv: Sequence[str]) -> int:
             format=arguments.format,
             check_files=False,
         )
+        if out is not None:
+            keep_inputs("--out", out, (entry.path for entry in videos.entries))
         if Path(source).is_dir():
             classes = classes or videos.class_names  # those of train/ number the folders of val/ too
         with counted(f"checking {source}", len(videos.entries)) as advance:
             report = check_videos(videos, workers=arguments.workers, on_video=advance)
         _show(report, make_console(), everything=arguments.all)
         lacking = lacking or report.total.readable < report.total.listed
-        if arguments.out is not None:
-            write_atomically(Path(arguments.out), clean_list(report))
-            _say(make_console(), f"{report.total.readable} of {report.total.listed} videos in {arguments.out}")
+        if out is not None:
+            write_atomically(out, clean_list(report))
+            _say(make_console(), f"{report.total.readable} of {report.total.listed} videos in {out}")
             return 0
     return int(lacking)
 

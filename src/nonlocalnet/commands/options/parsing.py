@@ -14,6 +14,7 @@ from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPriv
 
 from nonlocalnet.commands.options.config_file import ConfigFile, fields_in, names_in
 from nonlocalnet.engine.config import SECTIONS, Recipe
+from nonlocalnet.system.numeric import LARGEST
 from nonlocalnet.system.typed import TYPED, typed_as
 
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
@@ -40,10 +41,20 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     try:
         parsed = parser.parse_args(spelt)
         parsed[TYPED] = _typed(parser, spelt)
-        return parsed
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), _options(parser))
         raise ValueError(f"{said}{_nearest_option(parser, spelt)}") from None
+    _refuse_too_large(parsed)
+    return parsed
+
+
+def _refuse_too_large(parsed: Namespace) -> None:
+    """No size or count is above `LARGEST`; a seed, which is neither, has a bound of its own."""
+    for field, option in parsed[TYPED].items():
+        given = parsed.get(field)
+        for value in given if isinstance(given, (list, tuple)) else (given,):
+            if isinstance(value, int) and abs(value) > LARGEST and field.rpartition(".")[2] != "seed":
+                raise ValueError(f"{option} must be a whole number of at most {LARGEST:,}, got {value}")
 
 
 def _refuse_empty(options: Sequence[str], argv: Sequence[str]) -> None:
@@ -119,7 +130,7 @@ def _in_words(message: str) -> str:
     ):
         name, kinds, value = (
             several[1],
-            re.findall(r"- Expected an? (.+?)(?= - | Given value type| Got value|$)", message),
+            re.findall(r"- Expected an? (.+?)\.?(?= - | Given value type| Got value|$)", message),
             several[2],
         )
     else:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 
 from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
-from nonlocalnet.commands.options.rows import rows_as_csv, writable
+from nonlocalnet.commands.options.written import keep_inputs, rows_as_csv
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import OpenedFile, load, plan_sequence
 from nonlocalnet.runs.sequence.given import find_sequences
@@ -33,20 +34,22 @@ def predict_sequences(opened: OpenedFile, parsed: Namespace) -> int:
 
     Args:
         opened: A file of such a network.
-        parsed: What `predict` takes.
+        parsed: What `predict` takes, its places to write to checked.
 
     Raises:
         ValueError: An option is for videos, or the network reads something else.
         FileNotFoundError: There is no such text.
     """
     refuse_typed(parsed, _OF_VIDEOS, f"on {opened.path}: it is for videos, and this is a network of sequences")
-    table = None if parsed.csv is None else writable("--csv", parsed.csv)
     network, _ = load(plan_sequence(opened), strict=True)
     card = network.whole_card()
     tags = network.task == "tag"
     if tags:
         refuse_typed(parsed, ["top"], "on a tagger, which names one tag for every token")
     given = find_sequences(card, parsed.videos, texts=parsed.text or (), root=parsed.root)
+    table = None if parsed.csv is None else Path(parsed.csv)
+    if table is not None:
+        keep_inputs("--csv", table, (one.file for one in given))
     made: list[SequencePrediction] = []
     with counted("predicting", len(given)) as advance:
         for one in predict_each(network, given, top=parsed.top, device=choose_device(parsed.device)):

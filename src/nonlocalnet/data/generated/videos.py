@@ -60,6 +60,8 @@ _CUE_GREY = (250, 5)  # white: the upper object names the class; black: the lowe
 _SPLITS = ("train", "val", "test")
 _MIN_SIDE = 32  # below it a square is under 8 pixels wide and its colour drowns in chroma subsampling
 _MIN_FRAMES = 4  # one quarter each for the cue and the objects, two between them
+# Above these a number is a slip of the hand: one video would fill the memory, or a data set the disk.
+_MOST_SIDE, _MOST_FRAMES, _MOST_FPS, _MOST_VIDEOS, _MOST_DISTRACTORS = 4096, 10_000, 1000, 1_000_000, 1000
 
 
 class Scene(NamedTuple):
@@ -177,15 +179,15 @@ def write_long_range_videos(
 
     Args:
         directory: A folder that does not exist yet, or is empty.
-        num_train: Videos of the training split, at least 1. Multiples of 2 * C * (C - 1) are balanced exactly.
+        num_train: Videos of the training split, 1 to 1,000,000. Multiples of 2 * C * (C - 1) are balanced exactly.
         num_val: Videos of the validation split.
         num_test: Videos of the test split.
         seed: Seeds labels and pixels.
         num_classes: Number of classes C, 2 to 8: the colours of `PALETTE`.
-        num_frames: Frames per video, at least 4.
-        height: Pixels, even (H.264 4:2:0), at least 32.
-        width: Pixels, even, at least 32.
-        fps: Frames per second; at least 1.
+        num_frames: Frames per video, 4 to 10,000.
+        height: Pixels, even (H.264 4:2:0), 32 to 4096.
+        width: Pixels, even, 32 to 4096.
+        fps: Frames per second, 1 to 1000.
         noise: Standard deviation of the pixel noise in grey levels, 0 to 60.
         num_distractors: Squares per video without meaning, between cue and objects in space and time.
         on_video: Called after each video written, for a progress bar.
@@ -198,17 +200,17 @@ def write_long_range_videos(
     """
     counts = {"train": num_train, "val": num_val, "test": num_test}
     for name, value, low, high in (
-        ("num_train", num_train, 1, None),
-        ("num_val", num_val, 0, None),
-        ("num_test", num_test, 0, None),
+        ("num_train", num_train, 1, _MOST_VIDEOS),
+        ("num_val", num_val, 0, _MOST_VIDEOS),
+        ("num_test", num_test, 0, _MOST_VIDEOS),
         ("seed", seed, 0, None),
         ("num_classes", num_classes, 2, len(PALETTE)),
-        ("num_frames", num_frames, _MIN_FRAMES, None),
-        ("height", height, _MIN_SIDE, None),
-        ("width", width, _MIN_SIDE, None),
-        ("fps", fps, 1, None),
+        ("num_frames", num_frames, _MIN_FRAMES, _MOST_FRAMES),
+        ("height", height, _MIN_SIDE, _MOST_SIDE),
+        ("width", width, _MIN_SIDE, _MOST_SIDE),
+        ("fps", fps, 1, _MOST_FPS),
         ("noise", noise, 0, 60),
-        ("num_distractors", num_distractors, 0, None),
+        ("num_distractors", num_distractors, 0, _MOST_DISTRACTORS),
     ):
         check_range(name, value, low, high)
     _check_even("height", height)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from argparse import Namespace
 
 import torch
@@ -16,6 +15,7 @@ from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.card import labels_of, saved_recipe
 from nonlocalnet.runs.detection.config import DetectionModelConfig, DetectionRecipe
 from nonlocalnet.runs.detection.network import build_detector
+from nonlocalnet.system.numeric import sizes_of
 
 
 def show_recipe(console: Console, recipe: DetectionRecipe, *, model: DetectionModelConfig, size: str | None) -> None:
@@ -73,10 +73,8 @@ def _cost(recipe: DetectionRecipe, height: int, width: int) -> DetectorCost:
 
 
 def _parse_size(text: str) -> tuple[int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)", text)
-    if match is None:
-        raise ValueError(f"--input must be height x width for a detector, such as 800x1333, got {text!r}")
-    height, width = (int(part) for part in match.groups())
-    if not (height and width):
-        raise ValueError(f"--input must be at least 1 pixel on each side, got {text!r}")
+    sizes = sizes_of(text, 2)
+    if sizes is None:
+        raise ValueError(f"--input must be height x width from 1 for a detector, such as 800x1333, got {text!r}")
+    height, width = sizes
     return height, width

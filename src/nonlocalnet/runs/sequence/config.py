@@ -28,6 +28,7 @@ from nonlocalnet.models.sequence.names import SequenceName
 from nonlocalnet.runs.sequence.sources import SOURCES, SourceName
 
 KIND = SequenceCard.kind
+_LONGEST = 10_000_000  # steps of a made sequence: one of the adding problem is 80 MB then
 METRICS = {"accuracy": "accuracy", "f1": "mean F1", "r2": "R2"}
 """Keys of `SequenceRecipe.published` and of summary.json, as columns are headed."""
 
@@ -211,7 +212,7 @@ class SequenceDataConfig:
         object.__setattr__(self, "held_out", tuple(self.held_out))
         for name in ("limit", "num_train", "num_val", "num_test", "min_count", "max_words", "max_length"):
             require_at_least(f"data.{name}", getattr(self, name), 1)
-        require_at_least("data.length", self.length, 2)
+        require(2 <= self.length <= _LONGEST, "data.length", self.length, f"from 2 to {_LONGEST:,}")
         require(2 <= self.candidates <= 8, "data.candidates", self.candidates, "from 2 to 8")
         require_at_least("data.sounds_per_item", self.sounds_per_item, 4)
         require(0 <= self.seed < 2**62, "data.seed", self.seed, "in [0, 2**62)")

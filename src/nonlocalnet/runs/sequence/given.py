@@ -28,12 +28,14 @@ class GivenSequence:
         read: Gives the numbers; ValueError or FileNotFoundError where it cannot be read.
         tokens: Of a sentence that is to be tagged; () else.
         label: What its list says it is, by name where the list has names; empty where it comes from no list.
+        file: Where it stands; None for a text that was given itself.
     """
 
     name: str
     read: Callable[[], Tensor]
     tokens: tuple[str, ...] = ()
     label: str = ""
+    file: Path | None = None
 
 
 def reads_sounds(card: SequenceCard) -> bool:
@@ -75,14 +77,14 @@ def find_sequences(
         rate = card.arguments["sample_rate"]
         found = find_given(given, class_names=card.class_names, root=root, media=SOUNDS)
         return [
-            GivenSequence(str(one.entry.path), partial(read_sound, one.entry.path, sample_rate=rate), label=one.label)
-            for one in found
+            GivenSequence(str(path), partial(read_sound, path, sample_rate=rate), label=label, file=path)
+            for path, label in ((one.entry.path, one.label) for one in found)
         ]
     if root is not None:
         raise ValueError("--root has no effect on a network that reads texts: it is for lists of sounds")
     coder = coder_of(card)
     assert coder is not None
-    made = [one for text in texts for one in _of_text(card, coder, text, name="")]
+    made = [one for text in texts for one in _of_text(card, coder, text, file=None)]
     return [*made, *(one for place in given for one in _of_place(card, coder, Path(place)))]
 
 
@@ -122,24 +124,24 @@ def _of_place(card: SequenceCard, coder: TextCoder, place: Path) -> Iterator[Giv
         for number, entry in enumerate(listed.entries, start=1):
             known = names is not None and entry.label < len(names)
             label = names[entry.label] if names is not None and known else str(entry.label)
-            yield GivenSequence(f"{place}, text {number}", partial(_coded, coder, entry.text), label=label)
+            yield GivenSequence(f"{place}, text {number}", partial(_coded, coder, entry.text), label=label, file=place)
     elif _tags(card):
-        yield from _of_text(card, coder, read_text_file(place), name=str(place))
+        yield from _of_text(card, coder, read_text_file(place), file=place)
     else:
-        yield GivenSequence(str(place), lambda: _coded(coder, read_text_file(place)))
+        yield GivenSequence(str(place), lambda: _coded(coder, read_text_file(place)), file=place)
 
 
-def _of_text(card: SequenceCard, coder: TextCoder, text: str, *, name: str) -> Iterator[GivenSequence]:
+def _of_text(card: SequenceCard, coder: TextCoder, text: str, *, file: Path | None) -> Iterator[GivenSequence]:
     if not text.strip():
-        raise ValueError(f"{name}: the text is empty" if name else "--text is empty; give one with a word")
+        raise ValueError(f"{file}: the text is empty" if file else "--text is empty; give one with a word")
     if not (_tags(card) and isinstance(coder, WordCoder)):
-        yield GivenSequence(name or cut(text), partial(_coded, coder, text))
+        yield GivenSequence(str(file or cut(text)), partial(_coded, coder, text), file=file)
         return
     for number, line in enumerate(text.splitlines(), start=1):
         tokens = tuple(line.split())
         if tokens:
-            where = f"{name}, line {number}" if name else cut(line)
-            yield GivenSequence(where, partial(coder.encode_tokens, tokens), tokens=tokens)
+            where = f"{file}, line {number}" if file else cut(line)
+            yield GivenSequence(where, partial(coder.encode_tokens, tokens), tokens=tokens, file=file)
 
 
 def _coded(coder: TextCoder, text: str) -> Tensor:

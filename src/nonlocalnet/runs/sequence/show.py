@@ -19,6 +19,7 @@ from nonlocalnet.runs.sequence.config import SequenceModelConfig, SequenceRecipe
 from nonlocalnet.runs.sequence.network import assumed_arguments
 from nonlocalnet.runs.sequence.sources import SOURCES
 from nonlocalnet.system.meta import meta_copy
+from nonlocalnet.system.numeric import sizes_of
 
 STEPS = 400
 """Steps of a sequence where nothing says how many there are."""
@@ -132,6 +133,7 @@ def _counted(block: nn.Module, x: torch.Tensor) -> int:
 
 
 def _parse(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
+    sizes = sizes_of(text, 1)
+    if sizes is None:
         raise ValueError(f"--input must be the steps of a sequence, such as 400, got {text!r}")
-    return int(text)
+    return sizes[0]

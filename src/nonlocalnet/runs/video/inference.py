@@ -36,7 +36,7 @@ class Inference:
 
     def __post_init__(self) -> None:
         if self.compared < 1:
-            raise ValueError(f"inference.compared must be at least 1, got {self.compared}")
+            raise ValueError(f"compared (--compared) must be at least 1, got {self.compared}")
 
     def on(self, device: torch.device) -> Inference:
         """The same with its precision decided for a device; the log says what is not float32, or slow."""

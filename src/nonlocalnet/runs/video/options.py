@@ -18,6 +18,7 @@ from nonlocalnet.functional import PAIRWISE
 from nonlocalnet.runs.video.classes import KINETICS400
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
+from nonlocalnet.system.numeric import sizes_of
 from nonlocalnet.system.typed import refuse_typed, typed_as
 
 TEST_FIELDS = {
@@ -139,10 +140,10 @@ def asked_of(parsed: Namespace) -> Hints:
 def _subsample(text: str) -> tuple[int, int, int] | None:
     if text == "none":
         return None
-    sizes = text.split("x")
-    if len(sizes) != 3 or not all(size.isdecimal() and int(size) for size in sizes):
+    sizes = sizes_of(text, 3)
+    if sizes is None:
         raise ValueError(f"--subsample must be frames x rows x columns, such as 1x2x2, or none, got {text!r}")
-    frames, rows, columns = map(int, sizes)
+    frames, rows, columns = sizes
     return frames, rows, columns
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from argparse import Namespace
 from typing import Any
 
@@ -20,6 +19,7 @@ from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry
 from nonlocalnet.runs.video.network import build_model
 from nonlocalnet.runs.video.options import asked_of, require_clip_used
+from nonlocalnet.system.numeric import sizes_of
 
 
 def show_recipe(console: Console, recipe: VideoRecipe, *, model: ModelConfig, size: str | None) -> None:
@@ -179,8 +179,8 @@ def _some(names: list[Any]) -> str:
 def _input(text: str | None, own: tuple[int, int, int]) -> tuple[int, int, int]:
     if text is None:
         return own
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text)
-    if match is None:
+    sizes = sizes_of(text, 3)
+    if sizes is None:
         raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
-    frames, height, width = (int(part) for part in match.groups())
+    frames, height, width = sizes
     return frames, height, width
