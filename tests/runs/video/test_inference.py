@@ -163,7 +163,7 @@ def test_a_gpu_with_bf16_scores_in_it_unless_told_not_to(
 
 
 def test_compared_must_be_positive() -> None:
-    with pytest.raises(ValueError, match=r"inference\.compared must be at least 1, got 0"):
+    with pytest.raises(ValueError, match=r"compared \(--compared\) must be at least 1, got 0"):
         Inference(compared=0)
 
 
