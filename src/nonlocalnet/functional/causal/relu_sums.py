@@ -5,9 +5,8 @@ sorted once for all queries that use it:
 
     seen 13 = 8 + 4 + 1      |0 1 2 3 4 5 6 7|8 9 10 11|12|
 
-Inside a block with its keys in ascending order of c_j = -b_j, the pairs that count for i are the first k of them,
-c_j < a_i, so y_i = a_i S[k] + U[k] with the prefix sums S of g and U of b g, in float64: the two may be large beside
-their sum. What is left below the smallest sorted block is summed pair by pair.
+Each block is a sum over all of its keys (`nonlocalnet.functional.relu_sorted`). What is left below the smallest sorted
+block is summed pair by pair.
 
 The derivatives are sums of the same kind, those of b and g over what comes after. Ties a_i = c_j are not counted.
 Shape suffixes: B batch, N queries, M keys, D channels; U blocks that some query uses, L queries of a block (padded),
@@ -26,6 +25,7 @@ from torch.utils.flop_counter import register_flop_formula
 from nonlocalnet.functional.causal.prefixes import on_host, turned
 from nonlocalnet.functional.differentiable import apply
 from nonlocalnet.functional.precision import without_autocast
+from nonlocalnet.functional.relu_sorted import sorted_sums
 from nonlocalnet.functional.row_dots import row_dots
 
 # Keys below which pairs are summed one by one, 2^LEAST.
@@ -115,30 +115,13 @@ def _add_sorted(
 ) -> None:
     blocks, queries_UL = (torch.from_numpy(part).to(a.device) for part in group)
     keys_US = blocks[:, None] * size + torch.arange(size, device=a.device)
-    c_BUS, order_BUS = torch.sort(-b[:, keys_US], dim=2)
     # Rows by `embedding`: an index of several axes goes number by number, three times as long.
     batch_B11 = torch.arange(len(a), device=a.device)[:, None, None]
-    keys_BUS = order_BUS + (blocks[:, None] * size + batch_B11 * b.shape[1])
-    tables_BUSE = _tables(c_BUS, F.embedding(keys_BUS, g.flatten(0, 1)))
-    a_BUL = a[:, queries_UL.clamp_min(0)]
-    k_BUL = torch.searchsorted(c_BUS, a_BUL)
-    table_BU1 = torch.arange(len(blocks), device=a.device)[:, None] + batch_B11 * len(blocks)
-    rows_BULE = F.embedding(k_BUL + table_BU1 * (size + 1), tables_BUSE.flatten(0, 2))
-    counted_BULD, y_BULD = rows_BULE.chunk(2, dim=3)
-    y_BULD.addcmul_(a_BUL.double().unsqueeze(3), counted_BULD)
+    g_BUSD = F.embedding(keys_US + batch_B11 * b.shape[1], g.flatten(0, 1))
+    a_BUL, b_BUS = a[:, queries_UL.clamp_min(0)], b[:, keys_US]
+    rows = sorted_sums(*(side.flatten(0, 1) for side in (a_BUL, b_BUS, g_BUSD)))
+    y_BULD, counted_BULD = (part.unflatten(0, (len(a), len(blocks))) for part in rows)
     _add_rows(out, queries_UL, (y_BULD, counted_BULD))
-
-
-def _tables(c_BUS: Tensor, g_BUSD: Tensor) -> Tensor:
-    """(B, U, S + 1, 2 D) float64: prefix sums of g and of b g = -c g, the empty ones in front."""
-    batch, blocks, size, width = g_BUSD.shape
-    tables_BUSE = torch.empty(batch, blocks, size + 1, 2 * width, dtype=torch.float64, device=g_BUSD.device)
-    tables_BUSE[:, :, 0] = 0.0
-    terms = tables_BUSE[:, :, 1:]
-    terms[..., :width] = g_BUSD
-    torch.mul(c_BUS.neg().unsqueeze(3), terms[..., :width], out=terms[..., width:])
-    terms.cumsum_(dim=2)
-    return tables_BUSE
 
 
 def _add_pairs(
