@@ -29,7 +29,8 @@ def _as_product(x: Tensor) -> bool:
     # What is traced stays a convolution: compilers and other programs know what to do with one.
     if x.device.type != "cpu" or torch.compiler.is_compiling() or is_exporting() or autocast_is_on(x):
         return False
-    return x.dtype in (torch.float32, torch.float64) and x.is_contiguous()
+    # Of a sequence the rows of y, turned, are taken as they lie, too; a map that is channels-last shall stay so.
+    return x.dtype in (torch.float32, torch.float64) and (x.is_contiguous() or (x.dim() == 3 and x.mT.is_contiguous()))
 
 
 class PointwiseConv1d(_Pointwise, nn.Conv1d):
