@@ -1,5 +1,7 @@
 """What every command shares: the list of commands, errors in one line, exit codes."""
 
+import sys
+
 import pytest
 
 from nonlocalnet.commands.main import COMMANDS, main
@@ -107,6 +109,9 @@ def test_a_users_error_is_one_line_and_code_2(capsys, argv, message):
         ("lr: 0.1\n", "there is no field lr; did you mean optim.lr?"),
         ("1: 2\n", "there is no field 1"),
         ("optim: 3\n", "optim is a section and must hold fields by name, got 3"),
+        ("schedule:\n  steps: 5\n  steps: 6\n", "is not YAML: steps stands twice"),
+        ("[" * 20_000, "is nested too deep"),
+        ("a: " + "{a: " * 3000 + "}" * 3000, "is nested too deep"),
         ("optim: [1\n", "is not YAML: while parsing a flow sequence"),
         ("- optim\n", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds a list"),
         ("", "must hold fields by section, such as {optim: {lr: 0.02}}, and holds nothing"),
@@ -124,6 +129,20 @@ def test_a_wrong_config_file_is_named_with_the_nearest_field(capsys, tmp_path, t
     # The values are checked when all sources are merged: their field is named, not the file.
     assert (str(config) in err) != ("optim:\n" in text)
     assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("value", ["[" * 20_000, "{a: " * 3000 + "}" * 3000])
+def test_an_option_that_is_nested_too_deep_is_one_line(capsys, value):
+    code, _, err = run(capsys, "train", "c2d_r50", "--schedule", value)
+    assert code == 2
+    assert err.startswith("nonlocalnet: error: ")
+    assert "Traceback" not in err
+
+
+def test_a_closed_standard_output_is_no_error(monkeypatch):
+    monkeypatch.setattr("sys.stdout", None)
+    assert main(["recipes"]) == 0
+    sys.stdout.close()  # what stands in its place is as long as the process
 
 
 def test_a_missing_config_file(capsys):

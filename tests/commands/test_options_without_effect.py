@@ -138,6 +138,22 @@ def run(command: str, files: dict[str, str]) -> int:
         ("data check FOLDER --root .", "--root has no effect on FOLDER: class folders hold their videos"),
         ("data check FOLDER --multi-label", "--multi-label has no effect on FOLDER: class folders hold their videos"),
         ("demo --smallest --seeds 3", "--seeds has no effect with --smallest"),
+        (
+            "train adding_t100_gru --dry-run --schedule.warmup_factor 0.5",
+            "--schedule.warmup_factor has no effect without schedule.warmup_steps",
+        ),
+        (
+            "train adding_t100_gru --dry-run --schedule.gamma 0.5",
+            "--schedule.gamma has no effect without schedule.milestones",
+        ),
+        (
+            "train coco_mask_r50 --dry-run --data.flip_pairs []",
+            "--data.flip_pairs has no effect on a detector without keypoints",
+        ),
+        (
+            "train coco_mask_r50 --dry-run --data.keypoint_sigmas [0.1]",
+            "--data.keypoint_sigmas has no effect on a detector without keypoints",
+        ),
     ],
 )
 def test_it_is_refused_by_name(
@@ -162,6 +178,8 @@ def test_it_is_refused_by_name(
         f"{TRAIN} --no-rescale --batch-size 4",
         f"{TRAIN} --no-rescale --schedule.steps 20",
         "train coco_mask_r50 --dry-run --schedule.length 2x --schedule.steps 3",
+        "train farkeypoint --dry-run --data.flip_pairs []",
+        f"{TRAIN} --schedule.warmup_factor 0.5",
         "predict CLIP --weights VIDEO --views 1x1 --bf16 --compared 1 --device cpu",
         "train adding_t100_gru --dry-run --data.source mentions --data.candidates 3 --model.architecture tokens_gru",
         "train adding_t100_gru --dry-run --model.after null --model.pairwise gaussian",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -106,6 +107,27 @@ def test_a_table_never_takes_the_place_of_what_is_read(
     assert predict(weights, given, "--csv", table) == 2
     assert f"--csv {table} is read by this command, and would be written over" in capsys.readouterr().err
     assert table.read_bytes() == before
+
+
+def test_a_table_takes_the_place_of_no_pipe(
+    weights: Path, videos: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    assert predict(weights, videos, "--csv", pipe) == 2
+    assert f"--csv {pipe} is a device or a pipe" in capsys.readouterr().err
+    assert pipe.is_fifo()
+
+
+def test_a_list_with_tabs_in_another_encoding_is_named(
+    weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listed = videos / "list.tsv"
+    listed.write_text("a/one.mp4\t0\n", encoding="utf-16")
+    assert predict(weights, listed, "--root", videos) == 2
+    said = capsys.readouterr().err
+    assert str(listed) in said
+    assert "save it as UTF-8" in said
 
 
 def test_names_are_data(weights: Path, videos: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -181,3 +181,29 @@ def test_a_line_comes_to_the_end_or_not_at_all(tmp_path: Path, monkeypatch: pyte
     assert target.read_text() == "one\n"
     append_line(target, "drei ü")
     assert target.read_text(encoding="utf-8") == "one\ndrei ü\n"
+
+
+def test_what_a_link_leads_to_is_written_and_the_link_stays(tmp_path: Path) -> None:
+    (tmp_path / "far").mkdir()
+    for number, target in enumerate((tmp_path / "far" / "there.txt", tmp_path / "far" / "not_yet.txt")):
+        if not number:
+            target.write_text("old")
+        link = tmp_path / f"link{number}.txt"
+        link.symlink_to(target)
+        write_atomically(link, "new")
+        assert link.is_symlink()
+        assert target.read_text() == "new"
+    assert names(tmp_path) == ["far", "link0.txt", "link1.txt"]
+    assert names(tmp_path / "far") == ["not_yet.txt", "there.txt"]
+
+
+def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    link = tmp_path / "link"
+    link.symlink_to(pipe)
+    for path in (pipe, link):
+        with pytest.raises(OutputError, match=r"cannot write .*pipe: it is a device or a pipe"):
+            write_atomically(path, "x")
+    assert pipe.is_fifo()
+    assert names(tmp_path) == ["link", "pipe"]

@@ -45,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     if argv is None:
         end_by_signals()
+    if sys.stdout is None:  # closed by the shell: `>&-`
+        sys.stdout = open(os.devnull, "w")  # noqa: PTH123, SIM115  as long as the process
     try:
         code = _main(list(sys.argv[1:] if argv is None else argv))
         sys.stdout.flush()
@@ -80,7 +82,7 @@ def _main(arguments: list[str]) -> int:
 def _run(name: str, arguments: list[str]) -> int:
     import importlib
 
-    from nonlocalnet.system.errors import lacks_memory
+    from nonlocalnet.system.errors import is_full, lacks_memory
     from nonlocalnet.system.processes import is_first_process
 
     _log_to_stderr()
@@ -94,6 +96,8 @@ def _run(name: str, arguments: list[str]) -> int:
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:
+        if isinstance(error, OSError) and error.filename is None and is_full(error):
+            raise  # of what has no name: standard output
         return _fail(_describe(error), code=2)
     except (RuntimeError, MemoryError) as error:
         if lacks_memory(error):

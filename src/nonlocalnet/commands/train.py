@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import math
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from nonlocalnet.commands.options.resolve import resolve_recipe
 from nonlocalnet.engine.run_folder import RECIPE, require_free
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size, scale_to_steps
 from nonlocalnet.runs.kinds import Kind
+from nonlocalnet.system.odd_files import parse_json
 from nonlocalnet.system.processes import is_first_process
 from nonlocalnet.system.terminal import make_console
 from nonlocalnet.system.typed import refuse_typed
@@ -38,6 +38,11 @@ def main(argv: Sequence[str]) -> int:
         refuse_typed(parsed, ["init_anyway"], "without --init FILE")
     if recipe.optim.batch_size == own.optim.batch_size and recipe.schedule.steps == own.schedule.steps:
         refuse_typed(parsed, ["no_rescale"], "where batch size and number of steps are the recipe's")
+    schedule = recipe.schedule
+    for field, counts in (("warmup_factor", schedule.warmup_steps), ("gamma", schedule.milestones)):
+        if not counts:
+            needed = "warmup_steps" if field == "warmup_factor" else "milestones"
+            refuse_typed(parsed, [f"schedule.{field}"], f"without schedule.{needed}", in_files=False)
     further = kind.options.train_arguments(parsed)
     if parsed.dry_run:
         if parsed.init is not None:
@@ -45,6 +50,7 @@ def main(argv: Sequence[str]) -> int:
         show_configuration(console, recipe, own)
         kind.plan.show_plan(console, recipe)
         counted = parsed.epochs is not None or (own.epochs is not None and parsed.data.root is not None)
+        counted = counted or _has_classes_of_data(recipe, base, own)
         read = ["the training list"] if counted else []
         read += [] if parsed.init is None else [str(parsed.init)]
         was = f"{' and '.join(read)} {'were' if len(read) > 1 else 'was'} read, nothing written"
@@ -124,8 +130,12 @@ def _say_what_follows(kind: Kind, recipe: Any, base: Any, own: Any, parsed: Name
             "schedule.steps is %d: milestones %s, warm-up of %d steps, in proportion; --no-rescale keeps the recipe's",
             *(follows.steps, list(follows.milestones), follows.warmup_steps),
         )
-    if recipe.model.num_classes == base.model.num_classes != own.model.num_classes:
+    if _has_classes_of_data(recipe, base, own):
         log.info("model.num_classes is %d, as the training data say", recipe.model.num_classes)
+
+
+def _has_classes_of_data(recipe: Any, base: Any, own: Any) -> bool:
+    return recipe.model.num_classes == base.model.num_classes != own.model.num_classes
 
 
 def _run_to_resume(kind: Kind, own: Any, parsed: Namespace) -> Any | None:
@@ -134,7 +144,7 @@ def _run_to_resume(kind: Kind, own: Any, parsed: Namespace) -> Any | None:
     if not parsed.resume or not file.is_file():
         return None
     try:
-        return kind.read_recipe(json.loads(file.read_text()))
+        return kind.read_recipe(parse_json(file.read_text()))
     except (ValueError, TypeError, KeyError):
         return None  # the checkpoint says what the run was; this file only spares typing
 

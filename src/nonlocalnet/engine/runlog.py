@@ -30,13 +30,22 @@ def columns(record: type[StepRecord]) -> tuple[str, ...]:
 
 
 def read_records(path: Path, record: type[_Record]) -> list[_Record]:
-    """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out."""
-    text = path.read_text()
-    whole = text[: text.rfind("\n") + 1]
-    rows = csv.DictReader(io.StringIO(whole))
+    """Rows of a metrics.csv, in order; a last row that was cut off while being written is left out.
+
+    Raises:
+        ValueError: It holds something else; names the file and what is missing or wrong.
+    """
     numbers = columns(record)[2:]
     make = cast(Callable[..., _Record], record)
-    return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
+    try:
+        text = path.read_text("utf-8")
+        rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
+    except (KeyError, ValueError, TypeError, csv.Error) as error:
+        reason = f"there is no column {error}" if isinstance(error, KeyError) else str(error)
+        raise ValueError(
+            f"{path} is not the record that a run writes ({reason}); mend it, or move it away to go on without it"
+        ) from None
 
 
 class RunLog(pl.Callback):

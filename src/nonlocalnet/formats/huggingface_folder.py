@@ -7,7 +7,6 @@ model.safetensors                the network's tensors, each behind "network."
 
 from __future__ import annotations
 
-import json
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from torch import Tensor
 from nonlocalnet.models.card import FORMAT
 from nonlocalnet.models.video.card import Preprocessing, VideoCard
 from nonlocalnet.models.weights_file import CONFIG_FILE
+from nonlocalnet.system.odd_files import parse_json
 
 MODEL_TYPE = "nonlocal_video"  # `models.huggingface.NonLocalVideoConfig`, whose import needs transformers
 
@@ -71,7 +71,7 @@ def _json_object(path: Path) -> dict[str, Any] | None:
     if not path.is_file() or path.stat().st_size > _LARGEST:
         return None
     try:
-        content = json.loads(path.read_text("utf-8"))
-    except (ValueError, RecursionError):  # a configuration of whatever other program
+        content = parse_json(path.read_text("utf-8"))
+    except ValueError:  # a configuration of whatever other program
         return None
     return content if isinstance(content, dict) else None

@@ -53,13 +53,17 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[Path]:
     A reader finds, whenever the process dies, what stood there before or the whole new file.
 
     Args:
-        path: The file; its folder must exist.
+        path: The file; its folder must exist. Of a link, what it leads to is written, and it stays.
         new: Refuse to take the place of a file that another process has put there meanwhile.
 
     Raises:
-        OutputError: The disk is full, or there is such a file.
+        OutputError: The disk is full, there is such a file, or it is a device or a pipe, whose place no file may take.
         OSError: The file cannot be brought to the disk or to its place.
     """
+    if path.is_symlink():
+        path = path.resolve()
+    if path.exists() and not (path.is_file() or path.is_dir()):
+        raise OutputError(f"cannot write {path}: it is a device or a pipe, whose place no file takes; name a file")
     with full_disk_named(path), _own_partial(path) as partial:
         moved = False
         try:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _LONGEST_MESSAGE = 2000  # characters; ten misfitting tensors with their names and shapes take half of it
 
@@ -27,6 +29,23 @@ def require_file(path: str | os.PathLike[str]) -> None:
             else "a pipe or a device, which is not read: copy its content to a file"
         )
         raise ValueError(f"{path} is {what}")
+
+
+def parse_json(content: str | bytes) -> Any:
+    """What JSON holds.
+
+    Raises:
+        UnicodeDecodeError: It is not UTF-8.
+        ValueError: It is not JSON, is nested too deep, or holds a number of more digits than Python reads.
+    """
+    try:
+        return json.loads(content)
+    except RecursionError:
+        raise ValueError("its lists or objects are nested too deep") from None
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        raise
+    except ValueError:
+        raise ValueError("it holds a number of thousands of digits") from None
 
 
 def short(text: str, at_most: int = _LONGEST_MESSAGE) -> str:

@@ -194,6 +194,19 @@ def test_explain_reads_a_text_as_predict_does(
     assert " px " not in shown
 
 
+@pytest.mark.parametrize("name", ["text_classes", "tags"])
+def test_a_text_of_a_command_line_that_is_not_utf8_is_its_bytes(name: str, trained: dict[str, Path]) -> None:
+    card = from_checkpoint(trained[name]).card
+    assert isinstance(card, SequenceCard)
+    text = "ein schöner Film: 良い"
+    (right,) = find_sequences(card, [], texts=[text])
+    (meant,) = find_sequences(card, [], texts=[text.encode().decode("ascii", "surrogateescape")])
+    assert (meant.name, meant.tokens) == (right.name, right.tokens)
+    assert torch.equal(meant.read(), right.read())
+    with pytest.raises(ValueError, match="--text is not UTF-8"):
+        find_sequences(card, [], texts=["\udcff"])
+
+
 def test_an_unreadable_sound_is_replaced_counted_and_named(
     sounds: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

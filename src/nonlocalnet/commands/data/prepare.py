@@ -19,7 +19,9 @@ def main(argv: Sequence[str]) -> int:
         "Write a copy of a folder of videos with a shorter short side and frequent keyframes, without sound. Run it "
         "again after an interruption: finished copies are kept.",
     )
-    parser.add_argument("folder", help="folder of videos, at any depth; lists (.csv, .txt) in it are copied along")
+    parser.add_argument(
+        "folder", help="folder of videos, at any depth; lists (.csv, .tsv, .txt) in it are copied along"
+    )
     parser.add_argument("out", help="folder for the copies, of the same names with .mp4")
     parser.add_class_arguments(EncodeSettings, None)
     parser.add_argument("--workers", type=int, help="processes; without it as many as there are cores")

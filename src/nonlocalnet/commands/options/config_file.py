@@ -47,6 +47,17 @@ def names_in(section: str) -> list[str]:
     return [str(name) for name in content] if isinstance(content, dict) else []
 
 
+class _OnceOnly(yaml.SafeLoader):
+    """YAML in which a field that stands twice is an error, where the last one would count."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        twice = next((name for place, name in enumerate(names) if name in names[:place]), None)
+        if twice is not None:
+            raise yaml.constructor.ConstructorError(None, None, f"{twice} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
 def _read_mapping(path: Path) -> dict[Any, Any]:
     try:
         require_file(path)
@@ -56,11 +67,13 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
     except OSError:
         pass  # said below
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.load(path.read_text(), _OnceOnly)
     except OSError as error:
         raise TypeError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TypeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise TypeError(f"{path} is nested too deep") from None
     if not isinstance(content, dict):
         found = "nothing" if content is None else f"a {type(content).__name__}"
         raise TypeError(f"{path} must hold fields by section, such as {{optim: {{lr: 0.02}}}}, and holds {found}")

@@ -41,6 +41,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     try:
         parsed = parser.parse_args(spelt)
         parsed[TYPED] = _typed(parser, spelt)
+    except RecursionError:
+        raise ValueError("an option's value is nested too deep") from None
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), _options(parser))
         raise ValueError(f"{said}{_nearest_option(parser, spelt)}") from None

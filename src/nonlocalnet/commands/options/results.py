@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from nonlocalnet.runs.kinds import KINDS
 from nonlocalnet.system.media import refuse_media
-from nonlocalnet.system.odd_files import require_file, short
+from nonlocalnet.system.odd_files import parse_json, require_file, short
 
 
 @dataclass(frozen=True)
@@ -64,10 +63,10 @@ def read_result(path: str) -> Result:
 
 def _content(file: Path) -> dict[str, Any]:
     try:
-        content: Any = json.loads(file.read_bytes())
+        content: Any = parse_json(file.read_bytes())
     except UnicodeDecodeError as error:
         raise _no_summary(file, f"it is not UTF-8 text, byte {error.start}") from error
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise _no_summary(file, f"it is not whole JSON: {error}") from error
     if not isinstance(content, dict):
         raise _no_summary(file, "it holds no JSON object")

@@ -25,13 +25,15 @@ def writable(
         inputs: What the command reads; None stands for an option that was not given.
 
     Raises:
-        ValueError: It has another suffix, its folder is not there or not writable, it is a folder, or an input.
+        ValueError: It has another suffix, its folder is not there or not writable, it is no regular file, or an input.
     """
     path = Path(text)
     if suffixes and path.suffix.lower() not in suffixes:
         raise ValueError(f"{option} must end in {', '.join(suffixes)}, got {str(text)!r}")
     if path.is_dir():
         raise ValueError(f"{option} {path} is a folder; give a file in it")
+    if path.exists() and not path.is_file():
+        raise ValueError(f"{option} {path} is a device or a pipe, whose place no file takes; give a file")
     if not path.parent.is_dir():
         raise ValueError(f"{option} {path}: there is no folder {path.parent}; make it, or give another place")
     if not os.access(path.parent, os.W_OK | os.X_OK):

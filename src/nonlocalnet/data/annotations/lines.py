@@ -10,7 +10,7 @@ from nonlocalnet.system.media import refuse_media
 from nonlocalnet.system.odd_files import require_file
 from nonlocalnet.system.visible import cut, quoted
 
-LIST_SUFFIXES = frozenset({".csv", ".txt"})
+LIST_SUFFIXES = frozenset({".csv", ".tsv", ".txt"})
 
 # Marks of encodings at the start of a text.
 _OTHER_ENCODINGS = (

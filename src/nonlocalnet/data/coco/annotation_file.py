@@ -16,7 +16,7 @@ from typing import Any
 from nonlocalnet.data.coco.content import keypoint_names, read_content
 from nonlocalnet.data.coco.records import Annotation, CocoContent, CocoImage, CocoSet, ImageEntry, Kind
 from nonlocalnet.system.media import refuse_media
-from nonlocalnet.system.odd_files import require_file
+from nonlocalnet.system.odd_files import parse_json, require_file
 
 log = logging.getLogger(__name__)
 
@@ -67,14 +67,14 @@ def _read(source: Path) -> Any:
     require_file(source)
     refuse_media(source, expected="a file of COCO's annotations")
     try:
-        return json.loads(source.read_bytes())
+        return parse_json(source.read_bytes())
     except UnicodeDecodeError as error:
         raise ValueError(f"{source} is not UTF-8 text (byte {error.start}); save it as UTF-8") from error
-    except ValueError as error:
+    except json.JSONDecodeError as error:
         size = source.stat().st_size
         raise ValueError(f"{source} is not whole JSON ({size} bytes; {error}): is the download complete?") from error
-    except RecursionError:
-        raise ValueError(f"{source} is not in COCO's format: its lists or objects are nested too deep") from None
+    except ValueError as error:
+        raise ValueError(f"{source} is not in COCO's format: {error}") from None
 
 
 def _is_file(path: Path) -> bool:

@@ -118,7 +118,7 @@ def scan(content: bytes | mmap.mmap, start: int = 0) -> int:
         if name in _GETS or name == "DUP":
             value = stack[-1] if name == "DUP" and stack else memo.get(_number(content[begin:at], name))
             if value is None:
-                raise ValueError("a value is asked for that was not put there")
+                raise ValueError("a reference to a value that was not put there")
             unfolded += value.size
             if unfolded > _MOST_VALUES:
                 raise ValueError(f"values shared so often that they unfold to more than {_MOST_VALUES:,}")

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from nonlocalnet.block import BlockOptions
+from nonlocalnet.models.detection.names import has_keypoints
 from nonlocalnet.runs.detection.config import LENGTHS, DetectionModelConfig, DetectionRecipe
 from nonlocalnet.system.typed import refuse_typed, typed_as
 
@@ -19,6 +20,7 @@ TEST_FIELDS = {
 }
 """By section, the fields that a test reads; of `min_sizes` the last, where `test_min_size` is null."""
 
+_OF_KEYPOINTS = ("model.num_keypoints", "data.flip_pairs", "data.keypoint_sigmas")
 _OF_BLOCKS = [
     f"model.{field.name}" for field in fields(DetectionModelConfig) if field.name in BlockOptions.__dataclass_fields__
 ]
@@ -65,6 +67,8 @@ def apply_options(recipe: DetectionRecipe, parsed: Namespace) -> DetectionRecipe
     if not (parsed.model.nonlocal_backbone or parsed.model.nonlocal_head):
         why = "without model.nonlocal_backbone or model.nonlocal_head: the detector has no block"
         refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
+    if not has_keypoints(parsed.model.architecture):
+        refuse_typed(parsed, _OF_KEYPOINTS, "on a detector without keypoints", in_files=False)
     length = getattr(parsed.schedule, "length", None)
     if length is not None and typed_as(parsed, "schedule.steps") and typed_as(parsed, "schedule.milestones"):
         refuse_typed(parsed, ["schedule.length"], "beside schedule.steps and schedule.milestones, which say the length")

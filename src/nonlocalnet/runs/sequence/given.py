@@ -84,7 +84,7 @@ def find_sequences(
         raise ValueError("--root has no effect on a network that reads texts: it is for lists of sounds")
     coder = coder_of(card)
     assert coder is not None
-    made = [one for text in texts for one in _of_text(card, coder, text, file=None)]
+    made = [one for text in texts for one in _of_text(card, coder, _as_utf8(text), file=None)]
     return [*made, *(one for place in given for one in _of_place(card, coder, Path(place)))]
 
 
@@ -106,6 +106,16 @@ def read_one(card: SequenceCard, path: Path) -> Tensor:
         what = "sentences, one a line" if _tags(card) else "texts"
         raise ValueError(f"{path} holds {len(found)} {what}, and one is looked at: put it into a file of its own")
     return found[0].read()
+
+
+def _as_utf8(text: str) -> str:
+    """A text of the command line; where the locale is not UTF-8, its bytes stand in it one by one (PEP 383)."""
+    if not any("\udc80" <= letter <= "\udcff" for letter in text):
+        return text
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8")
+    except UnicodeDecodeError:
+        raise ValueError(f"--text is not UTF-8: {text!r}; put it into a file that is") from None
 
 
 def _of_place(card: SequenceCard, coder: TextCoder, place: Path) -> Iterator[GivenSequence]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 from nonlocalnet.data.annotations.class_names import read_class_names, spoken
 from nonlocalnet.formats import LoadPlan
-from nonlocalnet.system.odd_files import require_file
+from nonlocalnet.system.odd_files import parse_json, require_file
 
 KINETICS400 = "kinetics400"
 _PUBLISHED_CLASSES = {False: 400, True: 157}  # Kinetics-400; Charades, where a video may have several
@@ -71,7 +70,7 @@ def _read(path: Path) -> Sequence[str]:
         raise FileNotFoundError(f"no such file of class names: {path}")
     require_file(path)
     try:
-        content: Any = json.loads(path.read_text("utf-8"))
+        content: Any = parse_json(path.read_text("utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from None
     names = _of_object(content) if isinstance(content, dict) else content

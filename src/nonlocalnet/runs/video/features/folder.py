@@ -30,6 +30,7 @@ from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.features.extract import FeatureSettings, VideoFeatures
 from nonlocalnet.system.files import append_line, is_partial_of, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
+from nonlocalnet.system.odd_files import parse_json
 from nonlocalnet.system.tensor_file import digest_of, pack
 from nonlocalnet.system.visible import cut
 
@@ -221,7 +222,7 @@ def _write_index(path: Path, rows: Mapping[str, Mapping[str, Any]]) -> None:
 
 def _plain(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return parse_json(content)
     except ValueError:
         return None
 
