@@ -1,6 +1,8 @@
 """Settings that every test shares."""
 
+import resource
 import signal
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -28,3 +30,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         by_examples = getattr(getattr(item, "obj", None), "is_hypothesis_test", False)
         if by_examples or item.get_closest_marker("slow"):
             item.add_marker(pytest.mark.timeout(1800))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[None]:
+    """Writing more than 4 kB into a file fails, as on a disk that is full."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    signal.signal(signal.SIGXFSZ, handler)

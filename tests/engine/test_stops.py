@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
-import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -67,17 +64,6 @@ def test_broken_weights_are_not_saved(tmp_path: Path) -> None:
     checkpoint = last_checkpoint(tmp_path)
     assert checkpoint["global_step"] == 5
     assert all(torch.isfinite(t).all() for t in checkpoint["state_dict"].values())
-
-
-@pytest.fixture
-def small_disk() -> Iterator[None]:
-    """Writing more than 4 kB into a file fails, as on a disk that is full."""
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    signal.signal(signal.SIGXFSZ, handler)
 
 
 def test_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path, small_disk: None) -> None:
@@ -145,6 +131,15 @@ def test_output_folder_that_is_not_empty(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"exists and is not empty \(it holds thesis\.tex\); choose another folder$"):
         prepare_output(tmp_path, resume=False)
     prepare_output(tmp_path, resume=True)
+
+
+def test_what_a_killed_process_was_writing_is_in_nobodys_way(tmp_path: Path) -> None:
+    for name in (".scores.partial.safetensors", ".clip.partial-2.mp4", ".clip.partial.jsonl"):
+        (tmp_path / name).touch()
+    prepare_output(tmp_path, resume=False)
+    (tmp_path / "scores.partial.safetensors").touch()  # somebody's
+    with pytest.raises(OutputError, match=r"it holds scores\.partial\.safetensors"):
+        prepare_output(tmp_path, resume=False)
 
 
 def test_output_folder_below_a_file(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.system.errors import OutputError, reason_of
-from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.files import is_partial, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, require_not_held
 from nonlocalnet.system.processes import is_first_process
 
@@ -44,8 +44,7 @@ def require_free(out: Path, *, resume: bool) -> None:
     if resume or not is_first_process():
         return
     try:
-        # A run that was refused before its first step leaves its settings only; the corrected one may take its place.
-        occupied = next((path for path in out.iterdir() if path.name != RECIPE), None) if out.exists() else None
+        occupied = next((path for path in out.iterdir() if not _may_stay(path.name)), None) if out.exists() else None
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
     if occupied is not None:
@@ -54,6 +53,14 @@ def require_free(out: Path, *, resume: bool) -> None:
         raise OutputError(
             f"output folder {out} exists and is not empty (it holds {occupied.name}); choose another folder{goes_on}"
         )
+
+
+def _may_stay(name: str) -> bool:
+    """What a run leaves that came to nothing; the next one may take its place.
+
+    One that was refused before its first step leaves its settings; one that was killed as it wrote, a partial file.
+    """
+    return name == RECIPE or is_partial(name)
 
 
 def prepare_output(out: Path, *, resume: bool) -> None:

@@ -46,6 +46,15 @@ def is_partial_of(found: Path, path: Path) -> bool:
     return found.parent == path.parent and re.fullmatch(form, found.name) is not None
 
 
+def is_partial(name: str) -> bool:
+    """Whether a file is named as `partial_path` names one: of a killed process, unless it is being written.
+
+    >>> is_partial(".a.partial.mp4"), is_partial(".a.partial-2.mp4"), is_partial("a.partial.mp4")
+    (True, True, False)
+    """
+    return re.fullmatch(r"\..+\.partial(-\d+)?(\.[^.]*)?", name) is not None
+
+
 @contextlib.contextmanager
 def whole_file(path: Path, *, new: bool = False) -> Iterator[Path]:
     """A path to write to; what is written there becomes `path` when the block ends, and goes where it fails.

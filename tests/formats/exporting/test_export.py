@@ -109,6 +109,12 @@ def test_a_file_that_computes_something_else_is_not_kept(tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_full_disk_is_an_error_of_the_system(tmp_path, small_disk):
+    program = torch.export.export(torch.nn.Linear(64, 64), (torch.zeros(1, 64),))
+    with pytest.raises(OSError, match="File too large"):
+        targets._write_pt2(program, tmp_path / "model.pt2", card=network().card, opset=None)
+
+
 def test_by_command(tmp_path, capsys):
     network(nonlocal_blocks=1, pairwise="dot_product").save_pretrained(tmp_path / "weights")
     out = tmp_path / "model.onnx"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -78,7 +79,9 @@ def _run_onnx(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
 
 def _write_pt2(program: ExportedProgram, path: Path, *, card: VideoCard, opset: int | None) -> None:
     assert opset is None
-    torch.export.save(program, path, extra_files={PT2_CARD: json.dumps(card.plain())})
+    content = io.BytesIO()  # PyTorch's own writer ends the process where a disk is full
+    torch.export.save(program, content, extra_files={PT2_CARD: json.dumps(card.plain())})
+    path.write_bytes(content.getbuffer())
 
 
 def _run_pt2(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
