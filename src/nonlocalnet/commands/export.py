@@ -9,12 +9,10 @@ from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.formats import OpenedFile, load, open_file, plan_file
 from nonlocalnet.formats.exporting import ExportReport, export
 from nonlocalnet.formats.exporting.targets import TARGETS, target_of
-from nonlocalnet.models.video.geometry import Size
 from nonlocalnet.runs.kinds import KINDS, kind_of_file
 from nonlocalnet.runs.video.classes import with_class_names
-from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, require_clip_used
+from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, parse_size, require_clip_used
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.numeric import sizes_of
 from nonlocalnet.system.visible import visible
 
 
@@ -47,7 +45,7 @@ def main(argv: Sequence[str]) -> int:
         raise OutputError(f"{out} exists; it is not overwritten: name another one")
     if not out.parent.is_dir():
         raise OutputError(f"cannot write {out}: there is no folder {out.parent}")
-    size = None if parsed.input is None else _size(parsed.input)
+    size = None if parsed.input is None else parse_size(parsed.input)
     opened = open_file(parsed.source)
     require_video(opened)
     plan = with_class_names(plan_file(opened, asked_of(parsed)), parsed.classes)
@@ -74,14 +72,6 @@ def require_video(opened: OpenedFile) -> None:
             f"{opened.path} holds a detector, which is not exported: how many boxes it keeps depends on the picture, "
             "and no exporter of PyTorch's carries that over for every size; run it by `nonlocalnet detect`"
         )
-
-
-def _size(text: str) -> Size:
-    sizes = sizes_of(text, 3)
-    if sizes is None:
-        raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
-    frames, height, width = sizes
-    return frames, height, width
 
 
 def _show(report: ExportReport) -> None:

@@ -15,7 +15,7 @@ from jsonargparse import Namespace
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
 from nonlocalnet.commands.options.sequences import predict_sequences
-from nonlocalnet.commands.options.written import files_of, keep_inputs, rows_as_csv, writable
+from nonlocalnet.commands.options.written import files_of, keep_inputs, writable
 from nonlocalnet.data.annotations.given import Given, find_given
 from nonlocalnet.data.clips.sections import check_sections
 from nonlocalnet.data.clips.views import Crops
@@ -36,6 +36,7 @@ from nonlocalnet.runs.video.timeline.words import (
     csv_rows,
     line_of,
 )
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import Counter, counted
 from nonlocalnet.system.terminal import make_console

@@ -38,10 +38,8 @@ def main(argv: Sequence[str]) -> int:
         refuse_typed(parsed, ["init_anyway"], "without --init FILE")
     if recipe.optim.batch_size == own.optim.batch_size and recipe.schedule.steps == own.schedule.steps:
         refuse_typed(parsed, ["no_rescale"], "where batch size and number of steps are the recipe's")
-    schedule = recipe.schedule
-    for field, counts in (("warmup_factor", schedule.warmup_steps), ("gamma", schedule.milestones)):
-        if not counts:
-            needed = "warmup_steps" if field == "warmup_factor" else "milestones"
+    for field, needed in (("warmup_factor", "warmup_steps"), ("gamma", "milestones")):
+        if not getattr(recipe.schedule, needed):
             refuse_typed(parsed, [f"schedule.{field}"], f"without schedule.{needed}", in_files=False)
     further = kind.options.train_arguments(parsed)
     if parsed.dry_run:

@@ -14,6 +14,11 @@ def apply(function: type[torch.autograd.Function], *inputs: Any) -> Any:
     """
     if torch.compiler.is_compiling() or torch._C._are_functorch_transforms_active():
         return function.apply(*inputs)
-    if torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in inputs):
+    if wants_gradient(*inputs):
         return super(torch.autograd.Function, function).apply(*inputs)  # pyright: ignore[reportAttributeAccessIssue]
     return function.forward(*inputs)
+
+
+def wants_gradient(*inputs: Any) -> bool:
+    """Whether a result of these inputs, of which some may be no tensors, is recorded for a gradient."""
+    return torch.is_grad_enabled() and any(isinstance(one, Tensor) and one.requires_grad for one in inputs)

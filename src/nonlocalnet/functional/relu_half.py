@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.differentiable import apply
+from nonlocalnet.functional.differentiable import apply, wants_gradient
 from nonlocalnet.functional.relu_sums import relu_sum, sums
 from nonlocalnet.functional.row_dots import row_dots
 
@@ -22,7 +22,7 @@ def concatenation_sum(
     theta_BNC: Tensor, phi_BMC: Tensor, g_BMD: Tensor, w_f: Tensor, ratio_B1: Tensor | None
 ) -> Tensor:
     """The mean over all M positions of ReLU(w_f . [theta_i, phi_j]) g_j, times `ratio_B1` (float32; None for 1)."""
-    trained = torch.is_grad_enabled() and any(part.requires_grad for part in (theta_BNC, phi_BMC, g_BMD, w_f))
+    trained = wants_gradient(theta_BNC, phi_BMC, g_BMD, w_f)
     return apply(_Concatenation, theta_BNC, phi_BMC, g_BMD, w_f, ratio_B1, trained)[0]
 
 

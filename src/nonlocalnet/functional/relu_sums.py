@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import register_flop_formula
 
-from nonlocalnet.functional.differentiable import apply
+from nonlocalnet.functional.differentiable import apply, wants_gradient
 from nonlocalnet.functional.precision import without_autocast
 from nonlocalnet.functional.relu_sorted import sorted_sums
 from nonlocalnet.functional.row_dots import row_dots
@@ -29,8 +29,7 @@ def relu_sum(a_BN: Tensor, b_BM: Tensor, g_BMD: Tensor, *, alpha: float = 1.0, f
         alpha: multiplies the sums before they are rounded to g's dtype: 1 / M keeps float16 sums from overflowing.
         fused: by the kernel for GPUs, not by sorting.
     """
-    trained = torch.is_grad_enabled() and any(part.requires_grad for part in (a_BN, b_BM, g_BMD))
-    return apply(_ReluSums, a_BN, b_BM, g_BMD, alpha, fused, trained)[0]
+    return apply(_ReluSums, a_BN, b_BM, g_BMD, alpha, fused, wants_gradient(a_BN, b_BM, g_BMD))[0]
 
 
 def sums(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional import kernels
+from nonlocalnet.functional.differentiable import wants_gradient
 from nonlocalnet.functional.precision import HALF
 
 
@@ -17,8 +18,7 @@ def row_dots(x: Tensor, y: Tensor) -> Tensor:
             return torch.matmul(x, y.to(x.dtype))
         # On a CPU a product of small matrices: 2^20 turned rows of 32 take 0.15 s, and 0.86 s by vecdot.
         return torch.einsum("...d,...d->...", x, y) if x.device.type == "cpu" else torch.linalg.vecdot(x, y)
-    wants_gradient = torch.is_grad_enabled() and (x.requires_grad or y.requires_grad)
-    if wants_gradient or torch.compiler.is_compiling() or not kernels.run_on(x.device.type, x.device.index):
+    if wants_gradient(x, y) or torch.compiler.is_compiling() or not kernels.run_on(x.device.type, x.device.index):
         # One pass where a compiler fuses it.
         return (x.float() * y.float()).sum(dim=-1)
     from nonlocalnet.functional.kernels.row_dots import row_dots as kernel

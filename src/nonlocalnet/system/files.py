@@ -15,6 +15,7 @@ from nonlocalnet.system.locks import is_at, is_locked
 
 _LONGEST_NAME = 255  # bytes, of nearly every file system
 _ROOM_FOR_MORE = 20  # bytes that `partial_path` adds
+_MARK = r"\.partial(-\d+)?"  # what it adds, but for the point in front
 
 
 def partial_path(path: Path, number: int = 1) -> Path:
@@ -42,7 +43,7 @@ def _short_stem(path: Path) -> str:
 
 def is_partial_of(found: Path, path: Path) -> bool:
     """Whether a file is one of those that `partial_path` names."""
-    form = rf"\.{re.escape(_short_stem(path))}\.partial(-\d+)?{re.escape(path.suffix)}"
+    form = rf"\.{re.escape(_short_stem(path))}{_MARK}{re.escape(path.suffix)}"
     return found.parent == path.parent and re.fullmatch(form, found.name) is not None
 
 
@@ -52,7 +53,7 @@ def is_partial(name: str) -> bool:
     >>> is_partial(".a.partial.mp4"), is_partial(".a.partial-2.mp4"), is_partial("a.partial.mp4")
     (True, True, False)
     """
-    return re.fullmatch(r"\..+\.partial(-\d+)?(\.[^.]*)?", name) is not None
+    return re.fullmatch(rf"\..+{_MARK}(\.[^.]*)?", name) is not None
 
 
 @contextlib.contextmanager

@@ -11,11 +11,12 @@ from typing import Any
 from jsonargparse import Namespace  # pyright: ignore[reportPrivateImportUsage]
 
 from nonlocalnet.commands.options.ranked import COLUMNS, ranked_rows, ranked_table
-from nonlocalnet.commands.options.written import keep_inputs, rows_as_csv
+from nonlocalnet.commands.options.written import keep_inputs
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.formats import OpenedFile, load, plan_sequence
 from nonlocalnet.runs.sequence.given import find_sequences
 from nonlocalnet.runs.sequence.predict import SequencePrediction, predict_each
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console

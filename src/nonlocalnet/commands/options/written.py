@@ -1,13 +1,10 @@
-"""Files that a command writes when everything is done: their places, looked at first, and rows as csv."""
+"""Files that a command writes when everything is done: their places, looked at first."""
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 Input = str | os.PathLike[str] | None
 """A file that a command reads; None where it was not given."""
@@ -63,12 +60,3 @@ def keep_inputs(option: str, path: Path, inputs: Iterable[Input]) -> None:
 def files_of(weights: str) -> list[Path]:
     """The file of weights, or where they are a folder, what is in it."""
     return list(Path(weights).iterdir()) if Path(weights).is_dir() else [Path(weights)]
-
-
-def rows_as_csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
-    """A header and rows as the text of a csv file."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return buffer.getvalue()

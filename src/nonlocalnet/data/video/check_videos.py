@@ -1,7 +1,5 @@
 """Which videos of a list are there and can be read, what others had, and the list of the good ones."""
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,6 +10,7 @@ from nonlocalnet.data.annotations import VideoEntry, VideoList
 from nonlocalnet.data.annotations.lines import read_lines
 from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.data.video.sources import open_source
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.processes import choose_workers, run_each
 
 State = Literal["readable", "missing", "broken"]
@@ -173,10 +172,7 @@ def _labels(entry: VideoEntry) -> list[int]:
 
 
 def _as_csv(entries: Sequence[VideoEntry], class_names: Sequence[str] | None) -> str:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(("path", "label"))
-    for entry in entries:
-        names = [class_names[label] if class_names else str(label) for label in _labels(entry)]
-        writer.writerow((entry.path.resolve(), " ".join(names)))
-    return file.getvalue()
+    def names(entry: VideoEntry) -> str:
+        return " ".join(class_names[label] if class_names else str(label) for label in _labels(entry))
+
+    return rows_as_csv(("path", "label"), ((entry.path.resolve(), names(entry)) for entry in entries))

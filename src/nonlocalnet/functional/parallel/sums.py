@@ -7,6 +7,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from nonlocalnet.functional.checks import check_operands, check_scale, checked_seen
+from nonlocalnet.functional.differentiable import wants_gradient
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 from nonlocalnet.functional.parallel.parts import Parts
 from nonlocalnet.functional.parallel.processes import SequenceParallel, agree, as_sequence_parallel
@@ -60,7 +61,11 @@ def parallel_sum(
     try:
         row = row_of(pairwise)
         seen_N = _checked(row, parallel, (theta_BNC, phi_BMC, g_BMD), causal, seen_N, w_f, scale, key_mask)
-        own = {"keys": phi_BMC.shape[1], "masked": key_mask is not None, "learns": _learns(theta_BNC, phi_BMC, g_BMD)}
+        own = {
+            "keys": phi_BMC.shape[1],
+            "masked": key_mask is not None,
+            "learns": wants_gradient(theta_BNC, phi_BMC, g_BMD),
+        }
     except ValueError as caught:
         error = caught
     alike = {"pairwise": str(pairwise), "ring": parallel.ring, "causal": causal, "scale": str(scale)}
@@ -101,10 +106,6 @@ def sum_over_parts(
         own = row.own_options(w_f, scale)
         y_BND = row.parallel(theta_BNC, phi_BMC, g_BMD, **own, key_mask=key_mask, seen_N=seen_N, parts=parts)
         return y_BND.to(dtype)
-
-
-def _learns(*operands: Tensor) -> bool:
-    return torch.is_grad_enabled() and any(one.requires_grad for one in operands)
 
 
 def _checked(

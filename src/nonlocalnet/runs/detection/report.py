@@ -8,8 +8,6 @@ out/
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from pathlib import Path
@@ -22,6 +20,7 @@ from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.runs.detection.coco_eval import FIGURES, CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
 from nonlocalnet.runs.detection.config import DetectionRecipe
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.stops import uninterrupted
 
@@ -85,12 +84,11 @@ def per_class_rows(figures: dict[IouType, CocoFigures], labels: Labels) -> list[
 
 
 def _per_class_csv(figures: dict[IouType, CocoFigures], labels: Labels) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(["category_id", "class", *(f"{kind}_AP" for kind in figures)])
-    for category, name, values in per_class_rows(figures, labels):
-        writer.writerow([category, name, *("" if math.isnan(value) else f"{value:.4f}" for value in values)])
-    return buffer.getvalue()
+    rows = (
+        (category, name, *("" if math.isnan(value) else f"{value:.4f}" for value in values))
+        for category, name, values in per_class_rows(figures, labels)
+    )
+    return rows_as_csv(("category_id", "class", *(f"{kind}_AP" for kind in figures)), rows)
 
 
 def _plain(value: float) -> float | None:

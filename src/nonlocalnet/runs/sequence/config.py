@@ -170,8 +170,8 @@ class SequenceDataConfig:
         num_train: Made sequences to train on.
         num_val: Made sequences to validate on.
         num_test: Made sequences to test on.
-        length: Steps of a made sequence: T of the adding problem, blanks of copy memory, keys of recall (a
-            third of its steps), bytes of a text of mentions.
+        length: Steps of a made sequence, from 2 to 10,000,000: T of the adding problem, blanks of copy memory, keys of
+            recall (a third of its steps), bytes of a text of mentions.
         candidates: Names of which a masked mention repeats one, from 2 to 8.
         sounds_per_item: Sounds of a string of recurring ones, at least 4.
         seed: Of what is made; at least 0. Training, validation and test have streams of their own.

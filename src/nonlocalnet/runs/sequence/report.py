@@ -8,8 +8,6 @@ out/
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import math
 from collections.abc import Iterable, Sequence
@@ -23,6 +21,7 @@ from rich.table import Table
 from nonlocalnet.runs.sequence.config import METRICS, SequenceRecipe
 from nonlocalnet.runs.sequence.counts import Sums
 from nonlocalnet.runs.sequence.sources import SOURCES
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.files import write_atomically
 
 _SHOWN_CLASSES = 60  # of a table on the terminal; per_class.csv has all
@@ -70,9 +69,9 @@ def write_sequence_report(out: Path, summary: SequenceSummary, *, about: dict[st
     content = {name: _plain(value) for name, value in summary.metrics.items()}
     if names:
         heading = ("class", "true", "taken", "right", "precision", "recall", "f1")
-        write_atomically(out / "per_class.csv", _csv(heading, per_class_rows(summary)))
+        write_atomically(out / "per_class.csv", rows_as_csv(heading, per_class_rows(summary)))
         rows = ((name, *row) for name, row in zip(names, sums.confusion.tolist(), strict=True))
-        write_atomically(out / "confusion.csv", _csv(("true \\ taken", *names), rows))
+        write_atomically(out / "confusion.csv", rows_as_csv(("true \\ taken", *names), rows))
     else:
         content["mse"] = _plain(sums.mse)
     content |= {"loss": _plain(sums.loss / sums.units if sums.units else math.nan)}
@@ -153,14 +152,6 @@ def _class_table(rows: Iterable[Sequence[Any]]) -> Table:
 
 def _share(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f}" if whole else ""
-
-
-def _csv(heading: Sequence[Any], rows: Iterable[Sequence[Any]]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(heading)
-    writer.writerows(rows)
-    return buffer.getvalue()
 
 
 def _plain(value: float) -> float | None:

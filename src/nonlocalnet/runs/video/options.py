@@ -15,6 +15,7 @@ from nonlocalnet.formats import Hints, LoadPlan
 from nonlocalnet.formats.inflate import How
 from nonlocalnet.formats.load_plan import Scale
 from nonlocalnet.functional import PAIRWISE
+from nonlocalnet.models.video.geometry import Size
 from nonlocalnet.runs.video.classes import KINETICS400
 from nonlocalnet.runs.video.config import DataConfig, ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.inference import Inference
@@ -212,6 +213,19 @@ def inference_of(parsed: Namespace, *, device: str) -> Inference:
         compile=parsed.compile,
         compared=parsed.compared,
     )
+
+
+def parse_size(text: str) -> Size:
+    """Read what --input says, such as "32x224x224": frames, height and width.
+
+    Raises:
+        ValueError: The text is something else.
+    """
+    sizes = sizes_of(text, 3)
+    if sizes is None:
+        raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
+    frames, height, width = sizes
+    return frames, height, width
 
 
 def parse_views(text: str) -> tuple[int, Crops]:

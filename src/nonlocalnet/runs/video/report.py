@@ -9,9 +9,7 @@ out/
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,6 +24,7 @@ from nonlocalnet.runs.video.results.confusion import confusion_png
 from nonlocalnet.runs.video.results.scores import SCORES_FILE, ScoredVideos, pack_scores
 from nonlocalnet.runs.video.results.summary import TestSummary
 from nonlocalnet.runs.video.score_videos import VideoScores
+from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.stops import uninterrupted
 
@@ -85,10 +84,8 @@ def _per_class(summary: TestSummary, class_names: Sequence[str]) -> list[dict[st
 
 
 def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_names: Sequence[str]) -> str:
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
     first = ["path", "label", "label_name", "predicted", "predicted_name", "correct", "error"]
-    writer.writerow([*first, *(f"score:{name}" for name in class_names)])
+    rows: list[list[Any]] = []
     for path, result in zip(paths, results, strict=True):
         predicted = result.predicted
         scores = [""] * len(class_names) if result.error else [f"{score:.8g}" for score in result.mean.tolist()]
@@ -98,8 +95,8 @@ def _scores_csv(results: Sequence[VideoScores], *, paths: Sequence[str], class_n
         # Names hold spaces and commas, so several have another mark between them.
         names = "; ".join(class_names[index] for index in true if 0 <= index < len(class_names))
         name = "" if predicted is None else class_names[predicted]
-        writer.writerow([path, label, names, shown, name, int(predicted in true), result.error, *scores])
-    return buffer.getvalue()
+        rows.append([path, label, names, shown, name, int(predicted in true), result.error, *scores])
+    return rows_as_csv([*first, *(f"score:{name}" for name in class_names)], rows)
 
 
 def quality_name(recipe: VideoRecipe) -> str:

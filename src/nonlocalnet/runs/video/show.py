@@ -18,8 +18,7 @@ from nonlocalnet.models import ModelSummary, VideoResNet, summarise
 from nonlocalnet.runs.video.config import ModelConfig, VideoRecipe
 from nonlocalnet.runs.video.data import clip_geometry
 from nonlocalnet.runs.video.network import build_model
-from nonlocalnet.runs.video.options import asked_of, require_clip_used
-from nonlocalnet.system.numeric import sizes_of
+from nonlocalnet.runs.video.options import asked_of, parse_size, require_clip_used
 
 
 def show_recipe(console: Console, recipe: VideoRecipe, *, model: ModelConfig, size: str | None) -> None:
@@ -35,7 +34,8 @@ def show_recipe(console: Console, recipe: VideoRecipe, *, model: ModelConfig, si
         network = build_model(dataclasses.replace(recipe, model=model))
     clip = clip_geometry(recipe) if model.clip == recipe.model.clip else parse_clip(model.clip)
     show_blocks(console, network)
-    show_network(console, network, summarise(network, (1, 3, *_input(size, (clip.frames, model.crop, model.crop)))))
+    shape = (clip.frames, model.crop, model.crop) if size is None else parse_size(size)
+    show_network(console, network, summarise(network, (1, 3, *shape)))
 
 
 def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
@@ -62,7 +62,7 @@ def show_file(console: Console, opened: OpenedFile, parsed: Namespace) -> None:
     if parsed.list_keys:
         show_keys(console, plan, report)
     show_blocks(console, model)
-    shape = _input(parsed.input, (preprocessing.clip_frames, crop, crop))
+    shape = (preprocessing.clip_frames, crop, crop) if parsed.input is None else parse_size(parsed.input)
     show_network(console, model, summarise(model, (1, 3, *shape)))
 
 
@@ -174,13 +174,3 @@ def _not_used(plan: LoadPlan, report: LoadReport) -> list[str]:
 
 def _some(names: list[Any]) -> str:
     return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
-
-
-def _input(text: str | None, own: tuple[int, int, int]) -> tuple[int, int, int]:
-    if text is None:
-        return own
-    sizes = sizes_of(text, 3)
-    if sizes is None:
-        raise ValueError(f"--input must be frames x height x width, such as 32x224x224, got {text!r}")
-    frames, height, width = sizes
-    return frames, height, width
