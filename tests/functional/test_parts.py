@@ -24,7 +24,7 @@ class _Written(TorchDispatchMode):
 
 
 def _written_backward(positions: int, monkeypatch: pytest.MonkeyPatch) -> int:
-    monkeypatch.setattr(windows, "HELD", 2**12)
+    monkeypatch.setattr(windows, "HELD_IN_CACHE", 2**12)
     torch.manual_seed(0)
     theta, phi, g = (torch.randn(1, positions, 4, requires_grad=True) for _ in range(3))
     y = windows.windowed_sum("dot_product", theta, phi, g, window=4)

@@ -73,6 +73,7 @@ def _prefix_relu_sums(a: Tensor, b: Tensor, g: Tensor, seen: Tensor) -> tuple[Te
     if 0 in (a.numel(), b.numel()):
         return y_BND, counted_BND
     host = on_host(seen)
+    g = g.contiguous()  # its rows are read at every level
     held = _HELD_ON_A_CPU if g.device.type == "cpu" else _HELD
     with without_autocast(g):
         for level in range(LEAST, int(host.max()).bit_length()):
