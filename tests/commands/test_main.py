@@ -99,6 +99,12 @@ def test_a_users_error_is_one_line_and_code_2(capsys, argv, message):
     assert err.count("\n") == 1
 
 
+def test_a_field_twice_in_a_section_is_refused(capsys):
+    code, _, err = run(capsys, "train", "longrange_c2d", "--optim", "{lr: 0.1, lr: 0.2}", "--dry_run")
+    assert code == 2
+    assert "{lr: 0.1, lr: 0.2}: lr stands twice" in err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

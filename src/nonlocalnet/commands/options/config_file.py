@@ -42,8 +42,15 @@ def fields_in(path: str) -> list[str]:
 
 
 def names_in(section: str) -> list[str]:
-    """The fields that the value of an option such as --optim names: YAML, or a file of it."""
-    content = yaml.safe_load(Path(section).read_text() if Path(section).is_file() else section)
+    """The fields that the value of an option such as --optim names: YAML, or a file of it.
+
+    Raises:
+        ValueError: One of them stands twice; the parser has read the rest.
+    """
+    try:
+        content = yaml.load(Path(section).read_text() if Path(section).is_file() else section, _OnceOnly)
+    except yaml.MarkedYAMLError as error:
+        raise ValueError(f"{section}: {error.problem}") from None
     return [str(name) for name in content] if isinstance(content, dict) else []
 
 
