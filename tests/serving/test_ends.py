@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import http.client
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,8 +21,8 @@ import pytest
 from nonlocalnet.serving.uploads import Uploads
 from nonlocalnet.serving.worker import Worker
 from nonlocalnet.system.stops import Stopped
-from serving.fake_work import open_work
-from serving.serving_here import Here, until
+from serving.fake_work import FakeWork, open_work
+from serving.serving_here import Here, WorkHere, served, until
 
 SCRIPT = Path(__file__).with_name("fake_work.py")
 
@@ -64,6 +67,25 @@ def test_a_signal_ends_everything_at_once_with_one_line(tmp_path: Path, signum: 
         assert (code, process.stderr.read()) == (128 + signum, f"nonlocalnet: stopped by {name}\n")
         wait_for_children(children)
     assert files_in(tmp_path) == []
+
+
+def test_who_waits_is_told_of_the_end_as_of_any_error() -> None:
+    senders = ThreadPoolExecutor(3)
+    with served(WorkHere(FakeWork("video"))) as here:
+        uploading = here.begin(b"sleep", length=5000)
+        in_work = senders.submit(here.send, b"sleep 2")
+        until(lambda: here.health()["working"])
+        waiting = senders.submit(here.send, b"good")
+        in_lines = senders.submit(here.send, b"good", Accept="application/x-ndjson")
+        until(lambda: here.health()["waiting"] == 2)
+    told = {"error": "the server was stopped: send the file again when it is back"}
+    for reply in (in_work.result(), waiting.result()):
+        assert (reply.code, reply.told) == (503, told)
+    assert json.loads(in_lines.result().content.splitlines()[-1]) == told
+    with uploading:
+        unfinished = http.client.HTTPResponse(uploading)
+        unfinished.begin()
+        assert (unfinished.status, json.loads(unfinished.read())) == (503, told)
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="files have names here")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,7 @@ from nonlocalnet.system.files import (
     whole_file,
     write_atomically,
 )
+from nonlocalnet.system.folders import whole_folder
 
 
 def test_a_file_appears_when_its_block_ends(tmp_path: Path) -> None:
@@ -207,3 +209,27 @@ def test_no_file_takes_the_place_of_a_pipe_or_a_device(tmp_path: Path) -> None:
             write_atomically(path, "x")
     assert pipe.is_fifo()
     assert names(tmp_path) == ["link", "pipe"]
+
+
+@pytest.mark.parametrize("name", ["EROFS", "EACCES"])
+def test_what_cannot_be_begun_is_named_as_it_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """Not the partial file or folder, which no user knows of."""
+
+    def barred(path: object, *_: object, **__: object) -> None:
+        raise OSError(getattr(errno, name), "Read-only file system", str(path))
+
+    target = tmp_path / "a.bin"
+    said = rf"cannot write {re.escape(str(target))}: Read-only file system; give another place; what stood there"
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "open", barred)
+        with pytest.raises(OutputError, match=said), whole_file(target):
+            pass
+        with pytest.raises(OutputError, match=said):
+            write_atomically(target, "")
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "mkdir", barred)
+        with pytest.raises(OutputError, match=said), whole_folder(target):
+            pass
+    assert names(tmp_path) == []

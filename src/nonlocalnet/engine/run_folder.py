@@ -16,7 +16,7 @@ import os
 from pathlib import Path
 
 from nonlocalnet.engine.config import Recipe
-from nonlocalnet.system.errors import OutputError, reason_of
+from nonlocalnet.system.errors import OutputError, reason_of_output
 from nonlocalnet.system.files import is_partial, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, require_not_held
 from nonlocalnet.system.processes import is_first_process
@@ -46,7 +46,7 @@ def require_free(out: Path, *, resume: bool) -> None:
     try:
         occupied = next((path for path in out.iterdir() if not _may_stay(path.name)), None) if out.exists() else None
     except OSError as error:
-        raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
+        raise OutputError(f"cannot use output folder {out}: {reason_of_output(error)}") from error
     if occupied is not None:
         require_not_held(out)
         goes_on = "; the training run in it goes on with --resume" if (out / LAST).exists() else ""
@@ -74,7 +74,7 @@ def prepare_output(out: Path, *, resume: bool) -> None:
         out.mkdir(parents=True, exist_ok=True)
         hold_folder(out)
     except OSError as error:
-        raise OutputError(f"cannot use output folder {out}: {reason_of(error)}") from error
+        raise OutputError(f"cannot use output folder {out}: {reason_of_output(error)}") from error
     require_free(out, resume=resume)
     if not os.access(out, os.W_OK | os.X_OK):
         raise OutputError(f"cannot use output folder {out}: it is not writable")

@@ -35,6 +35,8 @@ _LONGEST_NAME = 120  # characters
 _SECONDS_BETWEEN_PARTS, _SECONDS_OF_UPLOAD = 30.0, 1800.0
 _SECONDS_BETWEEN_STATES = 1.0
 _SECONDS_OF_DISCARDING = 10.0
+_SECONDS_OF_LAST_WORDS = 1.0
+_STOPPED = "the server was stopped: send the file again when it is back"
 
 
 @dataclass(frozen=True)
@@ -120,7 +122,7 @@ class Service:
             await asyncio.wait_for(_receive(request, job.upload, self._limits.most_bytes), _SECONDS_OF_UPLOAD)
         except BaseException as error:
             self.line.leave(job)
-            if isinstance(error, (OSError, asyncio.TimeoutError)):
+            if isinstance(error, (OSError, asyncio.TimeoutError, asyncio.CancelledError)):
                 raise _refusal(error, self._limits) from None
             raise
         self.line.submit(job)
@@ -143,7 +145,12 @@ class _Following:
             if self._in_lines:
                 await self._send_lines(send, gone)
             elif await self._is_done(gone):
-                await JSONResponse(self._line.state(self._job), self._job.code)(scope, receive, send)
+                await self._send_object(scope, receive, send)
+        except asyncio.CancelledError:  # the server ends
+            self._job.finish({"error": _STOPPED}, code=503)
+            last = self._send_line(send) if self._in_lines else self._send_object(scope, receive, send)
+            await asyncio.wait_for(last, _SECONDS_OF_LAST_WORDS)
+            raise
         finally:
             gone.cancel()
             self._line.leave(self._job)
@@ -153,13 +160,19 @@ class _Following:
         await send(start)
         while not gone.done():
             self._job.changed.clear()
-            state = self._line.state(self._job)
-            last = self._job.done is not None
-            line = json.dumps(state).encode() + b"\n"
-            await send({"type": "http.response.body", "body": line, "more_body": not last})
-            if last:
+            if await self._send_line(send):
                 return
             await self._news(gone, _SECONDS_BETWEEN_STATES)
+
+    async def _send_line(self, send: Send) -> bool:
+        """How far the job is; whether that was the last line."""
+        state, last = self._line.state(self._job), self._job.done is not None
+        line = json.dumps(state).encode() + b"\n"
+        await send({"type": "http.response.body", "body": line, "more_body": not last})
+        return last
+
+    async def _send_object(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await JSONResponse(self._line.state(self._job), self._job.code)(scope, receive, send)
 
     async def _is_done(self, gone: asyncio.Future[None]) -> bool:
         while self._job.done is None and not gone.done():
@@ -231,9 +244,11 @@ def _too_large(most_bytes: int) -> HTTPException:
     )
 
 
-def _refusal(error: Exception, limits: Limits) -> HTTPException:
+def _refusal(error: BaseException, limits: Limits) -> HTTPException:
     if isinstance(error, HTTPException):
         return error
+    if isinstance(error, asyncio.CancelledError):
+        return HTTPException(503, _STOPPED)
     if isinstance(error, Full):
         return HTTPException(503, f"{limits.most_waiting} files wait already, and no more can: try again in a while")
     if isinstance(error, asyncio.TimeoutError):

@@ -12,6 +12,9 @@ def is_full(error: OSError) -> bool:
     return error.errno in _FULL
 
 
+_BARRED = {getattr(errno, name) for name in ("EROFS", "EACCES", "EPERM") if hasattr(errno, name)}
+
+
 def reason_of(error: OSError) -> str:
     """The system's reason why a file or folder could not be used, and what to do where a disk is full.
 
@@ -20,6 +23,15 @@ def reason_of(error: OSError) -> str:
     """
     advice = "; free some on its disk or write to another one, then run it again" if is_full(error) else ""
     return f"{error.strerror or error}{advice}"
+
+
+def reason_of_output(error: OSError) -> str:
+    """As `reason_of`, of something that was to be written.
+
+    >>> reason_of_output(OSError(errno.EROFS, "Read-only file system"))
+    'Read-only file system; give another place'
+    """
+    return reason_of(error) + ("; give another place" if error.errno in _BARRED else "")
 
 
 def lacks_memory(error: BaseException) -> bool:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from nonlocalnet.system.errors import OutputError, is_full, reason_of
+from nonlocalnet.system.errors import OutputError, is_full, reason_of_output
 from nonlocalnet.system.locks import is_at, is_locked
 
 _LONGEST_NAME = 255  # bytes, of nearly every file system
@@ -67,7 +67,8 @@ def whole_file(path: Path, *, new: bool = False) -> Iterator[Path]:
         new: Refuse to take the place of a file that another process has put there meanwhile.
 
     Raises:
-        OutputError: The disk is full, there is such a file, or it is a device or a pipe, whose place no file may take.
+        OutputError: It cannot be begun, the disk is full, there is such a file, or it is a device or a pipe, whose
+            place no file may take.
         OSError: The file cannot be brought to the disk or to its place.
     """
     if path.is_symlink():
@@ -115,8 +116,21 @@ def full_disk_named(path: Path) -> Iterator[None]:
         raise
 
 
+@contextlib.contextmanager
+def output_named(path: Path) -> Iterator[None]:
+    """The system names a file of this program's own where what is to be written at `path` cannot be begun.
+
+    Raises:
+        OutputError: In the place of any `OSError`.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise _cannot_write(path, error) from error
+
+
 def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot write {path}: {reason_of(error)}; what stood there is untouched")
+    return OutputError(f"cannot write {path}: {reason_of_output(error)}; what stood there is untouched")
 
 
 @contextlib.contextmanager
@@ -124,7 +138,8 @@ def _own_partial(path: Path) -> Iterator[Path]:
     """The first partial name that nobody else is writing to: a lock that dies with its process says who is."""
     for number in itertools.count(1):
         partial = partial_path(path, number)
-        handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
+        with output_named(path):
+            handle = os.open(partial, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o666)
         try:
             if is_locked(handle) and is_at(handle, partial):
                 if os.fstat(handle).st_nlink > 1:  # a killed `_is_named_newly`: its content is a whole file's
@@ -153,13 +168,21 @@ def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool
     Raises:
         OutputError: Names the path and the system's reason (full disk, read-only folder, ...), or the file is not new.
     """
+    with written(path, content, new=new):
+        pass
+
+
+@contextlib.contextmanager
+def written(path: Path, content: bytes | memoryview | str, *, new: bool = False) -> Iterator[None]:
+    """As `write_atomically`; the file gets its name at the block's end, and none if the block fails."""
     if isinstance(content, str):
         content = content.encode(errors="backslashreplace")
-    try:
-        with whole_file(path, new=new) as partial:
-            partial.write_bytes(content)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with output_named(path), whole_file(path, new=new) as partial:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield
 
 
 def append_line(path: Path, line: str) -> None:

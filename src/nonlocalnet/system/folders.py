@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import full_disk_named
+from nonlocalnet.system.files import full_disk_named, output_named
 from nonlocalnet.system.locks import is_at, take_lock
 
 
@@ -25,13 +25,13 @@ def whole_folder(target: Path) -> Iterator[Path]:
 
     Raises:
         ValueError: `target` is a file, or holds anything.
-        OutputError: Another process fills the same target, or the disk is full.
-        OSError: It cannot be made.
+        OutputError: Another process fills the same target, it cannot be made, or the disk is full.
     """
     _refuse_full(target)
     resolved = target.resolve()
     with full_disk_named(target):
-        resolved.parent.mkdir(parents=True, exist_ok=True)
+        with output_named(target):
+            resolved.parent.mkdir(parents=True, exist_ok=True)
         with _own_staging(resolved) as staging:
             _refuse_full(target)  # another process may have been about to end
             yield staging
@@ -53,10 +53,11 @@ def _own_staging(target: Path) -> Iterator[Path]:
     killed process left is cleared. Where there are no locks, or something else has the name, it is one of its own.
     """
     staging = target.with_name(f".{target.name}.nonlocalnet-partial")
-    handle = _taken(staging, target)
-    if handle is None:
-        staging = Path(tempfile.mkdtemp(prefix=f"{staging.name}-", dir=target.parent))
-        staging.chmod(0o755)  # mkdtemp makes private folders
+    with output_named(target):
+        handle = _taken(staging, target)
+        if handle is None:
+            staging = Path(tempfile.mkdtemp(prefix=f"{staging.name}-", dir=target.parent))
+            staging.chmod(0o755)  # mkdtemp makes private folders
     try:
         yield staging
     finally:

@@ -59,8 +59,11 @@ class Stops:
         self._said = threading.Lock()
 
     @contextlib.contextmanager
-    def postponed(self) -> Iterator[None]:
+    def postponed(self, afterwards: str | None = None) -> Iterator[None]:
         """Let a signal only be noted in `asked`, for work that ends itself in good order.
+
+        Args:
+            afterwards: In the place of `where` for such a signal, if the work is done.
 
         Raises:
             Stopped: At the end, if a signal came.
@@ -71,6 +74,8 @@ class Stops:
         finally:
             self._postponed -= 1
         if self.asked is not None:
+            if afterwards is not None:
+                self.where = lambda: afterwards
             raise Stopped(self.asked)
 
     def install(self) -> None:
@@ -153,10 +158,13 @@ def stoppable() -> Iterator[Stops]:
 
 
 @contextlib.contextmanager
-def uninterrupted() -> Iterator[None]:
+def uninterrupted(*, afterwards: str) -> Iterator[None]:
     """Inside of `stoppable`, let a signal wait until this block's end; elsewhere nothing changes.
 
     For what takes moments and is no use by half.
+
+    Args:
+        afterwards: What a signal that came is told with: that the block's work is done.
 
     Raises:
         Stopped: At the end, if a signal came.
@@ -164,7 +172,7 @@ def uninterrupted() -> Iterator[None]:
     if _current is None or threading.current_thread() is not threading.main_thread():
         yield
         return
-    with _current.postponed():
+    with _current.postponed(afterwards):
         yield
 
 

@@ -21,8 +21,7 @@ from nonlocalnet.runs.detection.coco_eval import FIGURES, CocoFigures
 from nonlocalnet.runs.detection.coco_results import IouType, Results
 from nonlocalnet.runs.detection.config import DetectionRecipe
 from nonlocalnet.system.csv_text import rows_as_csv
-from nonlocalnet.system.files import write_atomically
-from nonlocalnet.system.stops import uninterrupted
+from nonlocalnet.system.results import write_results
 
 _SHOWN: dict[IouType, str] = {"bbox": "box", "segm": "mask", "keypoints": "keypoint"}
 _PLURAL = {"box": "boxes", "mask": "masks", "keypoint": "keypoints"}
@@ -50,7 +49,7 @@ class DetectionSummary(NamedTuple):
 def write_detection_report(
     out: Path, figures: dict[IouType, CocoFigures], results: Results, *, labels: Labels, about: dict[str, Any]
 ) -> None:
-    """Write the files of a test; all are made before the first is written, and a signal waits.
+    """Write the files of a test together, summary.json last.
 
     Args:
         out: Existing folder.
@@ -60,16 +59,18 @@ def write_detection_report(
         about: Plain entries for summary.json: what was tested and how.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If a file cannot be written; then none of them is.
     """
-    said = {kind: {name: _plain(value) for name, value in f.figures.items()} for kind, f in figures.items()}
-    with uninterrupted():
-        contents = {f"{iou_type}.json": json.dumps(found) for iou_type, found in results.items()}
-        if figures:
-            contents["per_class.csv"] = _per_class_csv(figures, labels)
-        contents["summary.json"] = json.dumps({**said, **about}, indent=2) + "\n"
-        for name, content in contents.items():
-            write_atomically(out / name, content)
+
+    def contents() -> dict[str, str]:
+        said = {kind: {name: _plain(value) for name, value in f.figures.items()} for kind, f in figures.items()}
+        return {
+            **{f"{iou_type}.json": json.dumps(found) for iou_type, found in results.items()},
+            **({"per_class.csv": _per_class_csv(figures, labels)} if figures else {}),
+            "summary.json": json.dumps({**said, **about}, indent=2) + "\n",
+        }
+
+    write_results(out, contents)
 
 
 def per_class_rows(figures: dict[IouType, CocoFigures], labels: Labels) -> list[tuple[int, str, list[float]]]:

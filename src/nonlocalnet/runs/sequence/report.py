@@ -22,7 +22,7 @@ from nonlocalnet.runs.sequence.config import METRICS, SequenceRecipe
 from nonlocalnet.runs.sequence.counts import Sums
 from nonlocalnet.runs.sequence.sources import SOURCES
 from nonlocalnet.system.csv_text import rows_as_csv
-from nonlocalnet.system.files import write_atomically
+from nonlocalnet.system.results import write_results
 
 _SHOWN_CLASSES = 60  # of a table on the terminal; per_class.csv has all
 
@@ -55,7 +55,7 @@ class SequenceSummary:
 
 
 def write_sequence_report(out: Path, summary: SequenceSummary, *, about: dict[str, Any]) -> None:
-    """Write the files of a test.
+    """Write the files of a test together, summary.json last.
 
     Args:
         out: Existing folder.
@@ -63,20 +63,25 @@ def write_sequence_report(out: Path, summary: SequenceSummary, *, about: dict[st
         about: Plain entries for summary.json: what was tested and how.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If a file cannot be written; then none of them is.
     """
-    sums, names = summary.sums, summary.class_names
-    content = {name: _plain(value) for name, value in summary.metrics.items()}
+    write_results(out, lambda: _contents(summary, about))
+
+
+def _contents(summary: SequenceSummary, about: dict[str, Any]) -> dict[str, str]:
+    """What each file holds, in the order in which they are written."""
+    sums, names, contents = summary.sums, summary.class_names, dict[str, str]()
+    said = {name: _plain(value) for name, value in summary.metrics.items()}
     if names:
         heading = ("class", "true", "taken", "right", "precision", "recall", "f1")
-        write_atomically(out / "per_class.csv", rows_as_csv(heading, per_class_rows(summary)))
+        contents["per_class.csv"] = rows_as_csv(heading, per_class_rows(summary))
         rows = ((name, *row) for name, row in zip(names, sums.confusion.tolist(), strict=True))
-        write_atomically(out / "confusion.csv", rows_as_csv(("true \\ taken", *names), rows))
+        contents["confusion.csv"] = rows_as_csv(("true \\ taken", *names), rows)
     else:
-        content["mse"] = _plain(sums.mse)
-    content |= {"loss": _plain(sums.loss / sums.units if sums.units else math.nan)}
-    content |= {summary.items: int(sums.sequences), "unreadable": int(sums.wrong)}
-    write_atomically(out / "summary.json", json.dumps({**content, **about}, indent=2) + "\n")
+        said["mse"] = _plain(sums.mse)
+    said |= {"loss": _plain(sums.loss / sums.units if sums.units else math.nan)}
+    said |= {summary.items: int(sums.sequences), "unreadable": int(sums.wrong)}
+    return {**contents, "summary.json": json.dumps({**said, **about}, indent=2) + "\n"}
 
 
 def per_class_rows(summary: SequenceSummary) -> list[tuple[str, int, int, int, str, str, str]]:

@@ -25,16 +25,13 @@ from nonlocalnet.runs.video.results.scores import SCORES_FILE, ScoredVideos, pac
 from nonlocalnet.runs.video.results.summary import TestSummary
 from nonlocalnet.runs.video.score_videos import VideoScores
 from nonlocalnet.system.csv_text import rows_as_csv
-from nonlocalnet.system.files import write_atomically
-from nonlocalnet.system.stops import uninterrupted
+from nonlocalnet.system.results import write_results
 
 HEADINGS = {key: f"{heading} (%)" for key, heading in METRICS.items()}
 
 
 def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
-    """Write the files of a test; summary.json comes last, so that where it stands the others stand.
-
-    All are made before the first is written, and a signal waits: what hours of scoring gave is not left half said.
+    """Write the files of a test together, summary.json last.
 
     Args:
         out: Existing folder.
@@ -42,11 +39,9 @@ def write_report(out: Path, scored: ScoredVideos, summary: TestSummary) -> None:
         summary: What they come to.
 
     Raises:
-        OutputError: If a file cannot be written.
+        OutputError: If a file cannot be written; then none of them is.
     """
-    with uninterrupted():
-        for name, content in _contents(scored, summary).items():
-            write_atomically(out / name, content)
+    write_results(out, lambda: _contents(scored, summary))
 
 
 def _contents(scored: ScoredVideos, summary: TestSummary) -> dict[str, bytes | str]:

@@ -28,7 +28,7 @@ from nonlocalnet.data.annotations.given import Given, identity
 from nonlocalnet.formats import card_of
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.features.extract import FeatureSettings, VideoFeatures
-from nonlocalnet.system.files import append_line, is_partial_of, write_atomically
+from nonlocalnet.system.files import append_line, is_partial_of, output_named, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.odd_files import parse_json
 from nonlocalnet.system.tensor_file import digest_of, pack
@@ -101,10 +101,11 @@ def open_folder(folder: Path, settings: Mapping[str, Any], *, file_format: Forma
 
     Raises:
         ValueError: It is a file, holds something else, or was begun with other settings, which are named.
-        OutputError: Another process writes into it.
+        OutputError: Another process writes into it, or it cannot be made.
     """
     check_folder(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    with output_named(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     hold_folder(folder)
     try:
         check_folder(folder)
