@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from nonlocalnet.system import files
+from nonlocalnet.system import results
 from nonlocalnet.system.errors import OutputError
 from nonlocalnet.system.results import write_results
 from nonlocalnet.system.stops import Stopped, stoppable
@@ -55,13 +55,13 @@ def test_where_one_cannot_be_written_none_is(tmp_path: Path, monkeypatch: pytest
 def test_a_signal_waits_and_says_that_nothing_is_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    whole_file = files.whole_file
+    whole_file = results.whole_file
 
-    def interrupted(path: Path, *, new: bool = False):
+    def interrupted(path: Path):
         os.kill(os.getpid(), signal.SIGTERM)
-        return whole_file(path, new=new)
+        return whole_file(path)
 
-    monkeypatch.setattr(files, "whole_file", interrupted)
+    monkeypatch.setattr(results, "whole_file", interrupted)
     with pytest.raises(Stopped), stoppable():
         write_results(tmp_path, lambda: CONTENTS)
     assert names(tmp_path) == sorted(CONTENTS)

@@ -168,21 +168,13 @@ def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool
     Raises:
         OutputError: Names the path and the system's reason (full disk, read-only folder, ...), or the file is not new.
     """
-    with written(path, content, new=new):
-        pass
-
-
-@contextlib.contextmanager
-def written(path: Path, content: bytes | memoryview | str, *, new: bool = False) -> Iterator[None]:
-    """As `write_atomically`; the file gets its name at the block's end, and none if the block fails."""
-    if isinstance(content, str):
-        content = content.encode(errors="backslashreplace")
     with output_named(path), whole_file(path, new=new) as partial:
-        with partial.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        yield
+        partial.write_bytes(encoded(content))
+
+
+def encoded(content: bytes | memoryview | str) -> bytes | memoryview:
+    """What `write_atomically` writes."""
+    return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 
 def append_line(path: Path, line: str) -> None:
@@ -201,7 +193,7 @@ def append_line(path: Path, line: str) -> None:
         with path.open("ab") as file:
             before = file.tell()
             try:
-                file.write(line.encode(errors="backslashreplace") + b"\n")
+                file.write(encoded(line + "\n"))
                 file.flush()
                 os.fsync(file.fileno())
             except OSError:

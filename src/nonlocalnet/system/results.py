@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nonlocalnet.system.files import written
+from nonlocalnet.system.files import encoded, output_named, whole_file
 from nonlocalnet.system.stops import uninterrupted
 
 
@@ -27,4 +28,8 @@ def write_results(folder: Path, make: Callable[[], Mapping[str, bytes | str]]) -
     with uninterrupted(afterwards=f"; all results are in {folder}"), contextlib.ExitStack() as stack:
         # A stack ends with what was entered last.
         for name, content in reversed(list(make().items())):
-            stack.enter_context(written(folder / name, content))
+            stack.enter_context(output_named(folder / name))
+            with stack.enter_context(whole_file(folder / name)).open("wb") as file:
+                file.write(encoded(content))
+                file.flush()
+                os.fsync(file.fileno())

@@ -168,7 +168,7 @@ def test_a_failing_report_leaves_no_half_file(tmp_path: Path, monkeypatch: pytes
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OutputError, match=r"cannot write .*scores\.safetensors: No space left on device"):
+    with pytest.raises(OutputError, match=r"cannot write .*summary\.json: No space left on device"):
         report(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -169,7 +169,7 @@ def test_two_processes_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 
 # To the disk: the settings, two videos and two lines of the index, most as bytes, as a name and as a folder.
-@pytest.mark.parametrize(("every", "kills"), [(3, 5), pytest.param(1, 14, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(("every", "kills"), [(3, 4), pytest.param(1, 11, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_and_run_again_it_equals_one_that_was_not(tmp_path: Path, every: int, kills: int) -> None:
     tiny_network().save_pretrained(tmp_path / "weights")
     for name in ("a/one.mp4", "b/one.mp4"):
