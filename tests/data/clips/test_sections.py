@@ -68,6 +68,7 @@ def test_a_window_in_which_nothing_new_is_shown_has_the_frame_that_still_is() ->
     ("arguments", "message"),
     [
         ({"window": 0, "step": 1}, r"window \(--window\) must be a number of seconds above 0, got 0"),
+        ({"window": 1, "step": 1e-12}, r"step \(--step\) must be at least 0.001 seconds, got 1e-12"),
         ({"window": 1, "step": float("nan")}, r"step \(--step\) must be a number of seconds above 0, got nan"),
         (
             {"window": 0.5, "step": 1},

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from nonlocalnet.data.clips.windows import ClipGeometry, evenly_spaced_clips
 
 _MOST_WINDOWS = 2_000_000  # a window a second for three weeks: more come from damaged time stamps
+_LEAST_STEP = 1e-3  # seconds; below, most windows are the one before again, and a second holds millions
 _CLOSE = 1e-6  # seconds; time stamps are sums of rounded numbers
 
 
@@ -49,7 +50,7 @@ class Sections:
         num_clips: Clips of each window; None for as many as leave no frame between them: ceil(frames / span).
 
     Raises:
-        ValueError: A window or a step that is not above 0, a window shorter than a clip at the video's usual rate,
+        ValueError: A window that is not above 0, a step below a thousandth of a second, a window shorter than a clip at the video's usual rate,
             a video whose duration is not known, or too many windows.
     """
 
@@ -106,10 +107,12 @@ class Sections:
 
 
 def check_sections(*, window: float, step: float) -> None:
-    """Raise ValueError unless both are numbers of seconds above 0."""
+    """Raise ValueError unless both are numbers of seconds above 0, and the step is a thousandth at least."""
     for name, value in (("window", window), ("step", step)):
         if not 0 < value < math.inf:
             raise ValueError(f"{name} (--{name}) must be a number of seconds above 0, got {value!r}")
+    if step < _LEAST_STEP:
+        raise ValueError(f"step (--step) must be at least {_LEAST_STEP:g} seconds, got {step!r}")
 
 
 def _check_clip_fits(seconds: npt.NDArray[np.float64], *, duration: float, window: float, clip: ClipGeometry) -> None:
