@@ -50,8 +50,8 @@ class Sections:
         num_clips: Clips of each window; None for as many as leave no frame between them: ceil(frames / span).
 
     Raises:
-        ValueError: A window that is not above 0, a step below a thousandth of a second, a window shorter than a clip at the video's usual rate,
-            a video whose duration is not known, or too many windows.
+        ValueError: A window that is not above 0, a step below a thousandth of a second, a window shorter than a clip at
+            the video's usual rate, a video whose duration is not known, or too many windows.
     """
 
     def __init__(
