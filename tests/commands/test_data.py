@@ -1,5 +1,6 @@
 """`nonlocalnet data check` and `prepare`, on real encoded videos."""
 
+import os
 import shutil
 from pathlib import Path
 
@@ -56,6 +57,20 @@ def test_check_says_at_once_where_it_cannot_write(videos, capsys, out):
     assert (code, shown) == (2, "")
     assert f"--out {videos / out}" in err
     assert {path: path.read_bytes() for path in videos.iterdir()} == before
+
+
+def test_check_of_a_name_that_no_list_can_hold(tmp_path, capsys):
+    """Before anything is checked: written escaped, the list would name a video that is not there."""
+    for name in (b"good.mp4", b"\xff\xfe.mp4"):
+        folder = tmp_path / "videos" / "wave"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / os.fsdecode(name)).touch()
+    out = tmp_path / "list.csv"
+    code, _, err = run(capsys, "data", "check", tmp_path / "videos", "--out", out, "--workers", 1)
+    assert code == 2
+    assert "(--out) cannot list" in err
+    assert "a list is UTF-8, and its name is not; rename it" in err
+    assert not out.exists()
 
 
 def test_check_of_a_wrong_root_writes_nothing(videos, capsys, tmp_path):

@@ -144,6 +144,19 @@ def test_newer_format(checkpoint: dict[str, Any], tmp_path: Path) -> None:
         formats.from_checkpoint(save(tmp_path, content))
 
 
+@pytest.mark.parametrize("card", [{}, {"format": None}])
+def test_a_card_without_a_format(checkpoint: dict[str, Any], tmp_path: Path, card: object) -> None:
+    with pytest.raises(ValueError, match="has a card that says no format: it is damaged, or another program's"):
+        formats.from_checkpoint(save(tmp_path, {**checkpoint, formats.CARD_KEY: card}))
+
+
+@pytest.mark.parametrize("name", ["model.onnx", "model.pt2"])
+def test_what_was_exported_is_no_weights(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"PK\3\4 or anything")
+    with pytest.raises(ValueError, match=rf"{name} is an exported program, no weights: name the checkpoint"):
+        formats.read_tensors(tmp_path / name)
+
+
 @pytest.mark.parametrize("fault", ["tensor", "architecture", "argument"])
 def test_a_card_that_does_not_fit(checkpoint: dict[str, Any], tmp_path: Path, fault: str) -> None:
     content = copy.deepcopy(checkpoint)

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> int:
         kind = kind_of_file(opened)
         refuse_typed(parsed, ["model."], f"on {parsed.target}: it holds a network of its own")
         if kind is not KINDS[0]:
-            why = f"on {parsed.target}: it is for networks that classify videos, and this is a detector"
+            why = f"on {parsed.target}: it is for networks that classify videos, and this one is for {kind.items}"
             refuse_typed(parsed, _ASKED, why)
         kind.show.show_file(console, opened, parsed)
     else:

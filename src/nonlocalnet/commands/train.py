@@ -60,9 +60,10 @@ def main(argv: Sequence[str]) -> int:
         recipe, out=out, resume=parsed.resume, init=parsed.init, init_anyway=parsed.init_anyway, **further
     )
     console.print(f"{result.steps} steps done; last checkpoint: {result.last}")
-    if result.best is not None:
+    if result.best_quality is not None:
         quality = kind.report.quality_name(recipe)
-        console.print(f"best validation {quality}: {result.best_quality:.1f}%, in {result.best}")
+        where = f"in {result.best}" if result.best is not None else f"whose checkpoint is no longer in {out}"
+        console.print(f"best validation {quality}: {result.best_quality:.1f}%, {where}")
     return 0
 
 

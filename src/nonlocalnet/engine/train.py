@@ -67,7 +67,7 @@ class TrainResult(Generic[_Record]):
     Attributes:
         steps: Optimiser steps made in all.
         last: Newest checkpoint.
-        best: Checkpoint of the best validation, by its `quality`; None without a validation.
+        best: Checkpoint of the best validation, by its `quality`; None without a validation, or where it is gone.
         best_quality: The quality of that validation, in percent.
         validation: The last validation; None if there was none.
     """
@@ -144,7 +144,7 @@ def run_steps(
     return TrainResult(
         steps=max(steps, task.start_step),
         last=checkpoints.last,
-        best=checkpoints.best if validations else None,
+        best=checkpoints.best if validations and checkpoints.best.is_file() else None,
         best_quality=max((row.quality for row in validations), default=None),
         validation=validations[-1] if validations else None,
     )

@@ -148,7 +148,9 @@ def checked_plain(plain: object, *, path: str | os.PathLike[str]) -> Mapping[str
         ValueError: If this version does not read it.
     """
     found = plain.get("format") if isinstance(plain, Mapping) else None
-    if not isinstance(plain, Mapping) or found != FORMAT:
+    if not isinstance(plain, Mapping) or found is None:
+        raise ValueError(f"{path} has a card that says no format: it is damaged, or another program's")
+    if found != FORMAT:
         raise ValueError(
             f"{path} has checkpoint format {reprlib.repr(found)}, this version reads {FORMAT}; update nonlocalnet"
         )

@@ -165,6 +165,17 @@ def test_a_truncated_avi_never_reads_as_a_shorter_one(tmp_path, codec):
         assert _read_whole_or_refused(path, 40, "truncated", "cut off before its header")
 
 
+def test_a_truncated_flv_never_reads_as_a_shorter_one(tmp_path):
+    path = write_video(tmp_path / "a.flv", codec="flv1", b_frames=0, num_frames=40)
+    whole = path.read_bytes()
+    assert _read_whole_or_refused(path, 40)
+    for share in (random.Random(0).uniform(0.3, 1) for _ in range(25)):
+        path.write_bytes(whole)
+        cut_off(path, share)
+        with pytest.raises(VideoError, match=rf"truncated: \d+ of {len(whole)} bytes are in the file"):
+            probe(path)
+
+
 def test_an_avi_that_repeats_frames_is_no_truncated_one(tmp_path):
     times = [100 * i + (500 if i > 9 else 0) for i in range(20)]
     path = write_video(tmp_path / "gap.avi", codec="mpeg4", b_frames=0, num_frames=20, pts_ms=times)

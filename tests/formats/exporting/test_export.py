@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import logging
 
 import onnx
 import onnxruntime
@@ -136,6 +137,14 @@ def test_by_command(tmp_path, capsys):
     }.items():
         assert main(["export", str(tmp_path / "weights"), *arguments]) == 2
         assert message in capsys.readouterr().err
+
+
+def test_another_set_of_operators_than_asked_for_is_not_written(tmp_path, caplog):
+    out = tmp_path / "model.onnx"
+    with pytest.raises(ValueError, match=r"opset \(--opset\) 5 cannot be written of this network, \d+ can: give that"):
+        export(network(), out, size=(8, 64, 64), batch=1, opset=5)
+    assert not list(tmp_path.iterdir())
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def test_a_missing_package_is_named_before_anything_is_read(tmp_path, capsys, monkeypatch):

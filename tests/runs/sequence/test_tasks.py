@@ -119,6 +119,12 @@ def test_the_commands_train_test_and_inspect(tmp_path: Path, capsys, monkeypatch
     assert main(["train", "adding_t100_gaussian", *small, *trained]) == 0
     assert "best validation R2: " in capsys.readouterr().out
     weights = "runs/adding_t100_gaussian/best.ckpt"
+    kept = Path(weights).rename("kept.ckpt")
+    assert main(["train", "adding_t100_gaussian", *small, *trained, "--resume"]) == 0
+    assert "%, whose checkpoint is no longer in runs/adding_t100_gaussian" in capsys.readouterr().out
+    kept.rename(weights)
+    assert main(["inspect", weights, "--scale", "1"]) == 2
+    assert "it is for networks that classify videos, and this one is for sequences" in capsys.readouterr().err
     assert main(["test", "adding_t100_gaussian", "--weights", weights, "--data.num_test", "5"]) == 0
     assert "adding_t100_gaussian on 5 sequences" in capsys.readouterr().out
     assert main(["inspect", weights, "--input", "7", "--keys"]) == 0

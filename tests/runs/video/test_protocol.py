@@ -117,6 +117,13 @@ def test_max_pooling_takes_the_maximum_over_views(videos: Path, weights: Path, t
     }
 
 
+def test_a_test_counts_once(videos: Path, weights: Path, tmp_path: Path) -> None:
+    run_test(tiny_recipe(videos), weights, tmp_path / "a")
+    with pytest.raises(ValueError, match="a is given twice, and would count twice: name each test once"):
+        testing.average_tests([tmp_path / "a", f"{tmp_path}/b/../a"], out=tmp_path / "both")
+    assert not (tmp_path / "both").exists()
+
+
 def test_other_arithmetic_is_reported(videos: Path, weights: Path, tmp_path: Path) -> None:
     recipe = tiny_recipe(videos)
     plain = run_test(recipe, weights, tmp_path / "plain")

@@ -11,7 +11,14 @@ from rich.table import Table
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.written import keep_inputs, writable
 from nonlocalnet.data.annotations import FORMAT_NAMES, load_video_list
-from nonlocalnet.data.video.check_videos import CheckReport, VideoCounts, check_videos, classes_lost, clean_list
+from nonlocalnet.data.video.check_videos import (
+    CheckReport,
+    VideoCounts,
+    check_videos,
+    classes_lost,
+    clean_list,
+    require_text,
+)
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.progress import counted
 from nonlocalnet.system.terminal import make_console
@@ -57,6 +64,7 @@ def main(argv: Sequence[str]) -> int:
         )
         if out is not None:
             keep_inputs("--out", out, (entry.path for entry in videos.entries))
+            require_text(out, videos)
         if Path(source).is_dir():
             classes = classes or videos.class_names  # those of train/ number the folders of val/ too
         with counted(f"checking {source}", len(videos.entries)) as advance:

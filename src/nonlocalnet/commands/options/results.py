@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +56,13 @@ def read_result(path: str) -> Result:
     for kind in KINDS:
         try:
             metrics, count = kind.report.read_summary(content)
-            return Result(recipe["name"], metrics, kind.items, count, str(file), content)
         except (ValueError, KeyError, TypeError) as error:
             problem = error
+            continue
+        wrong = next((name for name, value in metrics.items() if not -math.inf < value <= 100), None)
+        if wrong is not None:
+            raise _no_summary(file, f"{wrong} is {metrics[wrong]}, and no percentage")
+        return Result(recipe["name"], metrics, kind.items, count, str(file), content)
     raise _no_summary(file, "it does not hold the results of a test of any kind") from problem
 
 

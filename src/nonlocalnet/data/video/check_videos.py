@@ -12,6 +12,7 @@ from nonlocalnet.data.video.reader import VideoError
 from nonlocalnet.data.video.sources import open_source
 from nonlocalnet.system.csv_text import rows_as_csv
 from nonlocalnet.system.processes import choose_workers, run_each
+from nonlocalnet.system.visible import visible
 
 State = Literal["readable", "missing", "broken"]
 
@@ -144,6 +145,22 @@ def clean_list(report: CheckReport) -> str:
     }
     lines = read_lines(Path(videos.source))
     return "".join(line for number, line in enumerate(lines, start=1) if number not in dropped)
+
+
+def require_text(out: Path, videos: VideoList) -> None:
+    """Refuse names that the list of `clean_list` cannot hold.
+
+    Raises:
+        ValueError: A name that is not UTF-8.
+    """
+    for entry in videos.entries:
+        try:
+            if entry.lines is None:
+                str(entry.path).encode()
+        except UnicodeEncodeError:
+            raise ValueError(
+                f"{out} (--out) cannot list {visible(str(entry.path))}: a list is UTF-8, and its name is not; rename it"
+            ) from None
 
 
 def classes_lost(report: CheckReport) -> list[str]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -63,11 +65,31 @@ def target_of(path: Path) -> Target:
 
 
 def _write_onnx(program: ExportedProgram, path: Path, *, card: VideoCard, opset: int | None) -> None:
-    converted = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
+    # Of a set that it cannot write it logs a traceback, and writes another one.
+    with _no_words_of("onnxscript", "torch.onnx"):
+        converted = torch.onnx.export(program, dynamo=True, opset_version=opset, verbose=False)
     assert converted is not None
+    written = converted.model.opset_imports[""]
+    if opset not in (None, written):
+        raise ValueError(
+            f"opset (--opset) {opset} cannot be written of this network, {written} can: give that, or leave it out"
+        )
     converted.model.graph.inputs[0].name, converted.model.graph.outputs[0].name = "x", "y"
     converted.model.metadata_props[CARD_KEY] = json.dumps(card.plain())
     converted.save(path, external_data=False)
+
+
+@contextlib.contextmanager
+def _no_words_of(*names: str) -> Iterator[None]:
+    """Quiet loggers of these names and below."""
+    before = {logger: logger.level for logger in map(logging.getLogger, names)}
+    try:
+        for logger in before:
+            logger.setLevel(logging.CRITICAL)
+        yield
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def _run_onnx(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:

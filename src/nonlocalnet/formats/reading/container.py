@@ -15,6 +15,8 @@ from nonlocalnet.formats.reading.read_torch import TORCH_LEGACY
 from nonlocalnet.system.media import refuse_media
 from nonlocalnet.system.odd_files import require_file, short
 
+_EXPORTED = (".onnx", ".pt2")
+
 
 def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
     """Told by the first bytes; "torch" where they are none of these, whose reader says what is wrong."""
@@ -29,6 +31,8 @@ def container_of(path: Path) -> Literal["safetensors", "pickle", "torch"]:
         start = file.read(len(TORCH_LEGACY))
     if start.lstrip().startswith(b"<"):
         raise ValueError(f"{path} is a page of the web (it begins with {start!r}), no file of weights: fetch it again")
+    if path.suffix in _EXPORTED:
+        raise ValueError(f"{path} is an exported program, no weights: name the checkpoint that it was exported from")
     if path.suffix != ".safetensors" and start.startswith((b'{"', b"{\n", b"{\r", b"{ ", b"[")):
         raise ValueError(f"{path} is JSON (it begins with {start!r}), no file of weights: name the file beside it")
     if path.suffix == ".safetensors" or start[8:9] == b"{":

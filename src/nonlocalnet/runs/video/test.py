@@ -206,15 +206,22 @@ def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Po
 
     Raises:
         FileNotFoundError: A folder holds no scores.
-        ValueError: They are not of the same videos, labels and classes.
+        ValueError: One is given twice, or they are not of the same videos, labels and classes.
         OutputError: `out` cannot be used or written.
     """
+    twice = next((folder for n, folder in enumerate(folders) if _same_folder(folder, folders[:n])), None)
+    if twice is not None:
+        raise ValueError(f"{twice} is given twice, and would count twice: name each test once")
     parts = [load_scores(folder) for folder in folders]
     averaged = average_scores(parts, sources=[str(folder) for folder in folders])
     summary = summarise_scores(averaged.results, num_classes=len(averaged.class_names), pooling=pooling)
     prepare_output(Path(out), resume=False)
     write_report(Path(out), averaged, summary)
     return summary
+
+
+def _same_folder(folder: str | Path, others: Sequence[str | Path]) -> bool:
+    return any(Path(folder).resolve() == Path(other).resolve() for other in others)
 
 
 @dataclass(frozen=True)

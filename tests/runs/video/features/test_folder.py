@@ -96,6 +96,22 @@ def test_a_video_that_was_changed_since_is_made_again(tmp_path: Path) -> None:
     assert (out / "index.jsonl").read_text().count("\n") == 1
 
 
+@pytest.mark.parametrize("left", [0, 12])
+def test_a_file_that_was_cut_short_is_made_again(tmp_path: Path, left: int) -> None:
+    video, out = tmp_path / "a.mp4", tmp_path / "out"
+    with opened(out) as folder:
+        key = add(folder, video)
+    whole = (out / key).read_bytes()
+    (out / key).write_bytes(whole[:left])
+    rows = (out / "index.jsonl").read_text()
+    with opened(out) as folder:
+        assert not has(folder, video)
+        assert add(folder, video) == key
+        assert has(folder, video)
+    assert (out / key).read_bytes() == whole
+    assert (out / "index.jsonl").read_text() == rows
+
+
 def test_a_part_of_the_last_line_and_a_file_that_was_removed(tmp_path: Path) -> None:
     out = tmp_path / "out"
     with opened(out) as folder:

@@ -1,6 +1,8 @@
 """Telling a truncated or overwritten video file from a short one, by what the file says of its own length."""
 
+import math
 import re
+import struct
 from pathlib import Path
 
 import av.container
@@ -14,6 +16,8 @@ from nonlocalnet.data.video.containers.mp4_times import mp4_times
 EDITS_NOT_MEANT = "its edit list is not meant"
 # Writers round, and a last frame may have no length.
 _SECONDS_OF_DOUBT = 0.5
+_FLV_SIZE = re.compile(rb"\x00\x08filesize\x00(.{8})", re.DOTALL)
+_FLV_HEADER = 65536  # bytes; the script's tag is the first, and may hold a table of key frames
 
 
 def flaw_of(
@@ -55,6 +59,8 @@ def flaw_of(
         if packets < len(entries):
             return f"damaged: {packets} of {len(entries)} frames come out of the file"
         return _mp4_flaw(path, stream, entries=len(entries), discarded=discarded)
+    if container.format.name == "flv":
+        return _flv_flaw(path, size=size)
     return matroska_flaw(path) or cut_packets_flaw(path) or _shorter_than_said(stream, last_end)
 
 
@@ -106,6 +112,14 @@ def _avi_flaw(path: Path, stream: av.video.stream.VideoStream, *, size: int, pre
     if present < stream.frames and (short or size < said):
         return _truncated(present, stream.frames)
     return None
+
+
+def _flv_flaw(path: Path, *, size: int) -> str | None:
+    """By the header's `filesize`, a number as ActionScript stores it; 0 in what was written while it was sent."""
+    with path.open("rb") as file:
+        said = _FLV_SIZE.search(file.read(_FLV_HEADER))
+    whole = struct.unpack(">d", said[1])[0] if said else 0.0
+    return f"truncated: {size} of {whole:.0f} bytes are in the file" if size < whole < math.inf else None
 
 
 def _truncated(present: int, entries: int) -> str:

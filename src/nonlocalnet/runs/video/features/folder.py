@@ -38,6 +38,7 @@ Format = Literal["npy", "safetensors"]
 SETTINGS_FILE = "settings.json"
 INDEX_FILE = "index.jsonl"
 
+_BYTES_OF_A_NUMBER = 4  # float32
 _LONGEST_STEM = 40  # characters: with the rest fewer bytes than any file system allows in a name
 
 
@@ -63,7 +64,8 @@ class FeatureFolder:
     def has(self, entry: VideoEntry) -> bool:
         """Whether the features of a video are there, and it was not changed since."""
         key = key_of(entry, self._file_format)
-        return key in self._rows and _is_newer(self._folder / key, entry.path)
+        path = self._folder / key
+        return key in self._rows and _is_newer(path, entry.path) and _is_whole(path, self._rows[key])
 
     def add(self, video: Given, made: VideoFeatures) -> str:
         """Write the features of a video, then its line of the index.
@@ -188,6 +190,14 @@ def _claim(marker: Path, asked: dict[str, Any]) -> None:
             f"{marker.parent} holds features that were made otherwise: {'; '.join(said)}; give the same, or another "
             "folder"
         )
+
+
+def _is_whole(path: Path, row: Mapping[str, Any]) -> bool:
+    """Whether a file has room for as many numbers as its line of the index says."""
+    try:
+        return path.stat().st_size > _BYTES_OF_A_NUMBER * math.prod(map(int, row["shape"]))
+    except (KeyError, TypeError, ValueError):
+        return False
 
 
 def _holds_nothing(marker: Path) -> bool:
