@@ -13,6 +13,7 @@ from nonlocalnet.runs.kinds import KINDS, kind_of_file
 from nonlocalnet.runs.video.classes import with_class_names
 from nonlocalnet.runs.video.options import add_asked, add_classes, asked_of, parse_size, require_clip_used
 from nonlocalnet.system.errors import OutputError
+from nonlocalnet.system.terminal import make_console
 from nonlocalnet.system.visible import visible
 
 
@@ -51,7 +52,9 @@ def main(argv: Sequence[str]) -> int:
     plan = with_class_names(plan_file(opened, asked_of(parsed)), parsed.classes)
     require_clip_used(plan, asked_of(parsed), instead="; --input gives the exported size")
     model, _ = load(plan, strict=True)
-    _show(export(model, out, size=size, batch=parsed.batch, scores=parsed.scores, opset=parsed.opset))
+    with make_console(stderr=True).status(visible(f"writing {out}, and running it beside the network")):
+        report = export(model, out, size=size, batch=parsed.batch, scores=parsed.scores, opset=parsed.opset)
+    _show(report)
     return 0
 
 
