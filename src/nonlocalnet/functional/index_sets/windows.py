@@ -78,7 +78,7 @@ def windowed_sum(
         ValueError: As the function of that name; N differs between the two sides; window or dilation is out of range.
 
     >>> x, g = torch.ones(1, 4, 1), torch.tensor([[[1.0], [2.0], [6.0], [9.0]]])
-    >>> windowed_sum("dot_product", x, x, g, window=1, causal=True)[0, :, 0].tolist()
+    >>> windowed_sum("dot_product", x, x, g, window=1, causal=True)[0, :, 0].round(decimals=3).tolist()
     [1.0, 1.5, 4.0, 7.5]
     """
     row = row_of(pairwise)
