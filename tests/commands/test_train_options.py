@@ -22,7 +22,7 @@ def resolve(argv):
 
     def train_recipe(recipe, **_):
         trained.append(recipe)
-        return SimpleNamespace(steps=0, last="", best=None)
+        return SimpleNamespace(steps=0, last="", best=None, best_quality=None)
 
     with pytest.MonkeyPatch.context() as patch:
         for kind in KINDS:
