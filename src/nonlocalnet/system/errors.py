@@ -5,14 +5,12 @@ from __future__ import annotations
 import errno
 
 _FULL = {getattr(errno, name) for name in ("ENOSPC", "EDQUOT", "EFBIG") if hasattr(errno, name)}
+_BARRED = {getattr(errno, name) for name in ("EROFS", "EACCES", "EPERM") if hasattr(errno, name)}
 
 
 def is_full(error: OSError) -> bool:
     """Whether a disk, or what a user may fill of it, is full."""
     return error.errno in _FULL
-
-
-_BARRED = {getattr(errno, name) for name in ("EROFS", "EACCES", "EPERM") if hasattr(errno, name)}
 
 
 def reason_of(error: OSError) -> str:

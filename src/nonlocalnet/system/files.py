@@ -189,19 +189,16 @@ def append_line(path: Path, line: str) -> None:
     Raises:
         OutputError: Names the path and the system's reason; the file is as long as before.
     """
-    try:
-        with path.open("ab") as file:
-            before = file.tell()
-            try:
-                file.write(encoded(line + "\n"))
-                file.flush()
-                os.fsync(file.fileno())
-            except OSError:
-                with contextlib.suppress(OSError):
-                    os.ftruncate(file.fileno(), before)
-                raise
-    except OSError as error:
-        raise _cannot_write(path, error) from error
+    with output_named(path), path.open("ab") as file:
+        before = file.tell()
+        try:
+            file.write(encoded(line + "\n"))
+            file.flush()
+            os.fsync(file.fileno())
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(file.fileno(), before)
+            raise
 
 
 def _sync_folder(folder: Path) -> None:

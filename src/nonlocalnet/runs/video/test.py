@@ -209,7 +209,8 @@ def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Po
         ValueError: One is given twice, or they are not of the same videos, labels and classes.
         OutputError: `out` cannot be used or written.
     """
-    twice = next((folder for n, folder in enumerate(folders) if _same_folder(folder, folders[:n])), None)
+    places = [Path(folder).resolve() for folder in folders]
+    twice = next((folder for n, folder in enumerate(folders) if places[n] in places[:n]), None)
     if twice is not None:
         raise ValueError(f"{twice} is given twice, and would count twice: name each test once")
     parts = [load_scores(folder) for folder in folders]
@@ -218,10 +219,6 @@ def average_tests(folders: Sequence[str | Path], *, out: str | Path, pooling: Po
     prepare_output(Path(out), resume=False)
     write_report(Path(out), averaged, summary)
     return summary
-
-
-def _same_folder(folder: str | Path, others: Sequence[str | Path]) -> bool:
-    return any(Path(folder).resolve() == Path(other).resolve() for other in others)
 
 
 @dataclass(frozen=True)
