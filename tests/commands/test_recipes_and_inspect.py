@@ -76,6 +76,7 @@ def test_wrong_tables_and_results_are_one_line(capsys, tmp_path):
     assert "no.json: there is no such file" in capsys.readouterr().err
     for content, reason in (
         (b'{"top1": 3, "ensemble": []}', "it does not say which recipe was tested"),
+        (b'{"recipe": {"name": "c2d_r50"}, "top1": -3, "videos": 9}', "top1 is -3.0, and no percentage"),
         (b'{"recipe": {"name": "c2d_r50"}, "top1": 3}', "it does not hold the results of a test of any kind"),
         (b'{"recipe": "caf\xe9"}', "it is not UTF-8 text, byte 15"),
         (b'{"recipe": ', "it is not whole JSON: Expecting value"),

@@ -211,6 +211,29 @@ def test_own_videos_need_no_option_but_where_they_are(tmp_path, capsys):
 
 
 @pytest.mark.parametrize(
+    ("name", "field", "value"),
+    [
+        ("longrange_nl_c2d", "optim.lr", "-1"),
+        ("longrange_nl_c2d", "optim.lr", "fast"),
+        ("longrange_nl_c2d", "model.architecture", "c3d"),
+        ("coco_mask_r50", "data.workers", "-3"),
+        ("adding_t100_gru", "schedule.steps", "0"),
+        ("adding_t100_gru", "trainer.seed", "half"),
+    ],
+)
+def test_a_value_that_is_refused_is_named_as_it_was_given(capsys, tmp_path, name, field, value):
+    section, key = field.split(".")
+    config = tmp_path / "mine.yaml"
+    config.write_text(f"{section}:\n  {key}: {value}\n")
+    assert main(["train", name, "--config", str(config), "--dry-run"]) == 2
+    said = capsys.readouterr().err
+    assert str(config) in said
+    assert field in said
+    assert main(["train", name, f"--{field}", value, "--dry-run"]) == 2
+    assert f"--{field} must be" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
     ("name", "field"), [("longrange_nl_c2d", "data.short_side_min"), ("coco_mask_r50", "optim.lr")]
 )
 def test_null_in_a_file_is_refused_where_a_field_has_a_value(capsys, tmp_path, name, field):
@@ -218,4 +241,4 @@ def test_null_in_a_file_is_refused_where_a_field_has_a_value(capsys, tmp_path, n
     config = tmp_path / "mine.yaml"
     config.write_text(f"{section}:\n  {key}:\n")
     assert main(["train", name, "--config", str(config), "--dry-run"]) == 2
-    assert f"{field} must have a value, got null" in capsys.readouterr().err
+    assert f"{field} of {config} must have a value, got null" in capsys.readouterr().err

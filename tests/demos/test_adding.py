@@ -1,6 +1,11 @@
 """The demo on sequences at its smallest, by its command."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pytest
 
@@ -22,6 +27,22 @@ def test_demo_writes_results_and_picture_and_prints_both_tables(tmp_path, capsys
     shown = capsys.readouterr().out
     assert "Measured here, on the adding problem of T = 20" in shown
     assert "not run here" in shown
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGHUP"), reason="Windows has no such signals")
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
+def test_a_stopped_demo_says_so_in_one_line(tmp_path, signum):
+    out = tmp_path / "demo"
+    command = [sys.executable, "-m", "nonlocalnet.commands.main", "demo", "--task", "sequence", "--out", str(out)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, start_new_session=True) as demo:
+        while not list(out.glob("runs/*/metrics.csv")):
+            assert demo.poll() is None
+            time.sleep(0.1)
+        os.killpg(demo.pid, signum)  # as a terminal and a scheduler do: to all processes
+        said = demo.communicate(timeout=60)[1].splitlines()
+    name = "Ctrl-C" if signum == signal.SIGINT else "SIGTERM"
+    assert said == [f"nonlocalnet: stopped by {name}; start again, in another folder"]
+    assert demo.returncode == 128 + signum
 
 
 def test_sizes_are_refused():

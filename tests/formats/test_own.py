@@ -82,7 +82,18 @@ def test_truncated(checkpoint: dict[str, Any], tmp_path: Path, kept: float) -> N
 def test_half_a_checkpoint_is_called_truncated(checkpoint: dict[str, Any], tmp_path: Path) -> None:
     path = save(tmp_path, checkpoint)
     path.write_bytes(path.read_bytes()[:50_000])
-    with pytest.raises(ValueError, match=r"a zip archive that is truncated or not PyTorch's \(50000 bytes"):
+    with pytest.raises(ValueError, match=r"a zip archive that is truncated, damaged or not PyTorch's \(50000 bytes"):
+        formats.from_checkpoint(path)
+
+
+def test_a_name_in_the_archive_that_is_no_text_is_damage(checkpoint: dict[str, Any], tmp_path: Path) -> None:
+    path = save(tmp_path, checkpoint)
+    content = path.read_bytes()
+    at = content.rindex(b"data.pkl", 0, content.rindex(b"PK\5\6"))  # in the list of entries, flagged as UTF-8
+    damaged = bytearray(content.replace(b"data.pkl", b"data.pk\xff"))
+    damaged[damaged.rindex(b"PK\1\2", 0, at) + 9] |= 8
+    path.write_bytes(bytes(damaged))
+    with pytest.raises(ValueError, match=r"file\.ckpt cannot be read: it is a zip archive that is truncated, damaged"):
         formats.from_checkpoint(path)
 
 

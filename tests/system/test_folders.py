@@ -46,6 +46,16 @@ def test_a_folder_that_holds_anything_is_refused(tmp_path: Path) -> None:
     assert names(tmp_path) == ["thesis.tex"]
 
 
+@pytest.mark.parametrize("name", ["n" * 255, "n" * 230, "é" * 127])
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path, name: str) -> None:
+    with whole_folder(tmp_path / name) as staging:
+        (staging / "a.txt").touch()
+        with pytest.raises(OutputError, match="another process"), whole_folder(tmp_path / name):
+            raise AssertionError
+    assert names(tmp_path) == [name]
+    assert names(tmp_path / name) == ["a.txt"]
+
+
 @pytest.mark.skipif(os.name != "posix", reason="no locks")
 def test_a_folder_that_a_killed_process_left_is_removed_and_a_living_ones_stays(tmp_path: Path) -> None:
     target = tmp_path / "data"

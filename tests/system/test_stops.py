@@ -80,13 +80,9 @@ def test_a_signal_while_python_ends_changes_nothing(signum: int) -> None:
         assert ends(_AFTER_THE_WORK.format(before=before, after="")) == (0, "")
 
 
-def test_a_run_that_cannot_be_gone_on_with_says_so() -> None:
-    for resumes in (True, False):
-        stops = Stops()
-        stops.resumes = resumes
-        where = EndAtStep(stops, SimpleNamespace(last_step=3), start_step=0).where()
-        assert ("--resume" in where) == resumes
-        assert " at step 0" in where
+def test_a_run_that_was_stopped_says_how_it_is_gone_on_with() -> None:
+    where = EndAtStep(Stops(), SimpleNamespace(last_step=3), start_step=0).where()
+    assert where == " at step 0; go on with --resume, from step 3"
 
 
 def test_ctrl_c_during_imports(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

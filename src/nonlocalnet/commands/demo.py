@@ -11,6 +11,7 @@ from pathlib import Path
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.demos.stories import STORIES
+from nonlocalnet.system.stops import stoppable
 from nonlocalnet.system.terminal import make_console
 from nonlocalnet.system.typed import refuse_typed
 
@@ -30,7 +31,10 @@ def main(argv: Sequence[str]) -> int:
     own = story.size(**{name: arguments[name] for name in sizes})
     logging.getLogger("nonlocalnet").setLevel(logging.WARNING)  # many networks are built; the table says what they are
     began = time.monotonic()
-    results = story.run(arguments.out, size=story.smallest if arguments.smallest else own)
+    with stoppable() as stops:
+        stops.where = lambda: "; start again, in another folder"
+        results = story.run(arguments.out, size=story.smallest if arguments.smallest else own)
+        stops.where = lambda: f"; all results are in {arguments.out}"
     story.show(make_console(), results, Path(arguments.out), seconds=time.monotonic() - began)
     return 0
 

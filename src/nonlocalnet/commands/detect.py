@@ -34,7 +34,7 @@ from nonlocalnet.system.visible import visible
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet detect IMAGE|VIDEO... --weights FILE [-o DIR] [--json]`; 1 if one could not be read."""
     parser = make_parser("detect", "Find objects, masks and keypoints in images and videos, and draw them.")
-    parser.add_argument("images", nargs="+", help="image and video files, or folders of them")
+    parser.add_argument("images", nargs="+", help="image and video files, or folders of them; each is read once")
     parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
     parser.add_argument("-o", "--out", help="new or empty folder: a PNG an image, an mp4 and a .jsonl a video")
     parser.add_argument("--every", type=int, default=1, help="of a video, look at and draw every so many frames only")
@@ -46,7 +46,7 @@ def main(argv: Sequence[str]) -> int:
     parsed = parse(parser, argv)
     if not 0 <= parsed.min_score <= 1:
         raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
-    images = [path for given in parsed.images for path in _images_at(Path(given))]
+    images = list(dict.fromkeys(path for given in parsed.images for path in _images_at(Path(given))))
     out = None if parsed.out is None else Path(parsed.out)
     if parsed.every < 1:
         raise ValueError(f"--every must be at least 1, got {parsed.every}")

@@ -40,8 +40,10 @@ def main(argv: Sequence[str]) -> int:
         kind.show.show_file(console, opened, parsed)
     else:
         refuse_typed(parsed, (*_ASKED, "list_keys"), f"on {parsed.target}: it is for files of weights")
+        kind = kind_of(recipe)
+        kind.options.refuse_idle(recipe, parsed)
         model = section_of(recipe.model, parsed.model, name="model")
-        kind_of(recipe).show.show_recipe(console, recipe, model=model, size=parsed.input)
+        kind.show.show_recipe(console, recipe, model=model, size=parsed.input)
     return 0
 
 

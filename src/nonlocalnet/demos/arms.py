@@ -101,6 +101,6 @@ class _Arms:
         report = _Report(on_item)
         kind = kind_of(arm.recipe)
         with stoppable() as stops:
-            stops.resumes = False  # a demo is made of many runs, and has no --resume
+            stops.speaks = False  # the process that shows all of them says what stopped the demo
             trained = kind.train.train_recipe(arm.recipe, out=arm.run, progress=False, callbacks=[report])
         return kind.test.test_recipe(arm.recipe, weights=trained.last, out=arm.result, progress=False).quality

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
@@ -12,6 +13,7 @@ from torch import nn
 
 from nonlocalnet.engine.config import Recipe
 from nonlocalnet.engine.estimate import StepMemory, estimate_cpu_seconds, estimate_memory, measure_cuda_step
+from nonlocalnet.system.terminal import make_console
 
 _HALVES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -77,13 +79,15 @@ def step_needs(
         how = f"measured: one micro-batch of random {item}s on this GPU"
         bf16 = trainer.precision != "32-true"
         try:
-            seconds, peak = measure_cuda_step(tried(), (micro_batch, *shape), device=device, bf16=bf16)
+            with measuring():
+                seconds, peak = measure_cuda_step(tried(), (micro_batch, *shape), device=device, bf16=bf16)
         except torch.OutOfMemoryError:
             how = f"it does not fit: {smaller}"
     else:
         how = f"estimated: a smaller {item} was measured on this CPU as busy as it is now, scaled by multiply-adds"
         repeated = 4 / 3 if trainer.recompute else 1.0  # a second forward pass
-        seconds = estimate_cpu_seconds(tried(), (1, *shape), flops=flops) * micro_batch * repeated
+        with measuring():
+            seconds = estimate_cpu_seconds(tried(), (1, *shape), flops=flops) * micro_batch * repeated
     return StepNeeds(
         micro_batch=micro_batch,
         micro_batches=micro_batches,
@@ -92,6 +96,11 @@ def step_needs(
         step_seconds=None if seconds is None else seconds * micro_batches,
         time_is=how,
     )
+
+
+def measuring() -> AbstractContextManager[object]:
+    """Say in a terminal that a step is being measured, which may take seconds."""
+    return make_console(stderr=True).status("measuring a step")
 
 
 def show_needs(console: Console, recipe: Recipe, needs: StepNeeds, *, item: str, reading: str) -> None:

@@ -33,8 +33,6 @@ class EndAtStep(pl.Callback):
 
     def where(self) -> str:
         """How far the run is, as a line about its end goes on."""
-        if not self._stops.resumes:
-            return f" at step {self._made} of a network's training; start again, in another folder"
         written = self._start if self._checkpoints.last_step is None else self._checkpoints.last_step
         begins = "" if written == self._made else f", from step {written}" if written else ", from the beginning"
         return f" at step {self._made}; go on with --resume{begins}"

@@ -125,7 +125,7 @@ def run_steps(
         task.train()
         with stoppable() as stops, without_advice():
             end_at_step = EndAtStep(stops, checkpoints, start_step=task.start_step)
-            stops.where, stops.speaks = end_at_step.where, is_first_process()
+            stops.where, stops.speaks = end_at_step.where, stops.speaks and is_first_process()
             lightning = lightning_trainer(
                 trainer,
                 task.optim,

@@ -64,6 +64,10 @@ class OptionsFile(Protocol):
         """The recipe with what short options of either command stand for; fields that are given win over it."""
         ...
 
+    def refuse_idle(self, recipe: Any, parsed: Namespace) -> None:
+        """Refuse fields of the network that were given on the command line and that it does not read."""
+        ...
+
 
 class DataFile(Protocol):
     """What a kind's data.py has."""

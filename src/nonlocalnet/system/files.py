@@ -36,9 +36,18 @@ def partial_path(path: Path, number: int = 1) -> Path:
 
 def _short_stem(path: Path) -> str:
     """The file's name without its suffix, or a digest of it where `partial_path` would be too long."""
-    if len(os.fsencode(path.name)) + _ROOM_FOR_MORE <= _LONGEST_NAME:
-        return path.stem
-    return hashlib.sha256(os.fsencode(path.stem)).hexdigest()
+    return fitting(path.stem, more=_ROOM_FOR_MORE + len(os.fsencode(path.suffix)))
+
+
+def fitting(name: str, *, more: int) -> str:
+    """A name to which so many bytes are added: itself, or a digest of it where that would be longer than names can be.
+
+    >>> fitting("a", more=20)
+    'a'
+    """
+    if len(os.fsencode(name)) + more <= _LONGEST_NAME:
+        return name
+    return hashlib.sha256(os.fsencode(name)).hexdigest()
 
 
 def is_partial_of(found: Path, path: Path) -> bool:
@@ -127,6 +136,20 @@ def output_named(path: Path) -> Iterator[None]:
         yield
     except OSError as error:
         raise _cannot_write(path, error) from error
+
+
+def make_folder(folder: Path, *, to_write: Path | None = None) -> None:
+    """Make a folder and those above it, unless it is there.
+
+    Args:
+        folder: The folder.
+        to_write: What is to be written in it, for the error; None for the folder itself.
+
+    Raises:
+        OutputError: It cannot be made.
+    """
+    with output_named(to_write or folder):
+        folder.mkdir(parents=True, exist_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

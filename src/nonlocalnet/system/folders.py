@@ -10,8 +10,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from nonlocalnet.system.errors import OutputError
-from nonlocalnet.system.files import full_disk_named, output_named
+from nonlocalnet.system.files import fitting, full_disk_named, make_folder, output_named
 from nonlocalnet.system.locks import is_at, take_lock
+
+_STAGING = ".nonlocalnet-partial"
+_ROOM_FOR_MORE = 40  # bytes: the point, this ending and what mkdtemp adds
 
 
 @contextlib.contextmanager
@@ -30,8 +33,7 @@ def whole_folder(target: Path) -> Iterator[Path]:
     _refuse_full(target)
     resolved = target.resolve()
     with full_disk_named(target):
-        with output_named(target):
-            resolved.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(resolved.parent, to_write=target)
         with _own_staging(resolved) as staging:
             _refuse_full(target)  # another process may have been about to end
             yield staging
@@ -52,7 +54,7 @@ def _own_staging(target: Path) -> Iterator[Path]:
     It has one name, and is locked as long as this process fills it: who comes second learns so at once, and what a
     killed process left is cleared. Where there are no locks, or something else has the name, it is one of its own.
     """
-    staging = target.with_name(f".{target.name}.nonlocalnet-partial")
+    staging = target.with_name(f".{fitting(target.name, more=_ROOM_FOR_MORE)}{_STAGING}")
     with output_named(target):
         handle = _taken(staging, target)
         if handle is None:

@@ -17,7 +17,7 @@ from multiprocessing.queues import SimpleQueue
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
 from nonlocalnet.system.errors import ProcessError
-from nonlocalnet.system.stops import blocked, leave_stops_to_the_parent
+from nonlocalnet.system.stops import Stopped, blocked, leave_stops_to_the_parent
 
 if TYPE_CHECKING:
     from multiprocessing.context import ForkServerContext, SpawnContext
@@ -230,4 +230,8 @@ def _keep(done: SimpleQueue[int]) -> None:
 def _run(work: Work[T_co], rank: int) -> T_co:
     queue = _done
     assert queue is not None
-    return work(rank, on_item=lambda: queue.put(rank))
+    try:
+        return work(rank, on_item=lambda: queue.put(rank))
+    except Stopped as stopped:
+        # The pool would hand it on as a result, and give this process the next share.
+        os._exit(int(stopped.code or 0))

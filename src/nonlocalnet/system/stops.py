@@ -42,7 +42,6 @@ class Stops:
     Attributes:
         asked: The first signal; None as long as there is none.
         where: How far the work is, for the line that is printed.
-        resumes: Whether what is stopped can be gone on with.
         speaks: Whether this process prints the line; of several only one does.
         last: Called before a process that does not end by itself is ended.
     """
@@ -50,7 +49,6 @@ class Stops:
     def __init__(self) -> None:
         self.asked: int | None = None
         self.where: Callable[[], str] = str
-        self.resumes = True
         self.speaks = True
         self.last: Callable[[], object] = str
         self._postponed = 0

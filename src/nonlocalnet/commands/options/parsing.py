@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import difflib
 import re
@@ -44,7 +45,7 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     except RecursionError:
         raise ValueError("an option's value is nested too deep") from None
     except ArgumentError as error:
-        said = _as_typed(" ".join(str(error).split()), _options(parser))
+        said = _as_typed(" ".join(str(error).split()), parser, spelt)
         raise ValueError(f"{said}{_nearest_option(parser, spelt)}") from None
     _refuse_too_large(parsed)
     return parsed
@@ -108,9 +109,11 @@ def _typed(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _as_typed(message: str, options: Sequence[str]) -> str:
-    """An error of the parser's with options named as users type them: it names their fields."""
-    typed = {option.removeprefix("--").replace("-", "_"): option for option in options if option.startswith("--")}
+def _as_typed(message: str, parser: ArgumentParser, argv: Sequence[str]) -> str:
+    """An error of the parser's with options named as users type them, or by their file: it names their fields."""
+    typed = {option.removeprefix("--").replace("-", "_"): option for option in _options(parser)}
+    with contextlib.suppress(ValueError, TypeError):  # what keeps a file from being read is the error itself
+        typed |= _typed(parser, argv)
 
     def required(match: re.Match[str]) -> str:
         return match[1] + ", ".join(typed.get(name, name) for name in match[2].split(", "))
@@ -125,10 +128,10 @@ def _in_words(message: str) -> str:
     if dash := re.fullmatch(r"argument (\S+): expected one argument", message):
         option = dash[1].split("/")[-1]
         return f"{message}; a value that begins with a hyphen is written {option}=VALUE"
-    if one := re.fullmatch(r"(\S+): Expected an? (.+?)\. Got value: (.*)", message, re.DOTALL):
+    if one := re.fullmatch(r"(.+?): Expected an? (.+?)\. Got value: (.*)", message, re.DOTALL):
         name, kinds, value = one[1], [one[2]], one[3]
     elif several := re.fullmatch(
-        r"(\S+): Does not validate against any of the Union subtypes Subtypes: .* Given value: (.*)", message, re.DOTALL
+        r"(.+?): Does not validate against any of the Union subtypes Subtypes: .* Given value: (.*)", message, re.DOTALL
     ):
         name, kinds, value = (
             several[1],
@@ -239,10 +242,14 @@ def with_fields(recipe: AnyRecipe, parsed: Namespace) -> AnyRecipe:
     """The recipe with the parsed fields, validated again.
 
     Raises:
-        ValueError: A field is out of range, by its name.
+        ValueError: A field is out of range, by its option, or its name and the file that it stands in.
     """
-    sections = {name: section_of(getattr(recipe, name), parsed[name], name=name) for name in SECTIONS}
-    return dataclasses.replace(recipe, **sections)
+    try:
+        sections = {name: section_of(getattr(recipe, name), parsed[name], name=name) for name in SECTIONS}
+        return dataclasses.replace(recipe, **sections)
+    except ValueError as error:
+        field, space, reason = str(error).partition(" ")
+        raise ValueError(f"{typed_as(parsed, field) or field}{space}{reason}") from None
 
 
 def section_of(own: Section, values: Namespace, *, name: str) -> Section:

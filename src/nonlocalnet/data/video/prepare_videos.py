@@ -19,7 +19,7 @@ from nonlocalnet.data.video.errors import VideoError
 from nonlocalnet.data.video.frame_index import frame_index
 from nonlocalnet.data.video.reencode import EncodeSettings, decode_all, reencode
 from nonlocalnet.system.below import files_below
-from nonlocalnet.system.files import is_partial_of, output_named, whole_file
+from nonlocalnet.system.files import is_partial_of, make_folder, whole_file
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.processes import choose_workers, run_each
 
@@ -142,8 +142,7 @@ def _prepare_all(
 
 def _prepare(job: _Job) -> _Outcome:
     """Write one copy, unless a whole one is there."""
-    with output_named(job.target):
-        job.target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(job.target.parent, to_write=job.target)
     try:
         if _is_newer(job.target, job.source) and _is_whole(job.target, of=job.source):
             return _Outcome(kept=True)
@@ -166,8 +165,7 @@ def _claim(out: Path, settings: EncodeSettings) -> None:
     """Make the folder, or check that it is that of an earlier run with the same settings."""
     if out.exists() and not out.is_dir():
         raise ValueError(f"{out} exists and is not a folder; give another folder")
-    with output_named(out):
-        out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     hold_folder(out)
     asked = json.dumps(dataclasses.asdict(settings), indent=2) + "\n"
     marker = out / SETTINGS_FILE
@@ -191,7 +189,6 @@ def _is_newer(target: Path, source: Path) -> bool:
 
 def _copy(source: Path, target: Path) -> None:
     if not _is_newer(target, source):
-        with output_named(target):
-            target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent, to_write=target)
         with whole_file(target) as partial:
             shutil.copyfile(source, partial)

@@ -63,14 +63,19 @@ def read_torch(path: str | os.PathLike[str]) -> Any:
         raise ValueError(
             f"{path} is not a file of plain tensors ({_reason(error)}); it begins with {start!r}{_WHOLE_MODULE}"
         ) from None
+    except UnicodeError as error:  # names of entries or in the pickle that are no text
+        raise _unreadable(path, start) from error
     except ValueError as error:
         raise error if str(path) in str(error) else ValueError(f"{path} is refused: it holds {error}") from error
     except Exception as error:
-        size = path.stat().st_size
-        what = "a zip archive that is truncated or not PyTorch's" if start.startswith(b"PK") else "no PyTorch file"
-        raise ValueError(f"{path} cannot be read: it is {what} ({size} bytes, beginning with {start!r})") from error
+        raise _unreadable(path, start) from error
     _refuse_odd_tensors(content, path=path)
     return content
+
+
+def _unreadable(path: Path, start: bytes) -> ValueError:
+    what = "a zip archive that is truncated, damaged or not PyTorch's" if start.startswith(b"PK") else "no PyTorch file"
+    return ValueError(f"{path} cannot be read: it is {what} ({path.stat().st_size} bytes, beginning with {start!r})")
 
 
 def _scan_legacy(path: Path) -> None:

@@ -14,7 +14,7 @@ from typing_extensions import override
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.estimate import estimate_memory
 from nonlocalnet.engine.machine import settled
-from nonlocalnet.engine.needs import StepNeeds, show_needs
+from nonlocalnet.engine.needs import StepNeeds, measuring, show_needs
 from nonlocalnet.models.sequence.network import SequenceNetwork
 from nonlocalnet.runs.sequence.config import SequenceRecipe, require_fitting_front
 from nonlocalnet.runs.sequence.data import load_data
@@ -51,12 +51,14 @@ def show_plan(console: Console, recipe: SequenceRecipe) -> None:
     trained = _Trained(network)
     memory = estimate_memory(trained, shape)
     kept = 2 if optim.method == "adamw" else 1
+    with measuring():
+        seconds = _seconds(trained.to(device), torch.randn(shape, device=device))
     needs = StepNeeds(
         micro_batch=micro_batch,
         micro_batches=optim.accumulate,
         memory=replace(memory, momentum=kept * memory.momentum),
         measured_memory=None,
-        step_seconds=_seconds(trained.to(device), torch.randn(shape, device=device)) * optim.accumulate,
+        step_seconds=seconds * optim.accumulate,
         time_is=f"measured: one micro-batch of random sequences of {steps} steps, as busy as this machine is now",
     )
     console.print(

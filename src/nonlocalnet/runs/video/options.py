@@ -88,11 +88,7 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
     Raises:
         ValueError: An option was given that would do nothing; it is named.
     """
-    if not parsed.model.nonlocal_blocks:
-        why = "where model.nonlocal_blocks is 0: the network has no block"
-        refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
-    if parsed.model.architecture.startswith("c2d"):
-        refuse_typed(parsed, ["model.inflate"], "on a C2D: it is for i3d_*", in_files=False)
+    refuse_idle(recipe, parsed)
     views = getattr(parsed, "views", None)
     if views is None:
         return recipe
@@ -103,6 +99,24 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
             )
     clips, crops = parse_views(views)
     return replace(recipe, data=replace(recipe.data, test_clips=clips, test_crops=crops))
+
+
+def refuse_idle(recipe: VideoRecipe, parsed: Namespace) -> None:
+    """Refuse fields of the network that were given on the command line and that it does not read.
+
+    Args:
+        recipe: The run; of no use here.
+        parsed: The arguments, with the section `model`.
+
+    Raises:
+        ValueError: There is one; it is named.
+    """
+    del recipe
+    if not parsed.model.nonlocal_blocks:
+        why = "where model.nonlocal_blocks is 0: the network has no block"
+        refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
+    if parsed.model.architecture.startswith("c2d"):
+        refuse_typed(parsed, ["model.inflate"], "on a C2D: it is for i3d_*", in_files=False)
 
 
 def add_asked(parser: ArgumentParser) -> None:

@@ -28,7 +28,7 @@ from nonlocalnet.data.annotations.given import Given, identity
 from nonlocalnet.formats import card_of
 from nonlocalnet.models import VideoResNet
 from nonlocalnet.runs.video.features.extract import FeatureSettings, VideoFeatures
-from nonlocalnet.system.files import append_line, is_partial_of, output_named, write_atomically
+from nonlocalnet.system.files import append_line, is_partial_of, make_folder, write_atomically
 from nonlocalnet.system.folder_lock import hold_folder, release_folder
 from nonlocalnet.system.odd_files import parse_json
 from nonlocalnet.system.tensor_file import digest_of, pack
@@ -106,8 +106,7 @@ def open_folder(folder: Path, settings: Mapping[str, Any], *, file_format: Forma
         OutputError: Another process writes into it, or it cannot be made.
     """
     check_folder(folder)
-    with output_named(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     hold_folder(folder)
     try:
         check_folder(folder)
