@@ -14,7 +14,9 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import forkserver
 from multiprocessing.connection import wait
 from multiprocessing.queues import SimpleQueue
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+from typing_extensions import NamedTuple  # a generic one, which Python 3.10 has not
 
 from nonlocalnet.system.errors import ProcessError
 from nonlocalnet.system.stops import Stopped, blocked, leave_stops_to_the_parent
