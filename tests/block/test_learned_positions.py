@@ -172,6 +172,7 @@ class TestRefused:
             ({"k": 0}, "k must be an integer of at least 1, got 0"),
             ({"k": 2.0}, "k must be"),
             ({"k": 2, "random": -1}, "random must be"),
+            ({"k": 2, "slope": "false"}, "slope must be True or False, got 'false'"),
             ({"k": 2, "by": "luck"}, "by must be one of"),
             ({"k": 2, "by": "norm", "distil": 2}, 'distil belongs to by="learned"'),
         ],

@@ -125,5 +125,7 @@ class TestRefused:
             causal_block(pairwise="dot_product").step(torch.randn(2, 4).double(), total)
 
     def test_no_single_position(self):
+        with pytest.raises(ValueError, match="initial_state is what a call or step gave before, or None, got int"):
+            NonLocalBlock(4, ndim=1, norm=None, causal=True)(torch.randn(1, 4, 3), initial_state=3)  # pyright: ignore
         with pytest.raises(ValueError, match=r"step takes one position \(B, 4\)"):
             causal_block().step(torch.randn(1, 4, 3).double())

@@ -8,6 +8,7 @@ from torch import Tensor
 from nonlocalnet.block.layers import BlockLayers
 from nonlocalnet.block.options import AXES
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
+from nonlocalnet.block.streaming import StreamState
 
 
 def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
@@ -42,12 +43,14 @@ def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
         )
 
 
-def check_streams(block: BlockLayers) -> None:
+def check_streams(block: BlockLayers, state: object) -> None:
     """Refuse pieces of a sequence to a block whose sums do not go on from one to the next.
 
     Raises:
-        ValueError: Naming the option that stands in the way.
+        ValueError: Naming the option that stands in the way, or the state is none.
     """
+    if state is not None and not isinstance(state, StreamState):
+        raise ValueError(f"initial_state is what a call or step gave before, or None, got {type(state).__name__}")
     if not block.causal:
         raise ValueError("only a causal block goes through a sequence in pieces: make it with causal=True")
     if block.temporal_group_frames is not None:

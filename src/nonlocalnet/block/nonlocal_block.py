@@ -137,7 +137,7 @@ class NonLocalBlock(BlockLayers):
             return over_parts(self, x, key_mask, share(self, x, key_mask, sequence_parallel, streams=streams))
         check_input(self, x, key_mask)
         if initial_state is not None or output_final_state:
-            check_streams(self)
+            check_streams(self, initial_state)
             y_map, final_state = resumed(self, x, initial_state, key_mask)
             z = self.added(x, y_map)
             return (z, final_state) if output_final_state else z

@@ -57,6 +57,8 @@ class LearnedPositions:
         _at_least("k", self.k, 1)
         for name in ("anneal_steps", "random", "distil"):
             _at_least(name, getattr(self, name), 0)
+        if not isinstance(self.slope, bool):
+            raise ValueError(f"slope must be True or False, got {self.slope!r}")
         if self.by not in get_args(Choice):
             raise ValueError(f"by must be one of {', '.join(map(repr, get_args(Choice)))}, got {self.by!r}")
         if self.by != "learned":

@@ -29,7 +29,8 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--figure", help="also draw one position as in the paper's Figure 3: .svg, .png or .pdf")
     parser.add_argument("--blocks", nargs="+", help="dotted paths of the blocks; default: all. --figure takes the last")
     parser.add_argument(
-        "--at", default="0.5,0.5,0.5", help="what --figure asks: fractions t,y,x of the clip, from 0 to 1"
+        "--at",
+        help="what --figure asks: fractions t,y,x of the clip, or t of a sequence, from 0 to 1; default: 0.5 each",
     )
     parser.add_argument(
         "--start", type=float, help="seconds at which the clip begins; default: the middle of the video"
@@ -44,7 +45,6 @@ def main(argv: Sequence[str]) -> int:
     add_device(parser)
     parsed = parse(parser, argv)
     page = Path(parsed.out or f"{Path(parsed.file).stem}.html")
-    at = _fractions(parsed.at)
     if parsed.most_mb is not None and not parsed.most_mb > 0:
         raise ValueError(f"--most-mb must be above 0, got {parsed.most_mb:g}")
     inputs = (parsed.file, *files_of(parsed.weights), parsed.classes)
@@ -58,9 +58,9 @@ def main(argv: Sequence[str]) -> int:
     if not Path(parsed.file).exists():
         raise FileNotFoundError(f"{parsed.file}: there is no such file")
     opened = open_file(parsed.weights)
-    explained: Explanation = kind_of_file(opened).explain.explain_weights(
-        opened, parsed, device=choose_device(parsed.device)
-    )
+    kind = kind_of_file(opened)
+    at = (0.5, 0.5, 0.5) if parsed.at is None else _fractions(parsed.at, sequence=kind.name == "sequence")
+    explained: Explanation = kind.explain.explain_weights(opened, parsed, device=choose_device(parsed.device))
     explained.save(page, most_bytes=None if parsed.most_mb is None else round(parsed.most_mb * 1e6))
     _show(explained, page)
     if parsed.figure is not None:
@@ -70,13 +70,17 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _fractions(text: str) -> tuple[float, float, float]:
+def _fractions(text: str, *, sequence: bool) -> tuple[float, float, float]:
+    """As `Explanation.look` takes them: a sequence lies along x."""
     try:
-        t, y, x = (float(part) for part in text.split(","))
+        parts = [float(part) for part in text.split(",")]
     except ValueError:
-        t = y = x = -1.0
-    if not all(0 <= part <= 1 for part in (t, y, x)):
-        raise ValueError(f"--at must be three fractions t,y,x from 0 to 1, such as 0.5,0.5,0.5, got {text!r}")
+        parts = []
+    if len(parts) != (1 if sequence else 3) or not all(0 <= part <= 1 for part in parts):
+        wanted = "a fraction t of the sequence" if sequence else "three fractions t,y,x"
+        such = "0.5" if sequence else "0.5,0.5,0.5"
+        raise ValueError(f"--at must be {wanted} from 0 to 1, such as {such}, got {text!r}")
+    t, y, x = (0.5, 0.5, *parts) if sequence else parts
     return t, y, x
 
 

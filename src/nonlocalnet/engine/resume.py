@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from nonlocalnet.engine.config import SECTIONS, Recipe
-from nonlocalnet.engine.run_folder import LAST, RECIPE
+from nonlocalnet.engine.run_folder import BEST, LAST, RECIPE
 from nonlocalnet.system.files import is_partial_of
 from nonlocalnet.system.folder_lock import hold_folder
 
@@ -55,7 +55,14 @@ def run_to_resume(
     if out.is_dir():
         hold_folder(out)  # before its checkpoint is read
     last = out / LAST
+    if last.is_dir():
+        raise ValueError(f"{last} is a folder, where a run has its newest checkpoint: move it away")
     if not last.exists():
+        if (out / BEST).exists():
+            raise ValueError(
+                f"{out} holds a {BEST} and no {LAST}, from which a run goes on; start another one from it: "
+                f"--init {out / BEST}, with another folder"
+            )
         found = list(out.iterdir()) if out.is_dir() else []
         strange = [path.name for path in found if path.name != RECIPE and not is_partial_of(path, out / RECIPE)]
         if strange and not (out / RECIPE).exists():

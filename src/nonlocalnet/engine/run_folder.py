@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from nonlocalnet.engine.config import Recipe
@@ -44,7 +45,9 @@ def require_free(out: Path, *, resume: bool) -> None:
     if resume or not is_first_process():
         return
     try:
-        occupied = next((path for path in out.iterdir() if not _may_stay(path.name)), None) if out.exists() else None
+        found = list(out.iterdir()) if out.exists() else []
+        stays = {RECIPE, METRICS, TENSORBOARD} if _came_to_nothing(found) else set[str]()
+        occupied = next((path for path in found if path.name not in stays and not is_partial(path.name)), None)
     except OSError as error:
         raise OutputError(f"cannot use output folder {out}: {reason_of_output(error)}") from error
     if occupied is not None:
@@ -55,12 +58,14 @@ def require_free(out: Path, *, resume: bool) -> None:
         )
 
 
-def _may_stay(name: str) -> bool:
-    """What a run leaves that came to nothing; the next one may take its place.
+def _came_to_nothing(found: Sequence[Path]) -> bool:
+    """Whether a folder's files are of a run without a checkpoint, so that the next one may take its place.
 
-    One that was refused before its first step leaves its settings; one that was killed as it wrote, a partial file.
+    One that was refused before its first step leaves its settings, one that ended before its first checkpoint its logs;
+    what was killed as it wrote, a partial file.
     """
-    return name == RECIPE or is_partial(name)
+    names = {path.name for path in found}
+    return RECIPE in names and not names & {LAST, BEST}
 
 
 def prepare_output(out: Path, *, resume: bool) -> None:

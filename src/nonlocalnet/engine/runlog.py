@@ -88,7 +88,8 @@ class RunLog(pl.Callback):
         """On the first process only, and once."""
         if not trainer.is_global_zero or self._tensorboard is not None:
             return
-        written = read_records(self.path, self.record) if self.path.exists() else []
+        # A run that begins keeps no row of one that came to nothing here, perhaps of another kind.
+        written = read_records(self.path, self.record) if self.start_step and self.path.exists() else []
         kept = [_cells(row) for row in written if self._keeps(row)]
         write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *kept]))
         # Here, not above: only a training that has begun needs it.

@@ -145,9 +145,16 @@ def run_steps(
         steps=max(steps, task.start_step),
         last=checkpoints.last,
         best=checkpoints.best if validations and checkpoints.best.is_file() else None,
-        best_quality=max((row.quality for row in validations), default=None),
+        best_quality=_best_quality(checkpoints, validations),
         validation=validations[-1] if validations else None,
     )
+
+
+def _best_quality(checkpoints: Checkpoints, validations: Sequence[StepRecord]) -> float | None:
+    """By the checkpoints, of which the best one was chosen; by the rows where the run was not begun again."""
+    if checkpoints.best_quality is not None:
+        return checkpoints.best_quality
+    return max((row.quality for row in validations), default=None)
 
 
 @contextlib.contextmanager

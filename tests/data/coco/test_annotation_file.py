@@ -36,6 +36,15 @@ def test_keypoints_have_names(tmp_path: Path) -> None:
     assert load(tmp_path, "keypoints").keypoint_names == ("nose", "left_eye", "right_eye")
 
 
+@pytest.mark.parametrize("visibility", [1.5, 3, -1, "x"])
+def test_visibility_is_0_1_or_2(tmp_path: Path, visibility: object) -> None:
+    content = small_people()
+    content["annotations"][1]["keypoints"][2] = visibility
+    write_split(tmp_path, "train2017", content, kind="person_keypoints")
+    with pytest.raises(ValueError, match=r"annotation 2: keypoints must be"):
+        load(tmp_path, "keypoints")
+
+
 def change(path: tuple[Any, ...], value: Any) -> Callable[[dict[str, Any]], None]:
     def apply(content: dict[str, Any]) -> None:
         place: Any = content

@@ -97,6 +97,24 @@ def test_what_cannot_be_read_whole_is_refused(tmp_path):
         reencode(hole, tmp_path / "copy.mp4", settings=SETTINGS)
 
 
+def test_damage_in_vp9_is_no_whole_copy(tmp_path):
+    """FFmpeg's own decoder makes frames up where libvpx, which everything else is read by, notices the damage."""
+    whole = write_video(tmp_path / "whole.webm", codec="libvpx-vp9", gop=250)
+    content = whole.read_bytes()
+    damaged = tmp_path / "damaged.webm"
+    noticed = 0
+    for place in range(len(content) // 10, len(content) * 9 // 10, len(content) // 40):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 0x10]) + content[place + 1 :])
+        try:
+            read_frames(damaged, range(40))
+        except VideoError:
+            noticed += 1
+            with pytest.raises(VideoError, match=r"damaged.webm: "):
+                reencode(damaged, tmp_path / "copy.mp4", settings=SETTINGS)
+    assert noticed > 0
+    assert decode_all(whole) == 40
+
+
 def test_a_target_that_cannot_be_written_is_not_the_videos_fault(tmp_path):
     source = write_video(tmp_path / "a.mp4", num_frames=3)
     with pytest.raises(OSError, match="nowhere"):

@@ -217,6 +217,9 @@ def test_options_are_refused_by_name(options, message):
             torch.zeros(1, 2, 4),
             "lengths must be integers, got torch.float32; an initial state is",
         ),
+        (torch.zeros(5, 2, 3), [None, 2], r"lengths must be B integers from 1 to T = 5, got \[None, 2\]"),
+        (torch.zeros(5, 2, 3), "52", "lengths must be B integers from 1 to T = 5, got '52'"),
+        (torch.zeros(5, 2, 3), [10**30, 2], "lengths must be B integers from 1 to T = 5, got"),
         (torch.zeros(5, 3), [5], "lengths is for a batch"),
         (
             pack_padded_sequence(torch.zeros(5, 1, 3), torch.tensor([4])),
@@ -238,6 +241,10 @@ def test_states_are_refused_by_name():
         NonLocalGRU(3, 4)(x, hx=torch.zeros(1, 3, 4))
     with pytest.raises(ValueError, match="c of hx must be"):
         NonLocalLSTM(3, 4)(x, hx=(torch.zeros(1, 2, 4), torch.zeros(2, 2, 4)))
+    with pytest.raises(ValueError, match=r"beside one sequence .* directions, hidden_size\), without B, got"):
+        NonLocalGRU(3, 4)(x[:, 0], hx=torch.zeros(1, 1, 4))
+    with pytest.raises(ValueError, match=r"has weights of torch.float32, got hx of torch.float64: convert one"):
+        NonLocalGRU(3, 4)(x, hx=torch.zeros(1, 2, 4).double())
     with pytest.raises(ValueError, match="hx must be h and c, got 1 parts"):
         NonLocalLSTM(3, 4)(x, hx=torch.zeros(1, 2, 4))
 

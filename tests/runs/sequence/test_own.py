@@ -163,12 +163,23 @@ def test_what_predict_cannot_do_is_said(
 
 
 @pytest.mark.parametrize("name", ["sound_classes", "text_classes"])
-def test_explain_writes_a_page(name: str, trained: dict[str, Path], sounds: Path, tmp_path: Path) -> None:
+def test_explain_writes_a_page_and_draws_the_place_that_is_asked(
+    name: str, trained: dict[str, Path], sounds: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "one.txt").write_text("a fine film of a dull and long evening")
     file = sounds / "val" / "low" / "1.wav" if name == "sound_classes" else tmp_path / "one.txt"
     page = tmp_path / "page.html"
-    assert main(["explain", str(file), "--weights", str(trained[name]), "-o", str(page)]) == 0
+    command = ["explain", str(file), "--weights", str(trained[name]), "-o", str(page)]
+    assert main(command) == 0
     assert page.stat().st_size > 10_000
+    drawn = []
+    for place in ("0", "1"):
+        figure = tmp_path / f"{place}.png"
+        assert main([*command, "--figure", str(figure), "--at", place]) == 0
+        drawn.append(figure.read_bytes())
+    assert drawn[0] != drawn[1]
+    assert main([*command, "--figure", str(figure), "--at", "0.1,0.5,0.5"]) == 2
+    assert "--at must be a fraction t of the sequence from 0 to 1, such as 0.5, got" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", ["text_classes", "tags"])

@@ -132,6 +132,41 @@ def test_resume_without_a_run(videos: Path, tmp_path: Path) -> None:
         train_recipe(tiny_recipe(videos), out=tmp_path, resume=True, progress=False)
 
 
+def test_resume_without_its_newest_checkpoint(run: Path, videos: Path, tmp_path: Path) -> None:
+    """It began anew, over the best checkpoint that was there."""
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    (out / "last.ckpt").unlink()
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    with pytest.raises(ValueError, match=r"holds a best\.ckpt and no last\.ckpt, .* --init .*best\.ckpt"):
+        train_recipe(tiny_recipe(videos), out=out, resume=True, progress=False)
+    assert {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()} == before
+    (out / "last.ckpt").mkdir()
+    with pytest.raises(ValueError, match=r"last\.ckpt is a folder, where a run has its newest checkpoint"):
+        train_recipe(tiny_recipe(videos), out=out, resume=True, progress=False)
+
+
+def test_a_run_that_came_to_nothing_leaves_its_place(run: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    for name in ("last.ckpt", "best.ckpt"):
+        (out / name).unlink()
+    (out / "metrics.csv").write_text("step,split,loss,lr,another\n1,train,1,1,1\n")  # of another kind
+    result = train_recipe(tiny_recipe(videos), out=out, progress=False)
+    assert [row.step for row in read_metrics(out / "metrics.csv")][-1] == result.steps
+    assert result.best_quality == max(row.quality for row in read_metrics(out / "metrics.csv") if row.split == "val")
+
+
+def test_the_best_of_a_resumed_run_is_its_checkpoints(run: Path, videos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(run, out)
+    best = max(row.quality for row in read_metrics(run / "metrics.csv") if row.split == "val")
+    (out / "metrics.csv").unlink()
+    result = train_recipe(change(tiny_recipe(videos), "schedule", steps=9), out=out, resume=True, progress=False)
+    assert result.best_quality is not None
+    assert result.best_quality >= best
+
+
 def test_resume_of_a_truncated_checkpoint(run: Path, videos: Path, tmp_path: Path) -> None:
     (tmp_path / "last.ckpt").write_bytes((run / "last.ckpt").read_bytes()[:1000])
     with pytest.raises(ValueError, match=r"last\.ckpt cannot be read: it is a zip archive that is truncated"):

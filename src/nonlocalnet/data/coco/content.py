@@ -182,7 +182,7 @@ def _add_keypoints(record: Annotation, entry: Entry, image: ImageEntry) -> None:
     if numbers:
         places = [place for i, place in enumerate(numbers) if i % 3 < 2]
         _require_near("keypoints", places, entry, image)
-    if not all(0 <= visibility <= 2 for visibility in numbers[2::3]):
+    if not all(visibility in (0, 1, 2) for visibility in numbers[2::3]):
         raise entry.refusal("keypoints", "x, y and visibility of each, which is 0, 1 or 2", value)
     visible = sum(visibility > 0 for visibility in numbers[2::3])
     given = entry.values.get("num_keypoints")

@@ -6,7 +6,7 @@ FFmpeg plays what is there and says nothing; of most wav files it even takes the
 |---|---|
 | wav, RF64 | the length of the data chunk |
 | w64 | the length of the file in its header |
-| Ogg (Vorbis, Opus) | the pages, each with its length; a last page that is cut off |
+| Ogg (Vorbis, Opus) | the pages, each with its length and a checksum (`data/video/containers/ogg.py`) |
 | mp3 | the count of frames in its Xing or Info header, where there is one |
 | mp4, m4a, mov | the table of packets |
 | Matroska, WebM | the lengths of its elements |
@@ -26,11 +26,14 @@ import av.container
 
 from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
 from nonlocalnet.data.video.containers.matroska import matroska_flaw
+from nonlocalnet.data.video.containers.ogg import ogg_flaw
 
 # Those of FFmpeg's formats whose duration is the count of samples in the header, never an estimate.
 _COUNTED = frozenset({"aiff", "au", "flac", "tta", "wv"})
 # Two frames: some writers count the header's own, and the silence that encoding puts around a sound may be left out.
-_SAMPLES_OF_DOUBT = 2 * 1152
+_FRAMES_OF_DOUBT = 2
+# Samples of a frame of mp3: MPEG-1's, and those of the lower rates of MPEG-2 and 2.5.
+_MP3_FRAME, _MP3_LOW_FRAME, _MP3_LOW_RATES = 1152, 576, 24_000
 # Writers to a pipe do not come back to write the length: 0, -1, or, as sox does, a little below 2^31.
 _OPEN_LENGTHS = (0, 0x7FFFF000)
 
@@ -53,7 +56,8 @@ def flaw_of(
         return f"truncated: {present} of {len(entries)} packets are in the file"
     with path.open("rb") as file:
         flaw = _bytes_missing(file, size)
-    return flaw or matroska_flaw(path) or cut_packets_flaw(path) or _samples_missing(path, container, stream, decoded)
+    flaw = flaw or matroska_flaw(path) or cut_packets_flaw(path) or ogg_flaw(path)
+    return flaw or _samples_missing(path, container, stream, decoded)
 
 
 def _bytes_missing(file: BinaryIO, size: int) -> str | None:
@@ -63,8 +67,6 @@ def _bytes_missing(file: BinaryIO, size: int) -> str | None:
         end = _wav_end(file, size)
     elif start[:4] == b"riff" and len(start) >= 24:
         end = struct.unpack_from("<Q", start, 16)[0]
-    elif start[:4] == b"OggS":
-        end = _ogg_end(file, size)
     return f"truncated: {size} of {end} bytes are in the file" if end is not None and end > size else None
 
 
@@ -85,21 +87,6 @@ def _wav_end(file: BinaryIO, size: int) -> int | None:
     return None
 
 
-def _ogg_end(file: BinaryIO, size: int) -> int | None:
-    """Where the last page ends; None where something else follows a page, which FFmpeg looks over."""
-    at = 0
-    while at < size:
-        file.seek(at)
-        header = file.read(27)
-        if header[:4] != b"OggS"[: len(header)]:
-            return None
-        segments = file.read(header[26]) if len(header) == 27 else b""
-        if len(header) < 27 or len(segments) < header[26]:
-            return size + 1  # more than there is, by an unknown number
-        at += 27 + len(segments) + sum(segments)
-    return at
-
-
 def _samples_missing(
     path: Path, container: av.container.InputContainer, stream: av.audio.stream.AudioStream, decoded: int
 ) -> str | None:
@@ -111,7 +98,8 @@ def _samples_missing(
         if name in _COUNTED:
             said = round(seconds * stream.rate)
         elif name == "mp3" and _mp3_is_counted(path):
-            said, doubt = round(seconds * stream.rate), _SAMPLES_OF_DOUBT
+            frame = _MP3_LOW_FRAME if stream.rate <= _MP3_LOW_RATES else _MP3_FRAME
+            said, doubt = round(seconds * stream.rate), _FRAMES_OF_DOUBT * frame
     if decoded < said - doubt:
         return f"truncated: {decoded} of {said} samples are in the file"
     return None

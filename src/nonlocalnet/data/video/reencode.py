@@ -13,6 +13,7 @@ from av.video.reformatter import ColorRange, Interpolation, VideoReformatter
 from av.video.stream import VideoStream
 
 from nonlocalnet.data.pixels.resize import short_side_size
+from nonlocalnet.data.video.decoding.codec import decoder_of
 from nonlocalnet.data.video.decoding.orientation import AS_STORED, Orientation, orientation_of
 from nonlocalnet.data.video.decoding.planes import plane_views
 from nonlocalnet.data.video.errors import VideoError, reason_of, unreadable_where_it_fails
@@ -102,7 +103,8 @@ def _every_frame(
         VideoError: One is broken or missing.
     """
     count = 0
-    decoding = container.decode(stream)
+    decoder = decoder_of(stream, turned=index.turned)
+    decoding = (frame for packet in container.demux(stream) for frame in decoder.decode(packet))
     while True:
         try:
             frame = next(decoding, None)
@@ -113,7 +115,7 @@ def _every_frame(
         if frame.is_corrupt:
             raise VideoError(f"{path}: broken: frame {count} of {index.num_frames} is damaged")
         if index.by_pts and frame.pts is not None:
-            frame.pts -= int(index.pts[0])
+            frame.pts, frame.time_base = frame.pts - int(index.pts[0]), stream.time_base
         else:
             frame.pts, frame.time_base = count, 1 / _rate(stream)
         count += 1

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from nonlocalnet.system.visible import cut
+
 Lengths = Tensor | Sequence[int]
 
 
@@ -21,7 +23,10 @@ def checked_lengths(lengths: Lengths, *, batch: int, steps: int) -> Tensor:
     Raises:
         ValueError: They are no B integers, or one is not from 1 to T; named.
     """
-    given = torch.as_tensor(lengths)
+    try:
+        given = torch.as_tensor(lengths)
+    except (TypeError, ValueError, RuntimeError, OverflowError):
+        raise ValueError(f"lengths must be B integers from 1 to T = {steps}, got {cut(repr(lengths))}") from None
     counts = not (given.is_floating_point() or given.is_complex() or given.dtype == torch.bool)
     if not counts and given.numel():  # an empty list has the dtype of its moment
         raise ValueError(f"lengths must be integers, got {given.dtype}; an initial state is given as hx=")

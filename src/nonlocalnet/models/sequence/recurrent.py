@@ -167,6 +167,11 @@ class NonLocalRecurrence(nn.Module):
         if x.dim() == 2:
             if lengths is not None:
                 raise ValueError("lengths is for a batch: x (T, C) is one sequence of T steps")
+            if any(part.dim() != 2 for part in states):
+                raise ValueError(
+                    "hx beside one sequence (T, C) is (layers * directions, hidden_size), without B, got "
+                    f"{' and '.join(str(tuple(part.shape)) for part in states)}"
+                )
             output, states = self._run(x.unsqueeze(0), None, tuple(part.unsqueeze(1) for part in states))
             return output.squeeze(0), tuple(part.squeeze(1) for part in states)
         x_BTC = x if self.batch_first else x.transpose(0, 1)
@@ -217,6 +222,8 @@ class NonLocalRecurrence(nn.Module):
                     f"{self.state_names[number]} of hx must be (layers * directions, B, hidden_size) = {expected}, "
                     f"got {tuple(part.shape)}"
                 )
+            if part.dtype != weight.dtype and not autocast_is_on(x):
+                raise ValueError(f"{name} has weights of {weight.dtype}, got hx of {part.dtype}: convert one of them")
         if lengths is not None and any(isinstance(block.norm, nn.BatchNorm1d) for block in self._blocks()):
             raise ValueError(
                 f'{name} has blocks with norm="batch", whose statistics would hold the padding that lengths tells of: '

@@ -39,7 +39,11 @@ def start_sequence_network(
     opened = formats.open_file(path)
     found: list[str] = []
     plain = opened.content.get(formats.CARD_KEY) if isinstance(opened.content, dict) else None
-    if isinstance(plain, dict) and formats.kind_of(plain) == SequenceCard.kind:
+    if isinstance(plain, dict) and formats.kind_of(plain) != SequenceCard.kind:
+        raise ValueError(
+            f"{opened.path} holds a network of the kind {formats.kind_of(plain)!r}, from which none of sequences starts"
+        )
+    if isinstance(plain, dict):
         card = SequenceCard.from_plain(plain, path=opened.path)
         with torch.device("meta"):
             theirs = build(card.architecture, card.arguments)
