@@ -165,6 +165,43 @@ class TestTraining:
         assert torch.equal(*gradients)
 
 
+class TestPadding:
+    """While the number goes down it goes down from each sequence's own positions."""
+
+    @pytest.mark.parametrize("pairwise", PAIRWISE)
+    @pytest.mark.parametrize("training", [False, True])
+    @pytest.mark.parametrize("random", [0, 3])
+    def test_what_a_sequence_is_padded_beside_changes_nothing(self, pairwise, training, random):
+        torch.manual_seed(0)
+        positions = LearnedPositions(4, anneal_steps=10, random=random)
+        block = NonLocalBlock(6, ndim=1, norm="layer", pairwise=pairwise, subsample=positions, zero_init=False)
+        block = block.double().train(training)
+        x = torch.randn(3, 6, 40, dtype=torch.float64)
+        lengths = [40, 21, 3]
+        mask = torch.arange(40) < torch.tensor(lengths)[:, None]
+        for steps in (0, 3, 7, 10):
+            block.scorer.steps.fill_(steps)
+            padded = block(x, key_mask=mask)
+            for row, length in enumerate(lengths):
+                block.scorer.steps.fill_(steps)
+                alone = block(x[row : row + 1, :, :length])
+                torch.testing.assert_close(padded[row : row + 1, :, :length], alone, rtol=0, atol=1e-12)
+
+    def test_what_is_shown_is_what_is_summed(self):
+        torch.manual_seed(0)
+        block = NonLocalBlock(6, ndim=1, norm=None, subsample=LearnedPositions(4, anneal_steps=10)).eval()
+        block.scorer.steps.fill_(4)
+        mask = torch.arange(40) < torch.tensor([[40], [12]])
+        x = torch.randn(2, 6, 40)
+        numbers = [block.scorer.number(n) for n in (40, 12)]
+        assert numbers == block.scorer.numbers(mask).tolist()
+        shown = block.affinity_rows(x, torch.tensor([[0]]), key_mask=mask).weights
+        alone = block.affinity_rows(x[1:, :, :12], torch.tensor([[0]])).weights
+        torch.testing.assert_close(shown[1, 0, :12], alone[0, 0])
+        for row, number in zip(shown, numbers, strict=True):
+            assert 0 < int((row > 0).sum()) <= number
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("wrong", "said"),

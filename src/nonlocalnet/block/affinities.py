@@ -7,7 +7,7 @@ or one temporal group.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -39,6 +39,7 @@ class Affinities:
         seen_Q: (Q,) how many of the first keys of its set each asked position sees (a causal block); None for all.
         u_BM: The scores of all keys, where positions are chosen by them.
         k: How many are chosen in a set.
+        numbers: Gives how many by the (B, K) mask of a set, where that differs from k; None where it does not.
     """
 
     how: Sets
@@ -54,6 +55,7 @@ class Affinities:
     seen_Q: Tensor | None = None
     u_BM: Tensor | None = None
     k: int = 0
+    numbers: Callable[[Tensor], Tensor] | None = None
 
     @property
     def pairwise(self) -> Pairwise:
@@ -88,14 +90,16 @@ class Affinities:
         return self._limits(rows, keys)[0]
 
     def _limits(self, rows: Tensor, keys: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        kept_BM = None if self.kept_BM is None else self.kept_BM[:, keys]
         operands = Operands(
             theta_BNC=self.queries_BQC[:, rows],
             phi_BMC=self.keys_BMC[:, keys],
             g_BMD=self.keys_BMC[:, keys],  # not looked at
-            kept_BM=None if self.kept_BM is None else self.kept_BM[:, keys],
+            kept_BM=kept_BM,
             seen_N=None if self.seen_Q is None else self.seen_Q[rows],
             u_BM=None if self.u_BM is None else self.u_BM[:, keys],
             k=self.k,
+            fewer_B=None if self.numbers is None or kept_BM is None else self.numbers(kept_BM),
         )
         return limits(self.how, operands, self.asked[rows])
 
@@ -135,7 +139,7 @@ def affinities_of(block: BlockLayers, x: Tensor, asked: Tensor, key_mask: Tensor
         queries_BCQ = block.theta(queries_BCQ.reshape(*queries_BCQ.shape, *(1,) * (block.ndim - 1))).flatten(2)
     keys, values, mask = block.keys_and_values(x, key_mask)
     _, g, kept = block.fold_keys(keys, values, mask)
-    scores, k = block.choice(x, g, kept)
+    scores, k, fewer = block.choice(x, g, kept)
     sets = block.folding.fold(numbered(x)).squeeze(2)
     return Affinities(
         how=block.sets(),
@@ -151,6 +155,7 @@ def affinities_of(block: BlockLayers, x: Tensor, asked: Tensor, key_mask: Tensor
         seen_Q=_of_positions(block.seen(x), sets)[asked] if block.causal else None,
         u_BM=None if scores is None else block.folding.unfold(scores.unsqueeze(2), x).flatten(1),
         k=k,
+        numbers=None if fewer is None or block.scorer is None else block.scorer.numbers,
     )
 
 

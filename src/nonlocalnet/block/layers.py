@@ -156,15 +156,22 @@ class BlockLayers(nn.Module):
         assert self.scorer is not None
         return self.key_folding.fold(self.scorer(x)).squeeze(2)
 
-    def choice(self, x: Tensor, g_BMD: Tensor, kept_BM: Tensor | None) -> tuple[Tensor | None, int]:
-        """The scores (sets, keys) of `LearnedPositions` and how many of a set are chosen; None and 0 without."""
+    def choice(self, x: Tensor, g_BMD: Tensor, kept_BM: Tensor | None) -> tuple[Tensor | None, int, Tensor | None]:
+        """The scores (sets, keys) of `LearnedPositions`, how many of a set are chosen, and (sets,) of which fewer.
+
+        None, 0 and None without. While the number goes down it goes down from the keys of a set that are kept, so that
+        what a sequence is padded beside changes nothing; in a causal block from all of them.
+        """
         if not isinstance(self.subsample, LearnedPositions):
-            return None, 0
+            return None, 0, None
         keys = g_BMD.shape[1]
         if self.scorer is None:
             k = min(self.subsample.k, keys)
-            return comparison_scores(self.subsample, g_BMD, kept_BM, k), k
-        return self.scores(x), self.scorer.number(keys)
+            return comparison_scores(self.subsample, g_BMD, kept_BM, k), k, None
+        fewer = None
+        if kept_BM is not None and not self.causal and self.scorer.goes_down:
+            fewer = self.scorer.numbers(kept_BM)
+        return self.scores(x), self.scorer.number(keys), fewer
 
     def operands(self, x: Tensor, key_mask: Tensor | None) -> Operands:
         """Theta, phi and g, folded into the sets that are summed together."""

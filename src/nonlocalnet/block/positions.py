@@ -166,6 +166,17 @@ class PositionScorer(nn.Module):
         positions = int(positions)  # to torch.jit.trace a size is a tensor
         return round(positions * (k / positions) ** done)
 
+    @property
+    def goes_down(self) -> bool:
+        """Whether the annealing is not over."""
+        return self.options.anneal_steps > 0 and self._steps_done() < self.options.anneal_steps
+
+    def numbers(self, kept_BM: Tensor) -> Tensor:
+        """(B,) `number` of the positions of each set that are kept, while it goes down."""
+        done = self._steps_done() / self.options.anneal_steps
+        kept_B, k = kept_BM.sum(dim=1).double(), self.options.k
+        return torch.where(kept_B <= k, kept_B, (kept_B * (k / kept_B) ** done).round()).long().clamp_min(1)
+
     @override
     def train(self, mode: bool = True) -> PositionScorer:
         """As `nn.Module.train`; what is exported is put into eval mode, after its values are there."""

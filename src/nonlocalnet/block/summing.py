@@ -62,6 +62,7 @@ class Operands:
         seen_N: How many of the first keys each query has seen; None where not causal.
         u_BM: Scores of `LearnedPositions`; None for the others.
         k: How many of these are chosen.
+        fewer_B: Of which so many in each set, where that differs; None: k in all.
     """
 
     theta_BNC: Tensor
@@ -71,6 +72,7 @@ class Operands:
     seen_N: Tensor | None = None
     u_BM: Tensor | None = None
     k: int = 0
+    fewer_B: Tensor | None = None
 
 
 def summed(sets: Sets, operands: Operands, *, training: bool) -> Tensor:
@@ -92,7 +94,8 @@ def summed(sets: Sets, operands: Operands, *, training: bool) -> Tensor:
         if seen is not None:
             return functional.causal_chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, seen_N=seen, **which)
         random = sets.chosen.random if training else 0
-        return functional.chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, random=random, **which)
+        which |= {"fewer_B": operands.fewer_B, "random": random}
+        return functional.chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, **which)
     if seen is not None:
         return functional.causal_sum(sets.pairwise, theta, phi, g, seen_N=seen, **how)
     return row_of(sets.pairwise).sum(theta, phi, g, w_f=sets.w_f, scale=sets.scale, key_mask=operands.kept_BM)
@@ -115,7 +118,7 @@ def limits(sets: Sets, operands: Operands, asked_Q: Tensor) -> tuple[Tensor | No
     if sets.chosen is not None:
         assert operands.u_BM is not None
         hard = sets.chosen.by != "learned"
-        return chosen_keys(operands.u_BM, operands.k, kept=kept, seen_Q=seen, hard=hard)
+        return chosen_keys(operands.u_BM, operands.k, fewer_B=operands.fewer_B, kept=kept, seen_Q=seen, hard=hard)
     near = None
     if sets.window is not None:
         near = window_keys(asked_Q, keys, window=sets.window, dilation=sets.dilation, causal=sets.causal)

@@ -36,7 +36,9 @@ class Chosen(NamedTuple):
         return rows_BMC.gather(1, self.places.unsqueeze(2).expand(-1, -1, rows_BMC.shape[2]))
 
 
-def choose_positions(u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, hard: bool = False) -> Chosen:
+def choose_positions(
+    u_BM: Tensor, k: int, *, fewer_B: Tensor | None = None, key_mask: Tensor | None = None, hard: bool = False
+) -> Chosen:
     """The k positions with the highest p = SparseK(u); ties go to the lowest number.
 
     Where more than k scores have p above 0, those past the k-th are dropped: what is left of p sums to less than k.
@@ -44,6 +46,7 @@ def choose_positions(u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, ha
     Args:
         u_BM: Scores, (B, M).
         k: How many; all where it is M or more.
+        fewer_B: As `chosen_sum` takes it.
         key_mask: (B, M) bool; positions with False are never chosen.
         hard: p is 1 for the chosen, and the scores have no gradient.
 
@@ -54,25 +57,35 @@ def choose_positions(u_BM: Tensor, k: int, *, key_mask: Tensor | None = None, ha
     kept_BM = kept_or_all(u_BM, key_mask)
     with torch.no_grad():
         ranked_BM = u_BM.masked_fill(~kept_BM, float("-inf")).sort(dim=1, descending=True, stable=True).indices
-        places_BK = ranked_BM[:, :k].sort(dim=1).values
+        places_BK, rank_BK = ranked_BM[:, :k].sort(dim=1)
     kept_BK = None if key_mask is None else key_mask.gather(1, places_BK)
+    if fewer_B is not None:
+        among_BK = rank_BK < fewer_B.unsqueeze(1)
+        kept_BK = among_BK if kept_BK is None else kept_BK & among_BK
     if hard:
         return Chosen(places_BK, torch.ones_like(places_BK, dtype=u_BM.dtype), kept_BK)
-    return Chosen(places_BK, _over(u_BM, places_BK, k, kept_BM).clamp(0.0, 1.0), kept_BK)
+    return Chosen(places_BK, _over(u_BM, places_BK, number_of(k, fewer_B), kept_BM).clamp(0.0, 1.0), kept_BK)
 
 
-def _over(u_BM: Tensor, places_BK: Tensor, k: int, kept_BM: Tensor) -> Tensor:
+def number_of(k: int, fewer_B: Tensor | None) -> int | Tensor:
+    """As `threshold` takes it."""
+    return k if fewer_B is None else fewer_B.unsqueeze(1)
+
+
+def _over(u_BM: Tensor, places_BK: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
     """U - tau of some positions, whose part in [0, 1] is p."""
     return u_BM.gather(1, places_BK) - threshold(u_BM, k, kept_BM)
 
 
-def _with_drawn(chosen: Chosen, u_BM: Tensor, k: int, count: int, key_mask: Tensor | None) -> Chosen:
+def _with_drawn(
+    chosen: Chosen, u_BM: Tensor, k: int, fewer_B: Tensor | None, count: int, key_mask: Tensor | None
+) -> Chosen:
     """The chosen, and so many more at random; every share is 0, and the drawn ones' have the derivative of u - tau."""
     kept_BM = kept_or_all(u_BM, key_mask)
     taken_BM = torch.zeros_like(kept_BM).scatter(1, chosen.places, value=True)
     order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(taken_BM, 2.0).argsort(dim=1)
     drawn_BR = order_BM[:, : min(count, u_BM.shape[1] - k)]
-    over_BR = _over(u_BM, drawn_BR, k, kept_BM)
+    over_BR = _over(u_BM, drawn_BR, number_of(k, fewer_B), kept_BM)
     share_BK = torch.cat([torch.zeros_like(chosen.share), over_BR - over_BR.detach()], dim=1)
     places_BK = torch.cat([chosen.places, drawn_BR], dim=1)
     return Chosen(places_BK, share_BK, None if key_mask is None else key_mask.gather(1, places_BK))
@@ -86,6 +99,7 @@ def chosen_sum(
     u_BM: Tensor,
     *,
     k: int,
+    fewer_B: Tensor | None = None,
     random: int = 0,
     hard: bool = False,
     w_f: Tensor | None = None,
@@ -105,6 +119,7 @@ def chosen_sum(
         g_BMD: (B, M, D).
         u_BM: Scores, (B, M); the gradient reaches them through p.
         k: Positions of S, at least 1; all where it is M or more.
+        fewer_B: (B,) int64, from 1 to k: how many they are in each row, where that differs. None: k in all.
         random: Further positions, drawn at every call, for training. They have p = 0 and change nothing of y; their
             scores get the derivative of u - tau in the place of p's, which is 0 there: this is how a position without a
             share can get one. Not with `hard`.
@@ -126,11 +141,11 @@ def chosen_sum(
     if hard and random > 0:
         raise ValueError(f"random draws positions with p = 0, which hard=True does not have; got random={random}")
     u_BM = u_BM.to(torch.promote_types(u_BM.dtype, torch.float32))
-    chosen = choose_positions(u_BM, k, key_mask=key_mask, hard=hard)
+    chosen = choose_positions(u_BM, k, fewer_B=fewer_B, key_mask=key_mask, hard=hard)
     y_BND = _sum_over(row, chosen, theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale)
     if random == 0 or k >= u_BM.shape[1]:
         return y_BND
-    drawn = _with_drawn(chosen, u_BM, k, random, key_mask)
+    drawn = _with_drawn(chosen, u_BM, k, fewer_B, random, key_mask)
     # 0 in value. In one sum with the chosen the drawn keys would count in a softmax, and what is trained would lean on
     # weight that goes to keys of no value, which there are none of in eval mode.
     w_f = None if w_f is None else w_f.detach()

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, sparsek
+from nonlocalnet.functional.index_sets.chosen import number_of
+from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, threshold
 
 
 def window_keys(asked_Q: Tensor, positions: int, *, window: int, dilation: int, causal: bool) -> Tensor:
@@ -16,13 +17,20 @@ def window_keys(asked_Q: Tensor, positions: int, *, window: int, dilation: int, 
 
 
 def chosen_keys(
-    u_BM: Tensor, k: int, *, kept: Tensor | None = None, seen_Q: Tensor | None = None, hard: bool = False
+    u_BM: Tensor,
+    k: int,
+    *,
+    fewer_B: Tensor | None = None,
+    kept: Tensor | None = None,
+    seen_Q: Tensor | None = None,
+    hard: bool = False,
 ) -> tuple[Tensor, Tensor]:
     """What `chosen_sum` takes, or `causal_chosen_sum` for positions that have seen the first `seen_Q` keys.
 
     Args:
         u_BM: Scores, (B, M).
         k: How many are chosen, at least 1.
+        fewer_B: As `chosen_sum` takes it; not with `seen_Q`.
         kept: (B, M) bool, False where a key may not be chosen.
         seen_Q: (Q,) int64; None: all keys, one row for every position.
         hard: p is 1 for the chosen.
@@ -41,10 +49,12 @@ def chosen_keys(
     ranked_BM = u_BM.masked_fill(~kept, float("-inf")).sort(dim=1, descending=True, stable=True).indices
     ranked_BQM = ranked_BM.unsqueeze(1).expand_as(may_BQM)
     in_order = may_BQM.gather(2, ranked_BQM)
-    first = in_order & (in_order.cumsum(dim=2) <= k)
+    number = number_of(k, fewer_B)  # an int, or (B, 1), where Q is 1
+    first = in_order & (in_order.cumsum(dim=2) <= (number if isinstance(number, int) else number.unsqueeze(2)))
     chosen_BQM = torch.zeros_like(may_BQM).scatter(2, ranked_BQM, first)
     if hard:
         return chosen_BQM, chosen_BQM.to(u_BM.dtype)
     u_RM = u_BM.unsqueeze(1).expand(-1, len(seen_Q), -1).flatten(0, 1)
-    share_BQM = sparsek(u_RM, k, kept=may_BQM.flatten(0, 1)).unflatten(0, (batch, -1))
+    tau_R1 = threshold(u_RM, number, may_BQM.flatten(0, 1))
+    share_BQM = (u_RM - tau_R1).clamp(0.0, 1.0).unflatten(0, (batch, -1))
     return chosen_BQM, torch.where(chosen_BQM, share_BQM, 0.0)

@@ -66,8 +66,14 @@ def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
         raise ValueError(f"u must be (B, M) = {tuple(phi_BMC.shape[:2])} beside phi; got {tuple(u_BM.shape)}")
 
 
-def threshold(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
-    """Tau, (B, 1), as a function of u; -inf where no more than k scores are kept, whose p are all 1."""
+def threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
+    """Tau, (B, 1), as a function of u; -inf where no more than k scores are kept, whose p are all 1.
+
+    Args:
+        u_BM: Scores.
+        k: How many are chosen; (B, 1) where it is another number for each row.
+        kept_BM: bool, False where a score does not count.
+    """
     u_BM = u_BM.masked_fill(~kept_BM, 0.0)
     with torch.no_grad():
         found_B1 = _found(u_BM.double(), k, kept_BM)
@@ -82,7 +88,7 @@ def threshold(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
     return tau_B1.masked_fill(full_B1, float("-inf"))
 
 
-def _found(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
+def _found(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
     """Tau, (B, 1), from the ends of the pieces: below u_j its p grows, below u_j - 1 it stays 1."""
     far = float("-inf")
     ends_BE, order = torch.cat([u_BM, u_BM - 1], dim=1).masked_fill(~kept_BM.repeat(1, 2), far).sort(descending=True)
