@@ -170,11 +170,11 @@ class TestPadding:
 
     @pytest.mark.parametrize("pairwise", PAIRWISE)
     @pytest.mark.parametrize("training", [False, True])
-    @pytest.mark.parametrize("random", [0, 3])
-    def test_what_a_sequence_is_padded_beside_changes_nothing(self, pairwise, training, random):
+    @pytest.mark.parametrize(("causal", "random"), [(False, 0), (False, 3), (True, 0)])
+    def test_what_a_sequence_is_padded_beside_changes_nothing(self, pairwise, training, causal, random):
         torch.manual_seed(0)
-        positions = LearnedPositions(4, anneal_steps=10, random=random)
-        block = NonLocalBlock(6, ndim=1, norm="layer", pairwise=pairwise, subsample=positions, zero_init=False)
+        options = {"subsample": LearnedPositions(4, anneal_steps=10, random=random), "causal": causal}
+        block = NonLocalBlock(6, ndim=1, norm="layer", pairwise=pairwise, zero_init=False, **options)
         block = block.double().train(training)
         x = torch.randn(3, 6, 40, dtype=torch.float64)
         lengths = [40, 21, 3]
@@ -182,21 +182,27 @@ class TestPadding:
         for steps in (0, 3, 7, 10):
             block.scorer.steps.fill_(steps)
             padded = block(x, key_mask=mask)
+            (gradient,) = torch.autograd.grad(padded[1, :, :21].square().sum(), block.scorer.weight)
             for row, length in enumerate(lengths):
                 block.scorer.steps.fill_(steps)
                 alone = block(x[row : row + 1, :, :length])
                 torch.testing.assert_close(padded[row : row + 1, :, :length], alone, rtol=0, atol=1e-12)
+                if row == 1 and not random:
+                    (own,) = torch.autograd.grad(alone.square().sum(), block.scorer.weight)
+                    torch.testing.assert_close(gradient, own, rtol=0, atol=1e-11)
 
-    def test_what_is_shown_is_what_is_summed(self):
+    @pytest.mark.parametrize("causal", [False, True])
+    def test_what_is_shown_is_what_is_summed(self, causal):
         torch.manual_seed(0)
-        block = NonLocalBlock(6, ndim=1, norm=None, subsample=LearnedPositions(4, anneal_steps=10)).eval()
+        positions = LearnedPositions(4, anneal_steps=10)
+        block = NonLocalBlock(6, ndim=1, norm=None, subsample=positions, causal=causal).eval()
         block.scorer.steps.fill_(4)
         mask = torch.arange(40) < torch.tensor([[40], [12]])
         x = torch.randn(2, 6, 40)
         numbers = [block.scorer.number(n) for n in (40, 12)]
         assert numbers == block.scorer.numbers(mask).tolist()
-        shown = block.affinity_rows(x, torch.tensor([[0]]), key_mask=mask).weights
-        alone = block.affinity_rows(x[1:, :, :12], torch.tensor([[0]])).weights
+        shown = block.affinity_rows(x, torch.tensor([[11]]), key_mask=mask).weights
+        alone = block.affinity_rows(x[1:, :, :12], torch.tensor([[11]])).weights
         torch.testing.assert_close(shown[1, 0, :12], alone[0, 0])
         for row, number in zip(shown, numbers, strict=True):
             assert 0 < int((row > 0).sum()) <= number

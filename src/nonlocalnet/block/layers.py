@@ -160,7 +160,7 @@ class BlockLayers(nn.Module):
         """The scores (sets, keys) of `LearnedPositions`, how many of a set are chosen, and (sets,) of which fewer.
 
         None, 0 and None without. While the number goes down it goes down from the keys of a set that are kept, so that
-        what a sequence is padded beside changes nothing; in a causal block from all of them.
+        what a sequence is padded beside changes nothing.
         """
         if not isinstance(self.subsample, LearnedPositions):
             return None, 0, None
@@ -169,7 +169,7 @@ class BlockLayers(nn.Module):
             k = min(self.subsample.k, keys)
             return comparison_scores(self.subsample, g_BMD, kept_BM, k), k, None
         fewer = None
-        if kept_BM is not None and not self.causal and self.scorer.goes_down:
+        if kept_BM is not None and self.scorer.goes_down:
             fewer = self.scorer.numbers(kept_BM)
         return self.scores(x), self.scorer.number(keys), fewer
 

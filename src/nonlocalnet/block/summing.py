@@ -90,12 +90,11 @@ def summed(sets: Sets, operands: Operands, *, training: bool) -> Tensor:
         )
     if sets.chosen is not None:
         assert operands.u_BM is not None
-        which: dict[str, Any] = {"k": operands.k, "hard": sets.chosen.by != "learned", **how}
+        how |= {"k": operands.k, "fewer_B": operands.fewer_B, "hard": sets.chosen.by != "learned"}
         if seen is not None:
-            return functional.causal_chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, seen_N=seen, **which)
+            return functional.causal_chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, seen_N=seen, **how)
         random = sets.chosen.random if training else 0
-        which |= {"fewer_B": operands.fewer_B, "random": random}
-        return functional.chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, **which)
+        return functional.chosen_sum(sets.pairwise, theta, phi, g, operands.u_BM, random=random, **how)
     if seen is not None:
         return functional.causal_sum(sets.pairwise, theta, phi, g, seen_N=seen, **how)
     return row_of(sets.pairwise).sum(theta, phi, g, w_f=sets.w_f, scale=sets.scale, key_mask=operands.kept_BM)

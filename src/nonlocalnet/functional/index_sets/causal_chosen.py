@@ -37,6 +37,7 @@ def causal_chosen_sum(
     u_BM: Tensor,
     *,
     k: int,
+    fewer_B: Tensor | None = None,
     hard: bool = False,
     seen_N: Tensor | None = None,
     w_f: Tensor | None = None,
@@ -56,6 +57,7 @@ def causal_chosen_sum(
         g_BMD: (B, M, D).
         u_BM: Scores, (B, M).
         k: Positions that are chosen, at least 1; all that were seen where these are no more.
+        fewer_B: As `chosen_sum` takes it.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
         seen_N: (N,) int64, how many of the first keys each query has seen, as in `causal_sum`; None for i + 1.
         w_f: (2C,), for "concatenation" only.
@@ -79,7 +81,7 @@ def causal_chosen_sum(
         phi, g = zero_masked(phi, key_mask), zero_masked(g, key_mask)
         w_f = None if w_f is None else w_f.to(g.dtype)
         kept = torch.ones_like(u, dtype=torch.bool) if key_mask is None else key_mask
-        plan = _Plan(pairwise, k, scale, hard, on_host(seen_N), kept)
+        plan = _Plan(pairwise, k, fewer_B, scale, hard, on_host(seen_N), kept)
         # Not as a decorator, which would import the compiler, as long an import as PyTorch's own.
         untraced: Any = torch.compiler.disable
         summed = untraced(_chosen_sum) if torch.compiler.is_compiling() else _chosen_sum
@@ -91,7 +93,8 @@ def _chosen_sum(plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, w
     if plan.hard:
         u, tau_BN = u.detach(), u.new_full((len(u), len(plan.seen)), float("-inf"))
     else:
-        tau_BN = prefix_thresholds(u, plan.k, plan.kept)[:, torch.from_numpy(plan.seen).to(u.device)].to(u.dtype)
+        tau_BM = prefix_thresholds(u, plan.k, plan.kept, fewer_B=plan.fewer_B)
+        tau_BN = tau_BM[:, torch.from_numpy(plan.seen).to(u.device)].to(u.dtype)
     return _ChosenSums.apply(plan, theta, phi, g, u, tau_BN, w_f)
 
 
@@ -100,6 +103,7 @@ class _Plan(NamedTuple):
 
     pairwise: Pairwise
     k: int
+    fewer_B: Tensor | None
     scale: float
     hard: bool
     seen: np.ndarray
@@ -117,6 +121,7 @@ class _Block(NamedTuple):
 def _blocks(plan: _Plan, u_BM: Tensor) -> Iterator[_Block]:
     """The queries in order; `best`, the k highest of what came before, goes from block to block."""
     seen, k, size = plan.seen, plan.k, max(LEAST_BLOCK, plan.k)
+    k_of_B11 = k if plan.fewer_B is None else plan.fewer_B[:, None, None]
     scores = u_BM.masked_fill(~plan.kept, float("-inf"))
     best = torch.empty(len(u_BM), 0, dtype=torch.long, device=u_BM.device)
     taken, begin = 0, 0
@@ -127,7 +132,7 @@ def _blocks(plan: _Plan, u_BM: Tensor) -> Iterator[_Block]:
         places = _ranked(scores, best, taken, int(seen[end - 1]))
         allowed = places.unsqueeze(1) < torch.as_tensor(seen[begin:end], device=places.device)[:, None]
         allowed = allowed & plan.kept.gather(1, places).unsqueeze(1)
-        yield _Block(slice(begin, end), places, allowed & (allowed.cumsum(dim=2) <= k))
+        yield _Block(slice(begin, end), places, allowed & (allowed.cumsum(dim=2) <= k_of_B11))
         begin = end
 
 

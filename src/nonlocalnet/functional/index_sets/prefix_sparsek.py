@@ -18,17 +18,19 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def prefix_thresholds(u_BM: Tensor, k: int, kept_BM: Tensor) -> Tensor:
-    """Tau of the first m kept scores, (B, M + 1), m from 0 to M; -inf where they are k or fewer, and all chosen."""
-    return _PrefixThresholds.apply(u_BM, k, kept_BM)[0]
+def prefix_thresholds(u_BM: Tensor, k: int, kept_BM: Tensor, *, fewer_B: Tensor | None = None) -> Tensor:
+    """Tau of the first m kept scores, (B, M + 1), m from 0 to M; -inf where they are k or fewer, and all chosen.
+
+    `fewer_B` says another k for each row, as `chosen_sum` takes it.
+    """
+    return _PrefixThresholds.apply(u_BM, [k] * len(u_BM) if fewer_B is None else fewer_B.tolist(), kept_BM)[0]
 
 
 class _PrefixThresholds(torch.autograd.Function):
     @staticmethod
-    def forward(u: Tensor, k: int, kept: Tensor) -> tuple[Tensor, Tensor]:
-        taus, betweens = zip(
-            *(_walk(row, keep, k) for row, keep in zip(u.tolist(), kept.tolist(), strict=True)), strict=True
-        )
+    def forward(u: Tensor, k_of_B: list[int], kept: Tensor) -> tuple[Tensor, Tensor]:
+        rows = zip(u.tolist(), kept.tolist(), k_of_B, strict=True)
+        taus, betweens = zip(*(_walk(row, keep, k) for row, keep, k in rows), strict=True)
         # In double: the ends of the stretches are found by comparing with u again.
         return (
             torch.tensor(taus, dtype=torch.float64, device=u.device),

@@ -30,7 +30,7 @@ def chosen_keys(
     Args:
         u_BM: Scores, (B, M).
         k: How many are chosen, at least 1.
-        fewer_B: As `chosen_sum` takes it; not with `seen_Q`.
+        fewer_B: As `chosen_sum` takes it.
         kept: (B, M) bool, False where a key may not be chosen.
         seen_Q: (Q,) int64; None: all keys, one row for every position.
         hard: p is 1 for the chosen.
@@ -49,12 +49,12 @@ def chosen_keys(
     ranked_BM = u_BM.masked_fill(~kept, float("-inf")).sort(dim=1, descending=True, stable=True).indices
     ranked_BQM = ranked_BM.unsqueeze(1).expand_as(may_BQM)
     in_order = may_BQM.gather(2, ranked_BQM)
-    number = number_of(k, fewer_B)  # an int, or (B, 1), where Q is 1
-    first = in_order & (in_order.cumsum(dim=2) <= (number if isinstance(number, int) else number.unsqueeze(2)))
+    first = in_order & (in_order.cumsum(dim=2) <= (k if fewer_B is None else fewer_B[:, None, None]))
     chosen_BQM = torch.zeros_like(may_BQM).scatter(2, ranked_BQM, first)
     if hard:
         return chosen_BQM, chosen_BQM.to(u_BM.dtype)
     u_RM = u_BM.unsqueeze(1).expand(-1, len(seen_Q), -1).flatten(0, 1)
-    tau_R1 = threshold(u_RM, number, may_BQM.flatten(0, 1))
+    fewer_R = None if fewer_B is None else fewer_B.repeat_interleave(len(seen_Q))
+    tau_R1 = threshold(u_RM, number_of(k, fewer_R), may_BQM.flatten(0, 1))
     share_BQM = (u_RM - tau_R1).clamp(0.0, 1.0).unflatten(0, (batch, -1))
     return chosen_BQM, torch.where(chosen_BQM, share_BQM, 0.0)
