@@ -219,6 +219,7 @@ def test_own_videos_need_no_option_but_where_they_are(tmp_path, capsys):
         ("coco_mask_r50", "data.workers", "-3"),
         ("adding_t100_gru", "schedule.steps", "0"),
         ("adding_t100_gru", "trainer.seed", "half"),
+        ("sound_classes", "model.sample_rate", "50"),
     ],
 )
 def test_a_value_that_is_refused_is_named_as_it_was_given(capsys, tmp_path, name, field, value):

@@ -36,3 +36,18 @@ def test_a_count_is_one_line_at_its_end_and_a_line_in_a_while(
     assert "\x1b" not in said
     assert said.splitlines()[-1] == "checking videos 6/6"
     assert 2 <= len(said.splitlines()) <= 4
+
+
+def test_what_waits_for_its_turn_is_timed_from_its_start(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("nonlocalnet.system.progress.time.monotonic", lambda: now)
+    with progress_bars(seconds=0) as bars:
+        task = bars.add_task("train", total=11, start=False)
+        now = 3600.0
+        for _ in range(2):
+            bars.start_task(task)
+            now += 2
+            bars.advance(task)
+    assert capsys.readouterr().err.splitlines() == ["train 1/11  0:00:20 left", "train 2/11  0:00:18 left"]

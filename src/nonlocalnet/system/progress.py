@@ -114,6 +114,14 @@ class _Lines(Progress):
         return task
 
     @override
+    def start_task(self, task_id: TaskID) -> None:
+        """What waited for its turn is timed from here on."""
+        if not self._tasks[task_id].started:
+            self._first[task_id] = (time.monotonic(), self._tasks[task_id].completed)
+            self._said[task_id] = time.monotonic()
+        super().start_task(task_id)
+
+    @override
     def advance(self, task_id: TaskID, advance: float = 1) -> None:
         super().advance(task_id, advance)
         self._say(self._tasks[task_id])

@@ -2,6 +2,7 @@
 
 | file | what it is |
 |---|---|
+| `rates` | the sample rates that there are |
 | `reader` | a file to a waveform, by PyAV |
 | `truncation` | telling a truncated sound from a short one |
 | `sound_list` | lists of labelled sounds, in the formats of `annotations` |

@@ -18,14 +18,13 @@ import numpy as np
 import torch
 from av.error import ArgumentError, InvalidDataError
 
+from nonlocalnet.data.sound.rates import RATES
 from nonlocalnet.data.sound.truncation import flaw_of
 from nonlocalnet.data.video.errors import reason_of, unreadable_where_it_fails
 from nonlocalnet.data.video.local_file import open_local
 from nonlocalnet.system.errors import FileProblem
 
 LONGEST_SECONDS = 3600.0
-RATES = (100, 768_000)
-"""The sample rates that may be asked for, and that a file may have, the ends included."""
 MOST_CHANNELS = 64
 """What libswresample mixes."""
 _HIGHEST = 1e10

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from nonlocalnet.block import BlockOptions
 from nonlocalnet.block.positions import Choice
+from nonlocalnet.data.sound.rates import RATES
 from nonlocalnet.engine.config import (
     OptimConfig,
     Recipe,
@@ -115,6 +116,7 @@ class SequenceModelConfig:
         sizes = ("num_classes", "hidden_size", "num_layers", "embedding_size", "inner_channels", "subsample")
         for name in (*sizes, "sample_rate", "n_fft", "hop_length", "n_mels"):
             require_at_least(f"model.{name}", getattr(self, name), 1)
+        require_finite_in("model.sample_rate", self.sample_rate, *RATES)
         require_finite_in("model.dropout", self.dropout, 0, 1)
         self._check_choice()
         if not isinstance(self.scale, str):
