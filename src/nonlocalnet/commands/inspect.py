@@ -41,7 +41,8 @@ def main(argv: Sequence[str]) -> int:
     else:
         refuse_typed(parsed, (*_ASKED, "list_keys"), f"on {parsed.target}: it is for files of weights")
         kind = kind_of(recipe)
-        kind.options.refuse_idle(recipe, parsed)
+        parsed.data = recipe.data  # no option of this command: what the recipe's network is for
+        kind.options.refuse_idle(parsed)
         model = section_of(recipe.model, parsed.model, name="model")
         kind.show.show_recipe(console, recipe, model=model, size=parsed.input)
     return 0

@@ -64,8 +64,11 @@ class OptionsFile(Protocol):
         """The recipe with what short options of either command stand for; fields that are given win over it."""
         ...
 
-    def refuse_idle(self, recipe: Any, parsed: Namespace) -> None:
-        """Refuse fields of the network that were given on the command line and that it does not read."""
+    def refuse_idle(self, parsed: Namespace) -> None:
+        """Refuse fields that were given on the command line and that the network does not read.
+
+        `parsed` has the sections `model` and `data`.
+        """
         ...
 
 

@@ -64,24 +64,19 @@ def apply_options(recipe: DetectionRecipe, parsed: Namespace) -> DetectionRecipe
     Raises:
         ValueError: An option was given that would do nothing; it is named.
     """
-    refuse_idle(recipe, parsed)
+    refuse_idle(parsed)
     length = getattr(parsed.schedule, "length", None)
     if length is not None and typed_as(parsed, "schedule.steps") and typed_as(parsed, "schedule.milestones"):
         refuse_typed(parsed, ["schedule.length"], "beside schedule.steps and schedule.milestones, which say the length")
     return recipe if length is None else replace(recipe, schedule=LENGTHS[length])
 
 
-def refuse_idle(recipe: DetectionRecipe, parsed: Namespace) -> None:
+def refuse_idle(parsed: Namespace) -> None:
     """Refuse fields of the detector that were given on the command line and that it does not read.
-
-    Args:
-        recipe: The run; of no use here.
-        parsed: The arguments, with the section `model`.
 
     Raises:
         ValueError: There is one; it is named.
     """
-    del recipe
     if not (parsed.model.nonlocal_backbone or parsed.model.nonlocal_head):
         why = "without model.nonlocal_backbone or model.nonlocal_head: the detector has no block"
         refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)

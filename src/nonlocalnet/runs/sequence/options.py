@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any
 
-from nonlocalnet.runs.sequence.config import BLOCK_FIELDS, SequenceDataConfig, SequenceRecipe
+from nonlocalnet.runs.sequence.config import BLOCK_FIELDS, SequenceRecipe
 from nonlocalnet.runs.sequence.sources import READ_BY, SOURCES, Front
 from nonlocalnet.system.typed import refuse_typed
 
@@ -60,25 +60,21 @@ def apply_options(recipe: SequenceRecipe, parsed: Namespace) -> SequenceRecipe:
     Raises:
         ValueError: A field was given on the command line that the data or the network do not read; it is named.
     """
-    refuse_idle(recipe, parsed)
+    refuse_idle(parsed)
     return recipe
 
 
-def refuse_idle(recipe: SequenceRecipe, parsed: Namespace) -> None:
+def refuse_idle(parsed: Namespace) -> None:
     """Refuse fields that were given on the command line and that the data or the network do not read.
-
-    Args:
-        recipe: The run, which says what the data are where the arguments do not.
-        parsed: The arguments, with the section `model` and perhaps `data`.
 
     Raises:
         ValueError: There is one; it is named.
     """
-    for fields, why in _without_effect(getattr(parsed, "data", recipe.data), parsed.model):
+    for fields, why in _without_effect(parsed.data, parsed.model):
         refuse_typed(parsed, fields, why, in_files=False)
 
 
-def _without_effect(data: Namespace | SequenceDataConfig, model: Namespace) -> Iterator[tuple[list[str], str]]:
+def _without_effect(data: Namespace, model: Namespace) -> Iterator[tuple[list[str], str]]:
     """Fields that are not read, and why."""
     for field, readers in READ_BY.items():
         if data.source not in readers:

@@ -88,7 +88,7 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
     Raises:
         ValueError: An option was given that would do nothing; it is named.
     """
-    refuse_idle(recipe, parsed)
+    refuse_idle(parsed)
     views = getattr(parsed, "views", None)
     if views is None:
         return recipe
@@ -101,17 +101,12 @@ def apply_options(recipe: VideoRecipe, parsed: Namespace) -> VideoRecipe:
     return replace(recipe, data=replace(recipe.data, test_clips=clips, test_crops=crops))
 
 
-def refuse_idle(recipe: VideoRecipe, parsed: Namespace) -> None:
+def refuse_idle(parsed: Namespace) -> None:
     """Refuse fields of the network that were given on the command line and that it does not read.
-
-    Args:
-        recipe: The run; of no use here.
-        parsed: The arguments, with the section `model`.
 
     Raises:
         ValueError: There is one; it is named.
     """
-    del recipe
     if not parsed.model.nonlocal_blocks:
         why = "where model.nonlocal_blocks is 0: the network has no block"
         refuse_typed(parsed, _OF_BLOCKS, why, in_files=False)
