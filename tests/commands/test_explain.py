@@ -80,6 +80,7 @@ def test_a_detectors_picture_gets_a_page(tmp_path):
         (["--short-side", "2"], "short_side (--short-side) must leave at least"),
         (["--blocks", "res9"], "block 'res9' is not in the model; its non-local blocks are res3.1_nonlocal"),
         (["--most-mb", "0"], "--most-mb must be above 0, got 0"),
+        (["--most-mb", "1e305"], "--most-mb must be above 0 and at most 1e9, got 1e+305"),
         (["--most-mb", "0.01"], "the page does not fit into 0.01 MB, since it may take 0."),
     ],
 )

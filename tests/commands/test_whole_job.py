@@ -3,6 +3,8 @@
 import csv
 import json
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 import torch
@@ -55,6 +57,22 @@ def test_a_finished_run_resumes_to_itself_and_a_changed_one_is_refused(videos, r
     capsys.readouterr()
     assert main([*again, "--optim.lr", "0.3"]) == 2
     assert "optim.lr was 0.0125 and is 0.3 now" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["empty", "cut", "other", "gone"])
+def test_a_damaged_recipe_of_a_run_is_said(videos, run, tmp_path, capsys, damage):
+    copied = Path(shutil.copytree(run, tmp_path / "run"))
+    recipe = copied / "recipe.json"
+    texts = {
+        "empty": "",
+        "cut": recipe.read_text()[:99],
+        "other": recipe.read_text().replace('"steps": ', '"steps": [], "a'),
+    }
+    recipe.write_text(texts[damage]) if damage in texts else recipe.unlink()
+    again = ["train", "longrange_nl_c2d", "--data.root", str(videos), "--out", str(copied), "--resume"]
+    assert main(again) == 2
+    said = capsys.readouterr().err
+    assert said.count("recipe.json cannot be read: what is not given is as in the recipe longrange_nl_c2d") == 1
 
 
 @pytest.mark.parametrize(

@@ -257,6 +257,35 @@ class TestTheWhole:
         drawn.square().sum().backward()
         assert (u.grad[:, 2:] != 0).sum(dim=1).tolist() == [3, 3]
 
+    @pytest.mark.parametrize("padded", [0, 60])
+    @pytest.mark.parametrize("fewer", [2, 1])
+    def test_only_kept_positions_that_are_not_chosen_are_drawn(self, pairwise, padded, fewer):
+        theta, phi, g, own = operands(pairwise, 6 + padded)
+        u = torch.tensor([[5.0, 4.0, -3.0, -3.0, -3.0, -3.0]] * 2, dtype=torch.float64)
+        theta, phi, own = theta.abs(), phi.abs(), {name: value.abs() for name, value in own.items()}
+        u = torch.cat([u, torch.full((2, padded), 9.0)], dim=1).requires_grad_()
+        kept = (torch.arange(6 + padded) < 6).expand(2, -1)
+        how = {"k": 2, "fewer_B": torch.tensor([fewer] * 2), "key_mask": kept, **own}
+        drawn = chosen_sum(pairwise, theta, phi, g, u, random=3, **how)
+        assert torch.equal(drawn, chosen_sum(pairwise, theta, phi, g, u, **how))
+        drawn.square().sum().backward()
+        assert (u.grad[:, fewer:6] != 0).sum(dim=1).tolist() == [3, 3]
+        assert not u.grad[:, 6:].any()
+
+    def test_an_empty_batch(self, pairwise):
+        theta, phi, g, own = operands(pairwise, 7)
+        theta, phi, g = theta[:0], phi[:0], g[:0]
+        u = torch.zeros(0, 7, dtype=torch.float64, requires_grad=True)
+        for y in (
+            chosen_sum(pairwise, theta, phi, g, u, k=2, **own),
+            causal_chosen_sum(pairwise, theta, phi, g, u, k=2, **own),
+            key_blocks_sum(pairwise, theta, phi, g, size=2, count=1, **own),
+            windowed_sum(pairwise, theta, phi, g, window=2, **own),
+            windowed_sum(pairwise, theta, phi, g, window=2, dilation=2, causal=True, **own),
+        ):
+            assert y.shape == (0, 7, g.shape[2])
+            y.sum().backward()
+
     def test_second_derivative_of_the_causal_choice(self, pairwise):
         theta, _, _, own = operands(pairwise, 7, channels=2)
         own = {name: value[:4] for name, value in own.items()}
@@ -294,6 +323,18 @@ class TestChoosing:
             chosen_sum("dot_product", x, x, x, torch.zeros(1, 5), k=2)
         with pytest.raises(ValueError, match=r"u must be \(B, M\) = \(1, 4\)"):
             causal_chosen_sum("dot_product", x, x, x, torch.zeros(2, 4), k=2)
+
+    @pytest.mark.parametrize("fewer", [torch.ones(2, dtype=torch.int64), torch.ones(1)])
+    def test_other_numbers_than_one_whole_one_a_row(self, fewer):
+        x = torch.randn(1, 4, 2)
+        for summed in (chosen_sum, causal_chosen_sum):
+            with pytest.raises(ValueError, match=r"fewer_B must be \(1,\) int64; got"):
+                summed("dot_product", x, x, x, torch.zeros(1, 4), k=2, fewer_B=fewer)
+
+    @pytest.mark.parametrize("kept", [torch.ones(2, 4, dtype=torch.bool), torch.ones(1, 4)])
+    def test_a_mask_of_scores_that_is_none(self, kept):
+        with pytest.raises(ValueError, match=r"kept must be \(1, 4\) bool, as u; got"):
+            sparsek(torch.zeros(1, 4), 2, kept=kept)
 
     @pytest.mark.parametrize(
         ("wrong", "said"),

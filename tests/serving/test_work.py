@@ -99,6 +99,7 @@ def test_a_detector_draws_what_it_finds(tmp_path: Path) -> None:
     ("options", "words"),
     [
         (["--most-mb", "0"], "--most-mb must be above 0, got 0"),
+        (["--most-mb", "1e400"], "--most-mb must be above 0 and at most 1e9, got inf"),
         (["--most-seconds", "-1"], "--most-seconds must be above 0, got -1"),
         (["--most-waiting", "-1"], "--most-waiting must be at least 0, got -1"),
         (["--port", "70000"], "--port must be from 0 to 65535, got 70000"),

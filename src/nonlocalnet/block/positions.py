@@ -178,6 +178,11 @@ class PositionScorer(nn.Module):
         return torch.where(kept_B <= k, kept_B, (kept_B * (k / kept_B) ** done).round()).long().clamp_min(1)
 
     @override
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy is made of: not the loss of the last call, whose graph no copy can have."""
+        return {**self.__dict__, "distillation": None}
+
+    @override
     def train(self, mode: bool = True) -> PositionScorer:
         """As `nn.Module.train`; what is exported is put into eval mode, after its values are there."""
         if self.options.anneal_steps and _is_readable(self.steps):

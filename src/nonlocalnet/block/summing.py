@@ -140,16 +140,20 @@ def comparison_scores(chosen: LearnedPositions, g_BMD: Tensor, kept_BM: Tensor |
 
 
 def distillation(sets: Sets, operands: Operands, u_BM: Tensor) -> Tensor:
-    """The cross-entropy between softmax(u) and the mean weight that some random queries give to each key."""
+    """The cross-entropy between softmax(u) and the mean weight that some random queries give to each key.
+
+    The queries are drawn in each set among its kept positions; the mean is over the sets that have any.
+    """
     assert isinstance(sets.chosen, LearnedPositions)
+    theta_BNC, phi_BMC = operands.theta_BNC, operands.phi_BMC
+    kept_BM = all_kept(phi_BMC) if operands.kept_BM is None else operands.kept_BM
     with torch.no_grad():
-        queries = operands.theta_BNC.shape[1]
-        asked = torch.randperm(queries, device=u_BM.device)[: sets.chosen.distil]
-        rows_BQM = functional.affinity(
-            sets.pairwise, operands.theta_BNC[:, asked], operands.phi_BMC, **sets.own, key_mask=operands.kept_BM
-        )
-        wanted_BM = rows_BQM.float().abs().mean(dim=1)
+        drawn_BM = torch.rand(kept_BM.shape, device=u_BM.device).masked_fill(~kept_BM, 2.0)
+        asked_BQ = drawn_BM.argsort(dim=1)[:, : sets.chosen.distil]
+        theta_BQC = theta_BNC.gather(1, asked_BQ.unsqueeze(2).expand(-1, -1, theta_BNC.shape[2]))
+        rows_BQM = functional.affinity(sets.pairwise, theta_BQC, phi_BMC, **sets.own, key_mask=operands.kept_BM)
+        counts_BQM = kept_BM.gather(1, asked_BQ).unsqueeze(2) & kept_BM.unsqueeze(1)
+        wanted_BM = torch.where(counts_BQM, rows_BQM.float().abs(), 0.0).sum(dim=1)
         wanted_BM = wanted_BM / wanted_BM.sum(dim=1, keepdim=True).clamp_min(torch.finfo(torch.float32).tiny)
-    left_out = None if operands.kept_BM is None else ~operands.kept_BM
-    u_BM = u_BM.float() if left_out is None else u_BM.float().masked_fill(left_out, -1e9)
-    return -(wanted_BM * torch.log_softmax(u_BM, dim=1)).sum(dim=1).mean()
+    left_B = -(wanted_BM * torch.log_softmax(u_BM.float().masked_fill(~kept_BM, -1e9), dim=1)).sum(dim=1)
+    return left_B.sum() / kept_BM.any(dim=1).sum().clamp_min(1)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rich.table import Table
 
-from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.commands.options.parsing import add_device, bytes_of, make_parser, parse
 from nonlocalnet.commands.options.written import files_of, writable
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.explanation import Explanation, draw_look
@@ -27,7 +27,12 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
     parser.add_argument("-o", "--out", help="the page to write, such as page.html; default: FILE's name with .html")
     parser.add_argument("--figure", help="also draw one position as in the paper's Figure 3: .svg, .png or .pdf")
-    parser.add_argument("--blocks", nargs="+", help="dotted paths of the blocks; default: all. --figure takes the last")
+    parser.add_argument(
+        "--blocks",
+        nargs="+",
+        action="extend",
+        help="dotted paths of the blocks; default: all. --figure takes the last",
+    )
     parser.add_argument(
         "--at",
         help="what --figure asks: fractions t,y,x of the clip, or t of a sequence, from 0 to 1; default: 0.5 each",
@@ -45,8 +50,7 @@ def main(argv: Sequence[str]) -> int:
     add_device(parser)
     parsed = parse(parser, argv)
     page = Path(parsed.out or f"{Path(parsed.file).stem}.html")
-    if parsed.most_mb is not None and not parsed.most_mb > 0:
-        raise ValueError(f"--most-mb must be above 0, got {parsed.most_mb:g}")
+    most_bytes = None if parsed.most_mb is None else bytes_of(parsed.most_mb)
     inputs = (parsed.file, *files_of(parsed.weights), parsed.classes)
     page = writable("--out", page, suffixes=(".html", ".htm"), inputs=inputs)
     if parsed.figure is not None:
@@ -61,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     kind = kind_of_file(opened)
     at = (0.5, 0.5, 0.5) if parsed.at is None else _fractions(parsed.at, sequence=kind.name == "sequence")
     explained: Explanation = kind.explain.explain_weights(opened, parsed, device=choose_device(parsed.device))
-    explained.save(page, most_bytes=None if parsed.most_mb is None else round(parsed.most_mb * 1e6))
+    explained.save(page, most_bytes=most_bytes)
     _show(explained, page)
     if parsed.figure is not None:
         seen = explained.look(at=at)

@@ -55,7 +55,9 @@ def main(argv: Sequence[str]) -> int:
         nargs="*",
         help="videos, or what the weights are for: files, folders of them, quoted patterns, or lists",
     )
-    parser.add_argument("--text", nargs="+", metavar="TEXT", help="texts, for a network that reads them")
+    parser.add_argument(
+        "--text", nargs="+", action="extend", metavar="TEXT", help="texts, for a network that reads them"
+    )
     parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
     parser.add_argument(
         "--views",

@@ -26,7 +26,11 @@ def main(argv: Sequence[str]) -> int:
     parser = make_parser("recipes", "List the recipes. Published results are the paper's or the release's, not ours.")
     parser.add_argument("--table", help="only the rows of one of the paper's tables, such as 2c")
     parser.add_argument(
-        "--results", nargs="+", default=[], help="summary.json files of `nonlocalnet test`, to show beside"
+        "--results",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="summary.json files of `nonlocalnet test`, to show beside",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parsed = parse(parser, argv)

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from importlib.util import find_spec
 from typing import Any
 
-from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
+from nonlocalnet.commands.options.parsing import add_device, bytes_of, make_parser, parse
 from nonlocalnet.runs.video.options import add_asked, add_classes
+from nonlocalnet.system.terminal import make_console
 from nonlocalnet.system.visible import visible
 
 _NEEDS = ("starlette", "uvicorn")
@@ -31,19 +32,19 @@ def main(argv: Sequence[str]) -> int:
     add_classes(parser)
     add_device(parser)
     parsed = parse(parser, argv)
-    for option, least in (("most_mb", 0), ("most_seconds", 0)):
-        if not parsed[option] > least:
-            raise ValueError(f"--{option.replace('_', '-')} must be above {least}, got {parsed[option]:g}")
+    most_bytes = bytes_of(parsed.most_mb)
+    if not parsed.most_seconds > 0:
+        raise ValueError(f"--most-seconds must be above 0, got {parsed.most_seconds:g}")
     if parsed.most_waiting < 0:
         raise ValueError(f"--most-waiting must be at least 0, got {parsed.most_waiting}")
     missing = [package for package in _NEEDS if find_spec(package) is None]
     if missing:
         raise ValueError(f"serve needs {' and '.join(missing)}: pip install 'nonlocalnet[serve]'")
-    _serve(parsed)
+    _serve(parsed, most_bytes)
     return 0
 
 
-def _serve(parsed: Any) -> None:
+def _serve(parsed: Any, most_bytes: int) -> None:
     from nonlocalnet.serving.app import Limits
     from nonlocalnet.serving.guard import is_loopback
     from nonlocalnet.serving.server import address_of, bind, serve
@@ -51,13 +52,17 @@ def _serve(parsed: Any) -> None:
     from nonlocalnet.serving.worker import Worker
 
     bound = bind(parsed.host, parsed.port)
-    if not is_loopback(parsed.host):
+    if not is_loopback(bound.getsockname()[0]):
         warning = f"nonlocalnet: with --host {parsed.host}, whoever reaches this machine can use the page"
         print(visible(warning), file=sys.stderr)
 
+    loading = make_console(stderr=True).status("loading the network")
+
     def ready(about: dict[str, Any]) -> None:
+        loading.stop()
         text = f"{about['network']} of {parsed.weights}: {address_of(bound, parsed.host)} (Ctrl-C ends it)"
         print(visible(text), flush=True)
 
-    limits = Limits(round(parsed.most_mb * 1e6), parsed.most_seconds, parsed.most_waiting)
-    serve(bound, Worker(open_work, parsed), host=parsed.host, limits=limits, ready=ready)
+    limits = Limits(most_bytes, parsed.most_seconds, parsed.most_waiting)
+    with loading:
+        serve(bound, Worker(open_work, parsed), host=parsed.host, limits=limits, ready=ready)

@@ -14,7 +14,7 @@ from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPriv
 from nonlocalnet.commands.options.configuration import show_configuration
 from nonlocalnet.commands.options.parsing import make_parser, with_fields
 from nonlocalnet.commands.options.resolve import resolve_recipe
-from nonlocalnet.engine.run_folder import RECIPE, require_free
+from nonlocalnet.engine.run_folder import LAST, RECIPE, require_free
 from nonlocalnet.engine.scaling import describe_scaling, scale_to_batch_size, scale_to_steps
 from nonlocalnet.runs.kinds import Kind
 from nonlocalnet.system.odd_files import parse_json
@@ -138,14 +138,16 @@ def _has_classes_of_data(recipe: Any, base: Any, own: Any) -> bool:
 
 
 def _run_to_resume(kind: Kind, own: Any, parsed: Namespace) -> Any | None:
-    """The recipe in the folder of the run that is to be resumed; None where there is none to read."""
+    """The recipe in the folder of the run that is to be resumed; None where there is none to read, which is said."""
     file = Path(parsed.out or f"runs/{own.name}") / RECIPE
-    if not parsed.resume or not file.is_file():
+    if not parsed.resume or not (file.exists() or (file.parent / LAST).exists()):
         return None
     try:
         return kind.read_recipe(parse_json(file.read_text()))
-    except (ValueError, TypeError, KeyError):
-        return None  # the checkpoint says what the run was; this file only spares typing
+    except (OSError, ValueError, TypeError, KeyError):
+        # The checkpoint says what the run was; this file only spares typing.
+        log.warning("%s cannot be read: what is not given is as in the recipe %s", file, own.name)
+        return None
 
 
 def _make_parser(kind: Kind) -> ArgumentParser:

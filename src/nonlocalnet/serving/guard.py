@@ -84,7 +84,7 @@ class Guard:
 def is_loopback(host: str) -> bool:
     """Whether only this machine reaches it."""
     address = _address(host)
-    return host == "localhost" if address is None else address.is_loopback
+    return host.lower() == "localhost" if address is None else address.is_loopback
 
 
 def _name_of(host: str) -> str:
@@ -96,6 +96,7 @@ def _name_of(host: str) -> str:
 
 def _address(name: str) -> Any:
     try:
-        return ipaddress.ip_address(name)
+        address = ipaddress.ip_address(name)
+        return getattr(address, "ipv4_mapped", None) or address
     except ValueError:
         return None

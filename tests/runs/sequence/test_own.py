@@ -123,6 +123,8 @@ def test_predict_reads_texts_and_lists(
     assert [one["path"] for one in found[:2]] == ["fine, fine", str(tmp_path / "one.txt")]
     assert [one.get("label") for one in found] == [None, None, "good", "good", "bad", "bad"]
     assert all(len(one["names"]) == 1 for one in found)
+    assert main(["predict", "--text", "a", "b", "--text", "c", *weights, "--json"]) == 0
+    assert [one["path"] for one in json.loads(capsys.readouterr().out)] == ["a", "b", "c"]
     assert main(["predict", "--text", "\x1b[31mfine", *weights]) == 0
     assert "\x1b[31m" not in capsys.readouterr().out
 

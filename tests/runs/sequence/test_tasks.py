@@ -224,9 +224,21 @@ def test_what_blocks_leave_beside_the_loss_is_trained_on(tmp_path: Path) -> None
         ({"positions_random": 2}, r"model\.positions_random must be 0 without model\.positions, got 2"),
         ({"key_blocks_count": 2}, r"model\.key_blocks_count must be 1 without model\.key_blocks_size"),
         ({"positions": 4, "subsample": 2}, "model.subsample and model.positions are two choices of positions"),
-        ({"positions": 0}, "model: k must be an integer of at least 1, got 0"),
+        ({"positions": 0}, r"model\.positions must be at least 1, got 0"),
+        ({"positions": 3, "positions_random": -1}, r"model\.positions_random must be at least 0, got -1"),
+        ({"key_blocks_size": 0}, r"model\.key_blocks_size must be at least 1, got 0"),
+        (
+            {"positions": 3, "positions_by": "every", "positions_anneal_steps": 5},
+            r"model\.positions_anneal_steps must be left out with model\.positions_by=every, got 5",
+        ),
+        (
+            {"positions": 3, "positions_distil": 5, "causal": True},
+            r"model\.positions_distil must be 0 with model\.causal, got 5",
+        ),
+        ({"positions": 3, "positions_by": "every", "causal": True}, r"model\.positions_by must be another choice"),
+        ({"window": 2, "positions": 2}, r"model\.positions and model\.window are two choices of positions"),
         ({"pairwise": "dot_product", "scale": 2.0}, "model: scale multiplies the logits"),
-        ({"window": 3, "subsample": 2}, "model: "),
+        ({"window": 3, "subsample": 2}, r"model\.subsample and model\.window are two choices of positions"),
     ],
 )
 def test_choices_of_positions_that_cannot_be(model: dict, message: str) -> None:

@@ -171,6 +171,17 @@ def _nearest_option(parser: ArgumentParser, argv: Sequence[str]) -> str:
     return ""
 
 
+def bytes_of(megabytes: float) -> int:
+    """`--most-mb` in bytes.
+
+    Raises:
+        ValueError: It is not above 0, or beyond any file.
+    """
+    if not 0 < megabytes <= 1e9:
+        raise ValueError(f"--most-mb must be above 0{' and at most 1e9' if megabytes > 0 else ''}, got {megabytes:g}")
+    return max(1, round(megabytes * 1e6))
+
+
 def add_device(parser: ArgumentParser) -> None:
     """Add `--device` for the commands that only run a network."""
     parser.add_argument(

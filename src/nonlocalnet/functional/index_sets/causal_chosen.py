@@ -21,7 +21,7 @@ from nonlocalnet.functional.causal.prefixes import on_host
 from nonlocalnet.functional.checks import checked_seen
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
 from nonlocalnet.functional.index_sets.prefix_sparsek import prefix_thresholds
-from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores
+from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
@@ -74,6 +74,7 @@ def causal_chosen_sum(
     row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
     check_k(k)
     check_scores(u_BM, phi_BMC)
+    check_fewer(fewer_B, len(u_BM))
     seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.checks import check_at_least, check_operands
-from nonlocalnet.functional.index_sets.sparsek import check_k, check_scores, kept_or_all, threshold
+from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores, kept_or_all, threshold
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 
@@ -80,15 +80,19 @@ def _over(u_BM: Tensor, places_BK: Tensor, k: int | Tensor, kept_BM: Tensor) -> 
 def _with_drawn(
     chosen: Chosen, u_BM: Tensor, k: int, fewer_B: Tensor | None, count: int, key_mask: Tensor | None
 ) -> Chosen:
-    """The chosen, and so many more at random; every share is 0, and the drawn ones' have the derivative of u - tau."""
+    """The chosen, and so many more at random; every share is 0, and the drawn ones' have the derivative of u - tau.
+
+    They are drawn among those that are kept and not chosen; of a row that has fewer, all of these.
+    """
     kept_BM = kept_or_all(u_BM, key_mask)
-    taken_BM = torch.zeros_like(kept_BM).scatter(1, chosen.places, value=True)
-    order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(taken_BM, 2.0).argsort(dim=1)
-    drawn_BR = order_BM[:, : min(count, u_BM.shape[1] - k)]
+    chosen_BK = torch.ones_like(chosen.places, dtype=torch.bool) if chosen.kept is None else chosen.kept
+    free_BM = kept_BM & ~torch.zeros_like(kept_BM).scatter(1, chosen.places, chosen_BK)
+    order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(~free_BM, 2.0).argsort(dim=1)
+    drawn_BR = order_BM[:, :count]
     over_BR = _over(u_BM, drawn_BR, number_of(k, fewer_B), kept_BM)
     share_BK = torch.cat([torch.zeros_like(chosen.share), over_BR - over_BR.detach()], dim=1)
     places_BK = torch.cat([chosen.places, drawn_BR], dim=1)
-    return Chosen(places_BK, share_BK, None if key_mask is None else key_mask.gather(1, places_BK))
+    return Chosen(places_BK, share_BK, torch.cat([chosen_BK, free_BM.gather(1, drawn_BR)], dim=1))
 
 
 def chosen_sum(
@@ -122,7 +126,7 @@ def chosen_sum(
         fewer_B: (B,) int64, from 1 to k: how many they are in each row, where that differs. None: k in all.
         random: Further positions, drawn at every call, for training. They have p = 0 and change nothing of y; their
             scores get the derivative of u - tau in the place of p's, which is 0 there: this is how a position without a
-            share can get one. Not with `hard`.
+            share can get one. Drawn among those kept and not chosen. Not with `hard`.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
         w_f: (2C,), for "concatenation" only.
         scale: Factor of the logits, for the Gaussian forms only.
@@ -132,18 +136,20 @@ def chosen_sum(
         y, (B, N, D), in the operands' dtype; 0 where nothing is kept.
 
     Raises:
-        ValueError: As the function of that name; u is not (B, M); k is less than 1, random less than 0.
+        ValueError: As the function of that name; u is not (B, M) or fewer_B not (B,) int64; k is less than 1, random
+            less than 0.
     """
     row = row_of(pairwise)
     check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     check_scores(u_BM, phi_BMC)
+    check_fewer(fewer_B, len(u_BM))
     check_at_least("random", random, 0, meaning="positions drawn beside the chosen")
     if hard and random > 0:
         raise ValueError(f"random draws positions with p = 0, which hard=True does not have; got random={random}")
     u_BM = u_BM.to(torch.promote_types(u_BM.dtype, torch.float32))
     chosen = choose_positions(u_BM, k, fewer_B=fewer_B, key_mask=key_mask, hard=hard)
     y_BND = _sum_over(row, chosen, theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale)
-    if random == 0 or k >= u_BM.shape[1]:
+    if random == 0 or (fewer_B is None and k >= u_BM.shape[1]):
         return y_BND
     drawn = _with_drawn(chosen, u_BM, k, fewer_B, random, key_mask)
     # 0 in value. In one sum with the chosen the drawn keys would count in a softmax, and what is trained would lean on

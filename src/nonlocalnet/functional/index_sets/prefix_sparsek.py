@@ -30,12 +30,10 @@ class _PrefixThresholds(torch.autograd.Function):
     @staticmethod
     def forward(u: Tensor, k_of_B: list[int], kept: Tensor) -> tuple[Tensor, Tensor]:
         rows = zip(u.tolist(), kept.tolist(), k_of_B, strict=True)
-        taus, betweens = zip(*(_walk(row, keep, k) for row, keep, k in rows), strict=True)
+        walked = [_walk(row, keep, k) for row, keep, k in rows]
         # In double: the ends of the stretches are found by comparing with u again.
-        return (
-            torch.tensor(taus, dtype=torch.float64, device=u.device),
-            torch.tensor(betweens, dtype=torch.float64, device=u.device),
-        )
+        both = torch.tensor(walked, dtype=torch.float64, device=u.device).view(len(u), 2, u.shape[1] + 1)
+        return both[:, 0].contiguous(), both[:, 1].contiguous()
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -29,7 +29,7 @@ def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
         (B, M), differentiable: the exact Jacobian, piecewise constant. Exactly 1 everywhere where k is M or more.
 
     Raises:
-        ValueError: u has not two dimensions or is not floating point, or k is less than 1.
+        ValueError: u has not two dimensions or is not floating point, k is less than 1, or kept is not (B, M) bool.
 
     >>> sparsek(torch.tensor([[-1.0, 0.1, 0.4, 2.0]]), 2)
     tensor([[0.0000, 0.3500, 0.6500, 1.0000]])
@@ -37,6 +37,8 @@ def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
     if u_BM.dim() != 2 or not u_BM.is_floating_point():
         raise ValueError(f"u must be (B, M) and floating point; got {tuple(u_BM.shape)} {u_BM.dtype}")
     check_k(k)
+    if kept is not None and (kept.dtype != torch.bool or kept.shape != u_BM.shape):
+        raise ValueError(f"kept must be {tuple(u_BM.shape)} bool, as u; got {tuple(kept.shape)} {kept.dtype}")
     kept = kept_or_all(u_BM, kept)
     tau_B1 = threshold(u_BM, k, kept)
     return torch.where(kept, (u_BM - tau_B1).clamp(0.0, 1.0), 0.0)
@@ -54,6 +56,16 @@ def check_k(k: int) -> None:
         ValueError: Naming it.
     """
     check_at_least("k", k, 1, meaning="positions that are chosen")
+
+
+def check_fewer(fewer_B: Tensor | None, batch: int) -> None:
+    """Refuse numbers of positions that are not one whole number for each row.
+
+    Raises:
+        ValueError: Naming what they are.
+    """
+    if fewer_B is not None and (fewer_B.dtype != torch.int64 or fewer_B.shape != (batch,)):
+        raise ValueError(f"fewer_B must be ({batch},) int64; got {tuple(fewer_B.shape)} {fewer_B.dtype}")
 
 
 def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:

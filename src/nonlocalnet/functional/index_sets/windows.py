@@ -107,9 +107,9 @@ def _interleaved(rows_BNC: Tensor, dilation: int) -> Tensor:
     """(B dilation, ceil(N / dilation), C): every `dilation`-th position; zeros (False) past the end."""
     if dilation == 1:
         return rows_BNC
-    batch, positions, channels = rows_BNC.shape
-    rows_BNC = F.pad(rows_BNC, (0, 0, 0, -positions % dilation))
-    return rows_BNC.reshape(batch, -1, dilation, channels).transpose(1, 2).flatten(0, 1)
+    rows_BNC = F.pad(rows_BNC, (0, 0, 0, -rows_BNC.shape[1] % dilation))
+    steps = rows_BNC.shape[1] // dilation
+    return rows_BNC.unflatten(1, (steps, dilation)).transpose(1, 2).flatten(0, 1)
 
 
 def _joined(rows: Tensor, batch: int, dilation: int) -> Tensor:
@@ -143,13 +143,13 @@ def _in_chunks(
     low_LS = _low(band_LS, g_BND.dtype)
 
     def some(theta: Tensor, phi: Tensor, g: Tensor, kept: Tensor, w_f: Tensor | None) -> Tensor:
-        chunks, (theta, phi, g, kept) = len(theta), (part.flatten(0, 1) for part in (theta, phi, g, kept))
+        both, (theta, phi, g, kept) = theta.shape[:2], (part.flatten(0, 1) for part in (theta, phi, g, kept))
         if row.is_softmax:
             bias = low_LS + _low(kept, g.dtype).unsqueeze(1)
             weights = torch.softmax(torch.baddbmm(bias, theta, phi.mT, alpha=scale), dim=2)
         else:
             weights = row.rows(theta, phi, w_f=w_f, scale=scale) * band_LS
-        return torch.bmm(weights, g).unflatten(0, (chunks, -1))
+        return torch.bmm(weights, g).unflatten(0, both)
 
     held = HELD_IN_CACHE if g_BND.device.type == "cpu" else HELD
     step = max(1, held // max(1, batch * reach.chunk * reach.span))

@@ -37,6 +37,8 @@ _OF_BLOCK = (
     *("pairwise", "inner_channels", "scale", "subsample", "window", "dilation", "causal", "norm", "zero_init"),
     "init_std",
 )
+_COUNTS = ("positions_anneal_steps", "positions_random", "positions_distil")
+_LEAST = {"positions": 1, "key_blocks_size": 1, "key_blocks_count": 1, "window": 1, **dict.fromkeys(_COUNTS, 0)}
 _CHOICES = ("positions", "key_blocks")
 
 
@@ -131,13 +133,29 @@ class SequenceModelConfig:
                 value, unused = getattr(self, name), own[name].default
                 needed = "positions" if choice == "positions" else "key_blocks_size"
                 require(chosen or value == unused, f"model.{name}", value, f"{unused!r} without model.{needed}")
-        chosen = [name for name in ("subsample", "positions", "key_blocks_size") if getattr(self, name) is not None]
+        self._check_positions()
+        choices = ("subsample", "positions", "key_blocks_size", "window")
+        chosen = [name for name in choices if getattr(self, name) is not None]
         if len(chosen) > 1:
             raise ValueError(f"model.{chosen[0]} and model.{chosen[1]} are two choices of positions: give one of them")
         try:
             BlockOptions(**self.block_options())
         except ValueError as error:
             raise ValueError(f"model: {error}") from None
+
+    def _check_positions(self) -> None:
+        """What `LearnedPositions` and `KeyBlocks` refuse, by the names of these fields."""
+        for name, least in _LEAST.items():
+            require_at_least(f"model.{name}", getattr(self, name), least)
+        if self.positions_by != "learned":
+            for name in ("positions_slope", *_COUNTS):
+                value = getattr(self, name)
+                require(not value, f"model.{name}", value, f"left out with model.positions_by={self.positions_by}")
+        if self.causal:
+            for name in ("positions_random", "positions_distil"):
+                require(not getattr(self, name), f"model.{name}", getattr(self, name), "0 with model.causal")
+            allowed = "another choice with model.causal (it has to know how many positions there will be)"
+            require(self.positions_by != "every", "model.positions_by", self.positions_by, allowed)
 
     def block_options(self) -> dict[str, Any]:
         """What `nonlocalnet.block.BlockOptions` is given of it, all of them JSON values."""

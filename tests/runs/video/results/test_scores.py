@@ -90,6 +90,10 @@ def test_the_average_of_two_tests_read_on_two_machines(tmp_path: Path) -> None:
             torch.testing.assert_close(result.highest, (a.highest + b.highest) / 2)
     assert average.results[4].error == "4.mp4: truncated"
     assert [part["scores"] for part in average.about["ensemble"]] == ["one", "other"]
+    again = average_scores([average, shuffled], sources=["average", "other"])  # an average goes with a test, too
+    assert average_scores([other, average], sources=["other", "average"]).paths == other.paths
+    assert again.paths == one.paths
+    torch.testing.assert_close(again.results[0].mean, (average.results[0].mean + other.results[0].mean) / 2)
     alone = average_scores([one], sources=["one"])
     assert all(torch.equal(a.mean, b.mean) for a, b in zip(one.results, alone.results, strict=True))
 

@@ -49,7 +49,10 @@ class ScoredVideos:
 
     def keys(self) -> list[str]:
         """What tells the videos apart on any machine: their paths below the folder of the videos."""
-        root = self.about.get("recipe", {}).get("data", {}).get("root")
+        about = self.about
+        while "ensemble" in about:  # it has the paths of its first test
+            about = about["ensemble"][0]
+        root = about.get("recipe", {}).get("data", {}).get("root")
         below = [PurePath(path) for path in self.paths]
         return [str(p.relative_to(root)) if root and p.is_relative_to(root) else str(p) for p in below]
 
