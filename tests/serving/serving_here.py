@@ -14,12 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import uvicorn
-
 from nonlocalnet.serving.app import Limits, Service
-from nonlocalnet.serving.server import config_of
+from nonlocalnet.serving.server import Server, config_of
 from nonlocalnet.serving.uploads import Uploads
 from nonlocalnet.serving.worker import Answer, Work, said_of
+from nonlocalnet.system.stops import Stops
 
 LIMITS = Limits(most_bytes=100_000, most_seconds=60, most_waiting=16)
 
@@ -51,7 +50,7 @@ def served(worker: Any, *, limits: Limits = LIMITS, about: dict[str, Any] | None
     """Answer requests to a port of this machine until the block ends."""
     bound = socket.socket()
     bound.bind(("127.0.0.1", 0))
-    started: list[uvicorn.Server] = []
+    started: list[Server] = []
 
     async def run() -> None:
         with Uploads() as uploads:
@@ -59,7 +58,7 @@ def served(worker: Any, *, limits: Limits = LIMITS, about: dict[str, Any] | None
                 worker, about or {"network": "a network", "takes": "video"}, uploads=uploads, limits=limits
             )
             working = asyncio.ensure_future(service.line.work())
-            started.append(uvicorn.Server(config_of(service.app(host="127.0.0.1"))))
+            started.append(Server(config_of(service.app(host="127.0.0.1")), Stops()))
             await started[0].serve(sockets=[bound])
             worker.end()
             working.cancel()

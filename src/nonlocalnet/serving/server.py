@@ -21,6 +21,7 @@ from nonlocalnet.system.errors import reason_of
 from nonlocalnet.system.stops import Stops, stoppable
 
 _CONNECTIONS = 128
+_SECONDS_OF_LAST_ANSWERS = 1
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -100,6 +101,7 @@ def config_of(app: ASGIApp) -> uvicorn.Config:
         server_header=False,
         proxy_headers=False,
         limit_concurrency=_CONNECTIONS,
+        timeout_graceful_shutdown=0,  # from Python 3.12.1 on, closing would wait for whoever waits
     )
 
 
@@ -116,13 +118,13 @@ async def _serve(
     service = Service(worker, about, uploads=uploads, limits=limits)
     working = asyncio.ensure_future(service.line.work())
     try:
-        await _Server(config_of(service.app(host=host)), stops).serve(sockets=[bound])
+        await Server(config_of(service.app(host=host)), stops).serve(sockets=[bound])
     finally:
         worker.end()  # or the thread that waits for its answer would keep this process
         working.cancel()
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """Ends by the signals as every command hears them, without waiting for anybody."""
 
     def __init__(self, config: uvicorn.Config, stops: Stops) -> None:
@@ -133,6 +135,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Cancel what is being answered, and let it answer that."""
+        await super().shutdown(sockets)
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=_SECONDS_OF_LAST_ANSWERS)
 
     @override
     async def on_tick(self, counter: int) -> bool:
