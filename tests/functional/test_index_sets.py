@@ -331,6 +331,27 @@ class TestChoosing:
             with pytest.raises(ValueError, match=r"fewer_B must be \(1,\) int64; got"):
                 summed("dot_product", x, x, x, torch.zeros(1, 4), k=2, fewer_B=fewer)
 
+    @pytest.mark.parametrize("k", [1, 2, 3])
+    def test_where_the_highest_are_far_above_nothing_depends_on_the_scores(self, k):
+        """Tau is any of an interval there, and at its ends rounding would decide about a derivative."""
+        generator = torch.Generator().manual_seed(k)
+        for _ in range(300):
+            u = torch.randn(1, 7, generator=generator, dtype=torch.float64)
+            u[:, torch.randperm(7, generator=generator)[:k]] += 4
+            u.requires_grad_()
+            ranked = u.detach().sort(descending=True).values[0]
+            if ranked[k - 1] - ranked[k] < 1.01:
+                continue
+            p = sparsek(u, k)
+            assert p.sum() == k
+            assert not torch.autograd.grad(p.square().sum(), u)[0].any()
+            tau = prefix_thresholds(u, k, torch.ones(1, 7, dtype=torch.bool))
+            shares = (u - tau[:, -1:]).clamp(0.0, 1.0)
+            assert torch.equal(shares, p)
+            assert not torch.autograd.grad(shares.square().sum(), u)[0].any()
+            assert ((tau[:, -1:] - u.detach()).abs() > 0.004).all()
+            assert ((tau[:, -1:] + 1 - u.detach()).abs() > 0.004).all()
+
     @pytest.mark.parametrize("kept", [torch.ones(2, 4, dtype=torch.bool), torch.ones(1, 4)])
     def test_a_mask_of_scores_that_is_none(self, kept):
         with pytest.raises(ValueError, match=r"kept must be \(1, 4\) bool, as u; got"):

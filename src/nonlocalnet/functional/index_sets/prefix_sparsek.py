@@ -70,15 +70,21 @@ def _walk(scores: list[float], kept: list[bool], k: int) -> tuple[list[float], l
                 total += u
             if count > k:
                 while True:
-                    needed = (total - (k - len(whole))) / len(between) if between else float("inf")
                     leaves = between[0] if between else float("inf")
                     shrinks = whole[0] - 1 if whole else float("inf")
-                    if needed <= leaves and needed <= shrinks:
-                        tau = max(tau, needed)
-                        break
-                    if shrinks <= leaves:
-                        heapq.heappush(between, heapq.heappop(whole))
-                        total += shrinks + 1
+                    if len(whole) == k:  # nothing is left for those between: they go, unless the lowest of k shrinks
+                        if not between:
+                            tau, total = (tau + shrinks) / 2, 0.0  # any of an interval: no score is at an end of it
+                            break
+                    elif between:
+                        needed = (total - (k - len(whole))) / len(between)
+                        if needed <= leaves and needed <= shrinks:
+                            tau = max(tau, needed)
+                            break
+                    if shrinks < leaves:
+                        lowest = heapq.heappop(whole)
+                        heapq.heappush(between, lowest)
+                        total += lowest
                     else:
                         total -= heapq.heappop(between)
                     tau = max(tau, min(leaves, shrinks))

@@ -95,8 +95,12 @@ def threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
     count_B1 = between_BM.sum(dim=1, keepdim=True)
     total_B1 = torch.where(between_BM, u_BM, 0.0).sum(dim=1, keepdim=True, dtype=torch.float64)
     tau_B1 = ((total_B1 - (k - above_BM.sum(dim=1, keepdim=True))) / count_B1.clamp_min(1)).to(u_BM.dtype)
-    # With no score between 0 and 1, tau may be any of an interval and nothing depends on it.
-    tau_B1 = torch.where(count_B1 > 0, tau_B1, found_B1.to(u_BM.dtype))
+    # With no score between 0 and 1, tau may be any of an interval and nothing depends on it: the middle of it, since at
+    # an end of it a p would be 0 or 1 by a hair.
+    with torch.no_grad():
+        lowest_B1 = u_BM.masked_fill(~above_BM, float("inf")).amin(dim=1, keepdim=True)
+        highest_B1 = u_BM.masked_fill(above_BM | ~kept_BM, float("-inf")).amax(dim=1, keepdim=True)
+    tau_B1 = torch.where(count_B1 > 0, tau_B1, (lowest_B1 - 1 + highest_B1) / 2)
     return tau_B1.masked_fill(full_B1, float("-inf"))
 
 
