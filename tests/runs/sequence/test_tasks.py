@@ -246,6 +246,11 @@ def test_choices_of_positions_that_cannot_be(model: dict, message: str) -> None:
         tiny(sequence_recipe("adding_t100_gru"), model=model)
 
 
+@pytest.mark.parametrize("model", [{"window": 0}, {"positions": 1}, {"positions": 3, "positions_by": "random"}])
+def test_the_least_that_is_allowed(model: dict) -> None:
+    assert tiny(sequence_recipe("adding_t100_dot_product"), model=model).model.block_options()
+
+
 def test_blocks_of_keys_and_windows_go_into_the_network(tmp_path: Path) -> None:
     base = sequence_recipe("adding_t100_embedded_gaussian")
     for name, model in (("keys", {"key_blocks_size": 4, "key_blocks_count": 2}), ("window", {"window": 5})):

@@ -38,7 +38,6 @@ _OF_BLOCK = (
     "init_std",
 )
 _COUNTS = ("positions_anneal_steps", "positions_random", "positions_distil")
-_LEAST = {"positions": 1, "key_blocks_size": 1, "key_blocks_count": 1, "window": 1, **dict.fromkeys(_COUNTS, 0)}
 _CHOICES = ("positions", "key_blocks")
 
 
@@ -116,7 +115,8 @@ class SequenceModelConfig:
 
     def __post_init__(self) -> None:
         sizes = ("num_classes", "hidden_size", "num_layers", "embedding_size", "inner_channels", "subsample")
-        for name in (*sizes, "sample_rate", "n_fft", "hop_length", "n_mels"):
+        sizes += ("sample_rate", "n_fft", "hop_length", "n_mels", "positions", "key_blocks_size", "key_blocks_count")
+        for name in sizes:
             require_at_least(f"model.{name}", getattr(self, name), 1)
         require_finite_in("model.sample_rate", self.sample_rate, *RATES)
         require_finite_in("model.dropout", self.dropout, 0, 1)
@@ -144,9 +144,9 @@ class SequenceModelConfig:
             raise ValueError(f"model: {error}") from None
 
     def _check_positions(self) -> None:
-        """What `LearnedPositions` and `KeyBlocks` refuse, by the names of these fields."""
-        for name, least in _LEAST.items():
-            require_at_least(f"model.{name}", getattr(self, name), least)
+        """What `LearnedPositions` refuses beside k, by the names of these fields."""
+        for name in _COUNTS:
+            require_at_least(f"model.{name}", getattr(self, name), 0)
         if self.positions_by != "learned":
             for name in ("positions_slope", *_COUNTS):
                 value = getattr(self, name)
