@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from block.making import random_block, random_input
-from nonlocalnet.block import NonLocalBlock
+from nonlocalnet.block import LearnedPositions, NonLocalBlock
 from nonlocalnet.functional import PAIRWISE
 
 POOLING = [{}, {"subsample": 2}, {"subsample": 2, "subsample_first": True}]
@@ -59,6 +59,22 @@ def test_gradients(pairwise, options):
         return torch.func.functional_call(block, dict(zip(names, parameters, strict=True)), (x,))
 
     assert torch.autograd.gradcheck(output, (x, *(p.detach().requires_grad_() for p in block.parameters())))
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+@pytest.mark.parametrize("causal", [False, True])
+@pytest.mark.parametrize("options", [{}, {"subsample": 2}, {"window": 3}, {"subsample": LearnedPositions(3)}], ids=str)
+def test_torch_func_gives_the_gradients_of_autograd(pairwise, causal, options):
+    block = random_block(4, ndim=1, pairwise=pairwise, causal=causal, norm=None, **options).eval()
+    x = torch.randn(2, 4, 9, dtype=torch.double)
+
+    def loss(parameters):
+        return torch.func.functional_call(block, parameters, (x,)).square().sum()
+
+    parameters = dict(block.named_parameters())
+    expected = torch.autograd.grad(loss(parameters), list(parameters.values()))
+    found = torch.func.grad(loss)({name: of.detach() for name, of in parameters.items()})
+    torch.testing.assert_close(list(found.values()), list(expected))
 
 
 def test_the_sum_is_not_in_place():

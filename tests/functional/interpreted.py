@@ -69,6 +69,17 @@ def check(pairwise: str, shape: tuple[int, ...], dtype: torch.dtype, *, masked: 
         assert (error <= most + 1e-6).all(), (pairwise, shape, dtype, masked, (error / (most + 1e-6)).max())
 
 
+def check_one_operand(pairwise: str) -> None:
+    """One tensor as every operand: the same first derivative whether or not its graph is kept."""
+    made = make(2, 6, 6, 3, 3, dtype=torch.float32).requires_grad()
+    x, w_f = made.phi, made.w_f
+    y = ours(pairwise, Operands(x, x, x, w_f), form=FORMS[pairwise])
+    asked = [x, w_f] if pairwise == "concatenation" else [x]
+    plain = torch.autograd.grad(y.square().sum(), asked, retain_graph=True)
+    for kept, of in zip(torch.autograd.grad(y.square().sum(), asked, create_graph=True), plain, strict=True):
+        torch.testing.assert_close(kept.detach(), of)
+
+
 def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
@@ -77,6 +88,8 @@ def main() -> None:
     for pairwise, shape, masked in itertools.product(forms, SHAPES, (False, True)):
         for dtype in (torch.float32, torch.float16, torch.bfloat16):
             check(pairwise, shape, dtype, masked=masked)
+    for pairwise in forms:
+        check_one_operand(pairwise)
     softmax_chunks.CHUNK_WEIGHTS = 100  # several chunks, in both directions
     for pairwise, masked in itertools.product(set(forms) & {"gaussian", "embedded_gaussian"}, (False, True)):
         check(pairwise, (3, 20, 9, 8, 8), torch.float16, masked=masked)

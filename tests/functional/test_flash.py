@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from torch.autograd import gradgradcheck
 from torch.utils.flop_counter import FlopCounterMode
 
+from derivatives import check_derivatives
 from functional.operands import Operands, by_loops, make, ours, with_the_matrix
 from nonlocalnet import functional
 
@@ -73,7 +73,7 @@ def test_differentiates_twice_and_under_func() -> None:
     def flash(*parts: torch.Tensor) -> torch.Tensor:
         return ours("embedded_gaussian", Operands(*parts, made.w_f, made.key_mask), form=FORM)
 
-    assert gradgradcheck(flash, made.arguments("gaussian"))
+    check_derivatives(flash, made.arguments("gaussian"))
     by_func = torch.func.grad(lambda theta: flash(theta, made.phi, made.g).square().sum())(made.theta)
     (by_autograd,) = torch.autograd.grad(flash(*made.arguments("gaussian")).square().sum(), made.theta)
     torch.testing.assert_close(by_func, by_autograd)

@@ -2,11 +2,18 @@
 
 import pytest
 import torch
-from torch.autograd import gradcheck, gradgradcheck
 
+from derivatives import check_derivatives
 from functional.operands import Operands, make, ours, with_the_matrix
 from nonlocalnet import functional
 from nonlocalnet.functional.relu_sums import relu_sum
+
+# Every form that a CPU has, whatever it takes for small operands by itself.
+FORMS = [
+    *(("embedded_gaussian", form) for form in ("chunks", "matrix", "flash on a CPU", "blocks")),
+    *(("dot_product", form) for form in ("half, matrix", "half, factored", "matrix", "factored")),
+    *(("concatenation", form) for form in ("matrix", "sorted")),
+]
 
 
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)
@@ -17,8 +24,19 @@ def test_gradcheck_and_gradgradcheck(pairwise: str, masked: bool) -> None:
     def function(*parts: torch.Tensor) -> torch.Tensor:
         return ours(pairwise, Operands(*parts[:3], parts[-1], made.key_mask))
 
-    assert gradcheck(function, made.arguments(pairwise))
-    assert gradgradcheck(function, made.arguments(pairwise))
+    check_derivatives(function, made.arguments(pairwise))
+
+
+@pytest.mark.parametrize(("pairwise", "form"), FORMS)
+def test_one_tensor_may_be_every_operand(pairwise: str, form: str) -> None:
+    made = make(rows=6, keys=6, channels=3, values=3)
+    x, w_f = made.phi.requires_grad_(), made.w_f.requires_grad_()
+
+    def function(x: torch.Tensor, w_f: torch.Tensor) -> torch.Tensor:
+        return ours(pairwise, Operands(x, x, x, w_f), form=form)
+
+    torch.testing.assert_close(function(x, w_f), with_the_matrix(pairwise, Operands(x, x, x, w_f)))
+    check_derivatives(function, (x, w_f) if pairwise == "concatenation" else (x, w_f.detach()))
 
 
 @pytest.mark.parametrize("pairwise", functional.PAIRWISE)
@@ -111,5 +129,4 @@ def test_few_positions_of_concatenation_differentiate_twice(masked: bool) -> Non
     def function(*parts: torch.Tensor) -> torch.Tensor:
         return functional.concatenation(*parts, key_mask=made.key_mask)
 
-    assert gradcheck(function, made.arguments("concatenation"))
-    assert gradgradcheck(function, made.arguments("concatenation"))
+    check_derivatives(function, made.arguments("concatenation"))

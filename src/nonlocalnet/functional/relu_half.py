@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.differentiable import apply, wants_gradient
+from nonlocalnet.functional.differentiable import apply, gradients, wants_gradient
 from nonlocalnet.functional.relu_sums import relu_sum, sums
 from nonlocalnet.functional.row_dots import row_dots
 
@@ -53,8 +53,11 @@ class _Concatenation(torch.autograd.Function):
         theta, phi, g, w_f, ratio, counted, a, b = ctx.saved_tensors
         alpha, channels = 1.0 / g.shape[1], theta.shape[2]
         if torch.is_grad_enabled():  # a second derivative will be asked for
-            y = relu_sum(*_sides(theta, phi, w_f, ratio), g, alpha=alpha, fused=True)
-            return *torch.autograd.grad(y, (theta, phi, g, w_f), grad_y, create_graph=True), None, None
+
+            def again(theta: Tensor, phi: Tensor, g: Tensor, w_f: Tensor) -> Tensor:
+                return relu_sum(*_sides(theta, phi, w_f, ratio), g, alpha=alpha, fused=True)
+
+            return *gradients(again, (theta, phi, g, w_f), grad_y, create_graph=True), None, None
         grad_g, counted_by_key = sums(b, a, grad_y, alpha=alpha, fused=True)
         grad_a, grad_b = row_dots(grad_y, counted), row_dots(g, counted_by_key)
         if ratio is not None:

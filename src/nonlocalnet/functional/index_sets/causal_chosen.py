@@ -10,8 +10,9 @@ Shape suffixes: B batch, N queries, M keys; R queries of a block, K its candidat
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from nonlocalnet.functional.causal.prefixes import on_host
 from nonlocalnet.functional.checks import checked_seen
+from nonlocalnet.functional.differentiable import gradients
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
 from nonlocalnet.functional.index_sets.prefix_sparsek import prefix_thresholds
 from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores
@@ -82,33 +84,50 @@ def causal_chosen_sum(
         phi, g = zero_masked(phi, key_mask), zero_masked(g, key_mask)
         w_f = None if w_f is None else w_f.to(g.dtype)
         kept = torch.ones_like(u, dtype=torch.bool) if key_mask is None else key_mask
-        plan = _Plan(pairwise, k, fewer_B, scale, hard, on_host(seen_N), kept)
+        rule = _Rule(pairwise, k, scale, hard)
         # Not as a decorator, which would import the compiler, as long an import as PyTorch's own.
         untraced: Any = torch.compiler.disable
         summed = untraced(_chosen_sum) if torch.compiler.is_compiling() else _chosen_sum
-        return summed(plan, theta, phi, g, u, w_f).to(dtype)
+        return summed(rule, (seen_N, kept, fewer_B), theta, phi, g, u, w_f).to(dtype)
 
 
-def _chosen_sum(plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, w_f: Tensor | None) -> Tensor:
-    u = u.masked_fill(~plan.kept, 0.0)  # padding may hold NaN
-    if plan.hard:
-        u, tau_BN = u.detach(), u.new_full((len(u), len(plan.seen)), float("-inf"))
+def _chosen_sum(
+    rule: _Rule, reach: _Reach, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, w_f: Tensor | None
+) -> Tensor:
+    seen_N, kept, fewer_B = reach
+    u = u.masked_fill(~kept, 0.0)  # padding may hold NaN
+    if rule.hard:
+        u, tau_BN = u.detach(), u.new_full((len(u), len(seen_N)), float("-inf"))
     else:
-        tau_BM = prefix_thresholds(u, plan.k, plan.kept, fewer_B=plan.fewer_B)
-        tau_BN = tau_BM[:, torch.from_numpy(plan.seen).to(u.device)].to(u.dtype)
-    return _ChosenSums.apply(plan, theta, phi, g, u, tau_BN, w_f)
+        tau_BN = prefix_thresholds(u, rule.k, kept, fewer_B=fewer_B)[:, seen_N].to(u.dtype)
+    return _ChosenSums.apply(rule, *reach, theta, phi, g, u, tau_BN, w_f)
+
+
+class _Rule(NamedTuple):
+    """What is summed, in numbers."""
+
+    pairwise: Pairwise
+    k: int
+    scale: float
+    hard: bool
+
+
+# seen (N,), kept (B, M) and fewer (B,): inputs of the Function one by one, since `torch.func` unwraps no others.
+_Reach: TypeAlias = tuple[Tensor, Tensor, Tensor | None]
 
 
 class _Plan(NamedTuple):
     """All that is no operand."""
 
-    pairwise: Pairwise
-    k: int
-    fewer_B: Tensor | None
-    scale: float
-    hard: bool
+    rule: _Rule
     seen: np.ndarray
     kept: Tensor
+    fewer_B: Tensor | None
+
+    @classmethod
+    def of(cls, rule: _Rule, reach: _Reach) -> _Plan:
+        seen_N, kept, fewer_B = reach
+        return cls(rule, on_host(seen_N), kept, fewer_B)
 
 
 class _Block(NamedTuple):
@@ -121,7 +140,8 @@ class _Block(NamedTuple):
 
 def _blocks(plan: _Plan, u_BM: Tensor) -> Iterator[_Block]:
     """The queries in order; `best`, the k highest of what came before, goes from block to block."""
-    seen, k, size = plan.seen, plan.k, max(LEAST_BLOCK, plan.k)
+    seen, k = plan.seen, plan.rule.k
+    size = max(LEAST_BLOCK, k)
     k_of_B11 = k if plan.fewer_B is None else plan.fewer_B[:, None, None]
     scores = u_BM.masked_fill(~plan.kept, float("-inf"))
     best = torch.empty(len(u_BM), 0, dtype=torch.long, device=u_BM.device)
@@ -160,28 +180,6 @@ class _Operands(NamedTuple):
         phi, g, u = (_picked(keys, block.places_BK) for keys in (self.phi, self.g, self.u))
         return _Operands(self.theta[:, block.rows], phi, g, u, self.tau[:, block.rows], self.w_f)
 
-    def sum(self, plan: _Plan, block: _Block) -> Tensor:
-        """Y of the block's queries, of its own operands."""
-        weights_BRK = allowed_rows(
-            row_of(plan.pairwise), self.theta, self.phi, block.chosen_BRK, w_f=self.w_f, scale=plan.scale
-        )
-        share_BRK = (self.u.unsqueeze(1) - self.tau.unsqueeze(2)).clamp(0.0, 1.0)
-        return torch.bmm(weights_BRK * share_BRK, self.g)
-
-    def detached(self, asked: Sequence[bool]) -> _Operands:
-        """Leaves of a graph of their own."""
-        *tensors, w_f = (
-            None if one is None else one.detach().requires_grad_(ask) for one, ask in zip(self, asked, strict=True)
-        )
-        theta, phi, g, u, tau = (one for one in tensors if one is not None)
-        return _Operands(theta, phi, g, u, tau, w_f)
-
-    def gradients(self, y: Tensor, grad_y: Tensor, *, create_graph: bool = False) -> list[Tensor | None]:
-        """The derivative of y by each that asks for it; None for the others."""
-        asking = [one for one in self if one is not None and one.requires_grad]
-        found = iter(torch.autograd.grad(y, asking, grad_y, create_graph=create_graph))
-        return [next(found) if one is not None and one.requires_grad else None for one in self]
-
 
 def _picked(keys: Tensor, places_BK: Tensor) -> Tensor:
     """Rows (B, K, C) of (B, M, C), or numbers (B, K) of (B, M)."""
@@ -192,36 +190,63 @@ def _wide(places_BK: Tensor, keys_BMC: Tensor) -> Tensor:
     return places_BK.unsqueeze(2).expand(-1, -1, keys_BMC.shape[2])
 
 
+def _block_sum(
+    plan: _Plan, block: _Block, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, tau: Tensor, w_f: Tensor | None
+) -> Tensor:
+    """Y of a block's queries, of the block's own operands."""
+    rule = plan.rule
+    weights_BRK = allowed_rows(row_of(rule.pairwise), theta, phi, block.chosen_BRK, w_f=w_f, scale=rule.scale)
+    share_BRK = (u.unsqueeze(1) - tau.unsqueeze(2)).clamp(0.0, 1.0)
+    return torch.bmm(weights_BRK * share_BRK, g)
+
+
+def _summed(plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, tau: Tensor, w_f: Tensor | None) -> Tensor:
+    operands = _Operands(theta, phi, g, u, tau, w_f)
+    parts = [_block_sum(plan, block, *operands.of(block)) for block in _blocks(plan, u)]
+    return torch.cat(parts, dim=1) if parts else torch.zeros_like(theta[..., :1]).expand(-1, -1, g.shape[2])
+
+
 class _ChosenSums(torch.autograd.Function):
     @staticmethod
     def forward(
-        plan: _Plan, theta: Tensor, phi: Tensor, g: Tensor, u: Tensor, tau: Tensor, w_f: Tensor | None
+        rule: _Rule,
+        seen: Tensor,
+        kept: Tensor,
+        fewer: Tensor | None,
+        theta: Tensor,
+        phi: Tensor,
+        g: Tensor,
+        u: Tensor,
+        tau: Tensor,
+        w_f: Tensor | None,
     ) -> Tensor:
-        operands = _Operands(theta, phi, g, u, tau, w_f)
-        parts = [operands.of(block).sum(plan, block) for block in _blocks(plan, u)]
-        return torch.cat(parts, dim=1) if parts else torch.zeros_like(theta[..., :1]).expand(-1, -1, g.shape[2])
+        return _summed(_Plan.of(rule, (seen, kept, fewer)), theta, phi, g, u, tau, w_f)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:  # noqa: ARG004
-        ctx.plan = inputs[0]
+        ctx.rule = inputs[0]
         ctx.save_for_backward(*inputs[1:])
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Tensor) -> tuple[Tensor | None, ...]:
-        plan, operands, grad_y = ctx.plan, _Operands(*ctx.saved_tensors), grad_outputs[0]
+        seen, kept, fewer, *saved = ctx.saved_tensors
+        plan, operands, grad_y = _Plan.of(ctx.rule, (seen, kept, fewer)), _Operands(*saved), grad_outputs[0]
         if torch.is_grad_enabled():  # a second derivative will be asked for: the blocks' graphs are kept
-            y = torch.cat([operands.of(block).sum(plan, block) for block in _blocks(plan, operands.u)], dim=1)
-            return None, *operands.gradients(y, grad_y, create_graph=True)
-        asked = ctx.needs_input_grad[1:]
+            again = partial(_summed, plan)
+            return None, None, None, None, *gradients(again, operands, grad_y, create_graph=True)
+        asked = ctx.needs_input_grad[4:]
         grads = [
             torch.zeros_like(one) if one is not None and ask else None for one, ask in zip(operands, asked, strict=True)
         ]
         for block in _blocks(plan, operands.u):
-            own = operands.of(block).detached(asked)
+            own = [
+                None if one is None else one.detach().requires_grad_(ask)
+                for one, ask in zip(operands.of(block), asked, strict=True)
+            ]
             with torch.enable_grad():
-                y = own.sum(plan, block)
-            _add(grads, block, own.gradients(y, grad_y[:, block.rows]))
-        return None, *grads
+                found = gradients(partial(_block_sum, plan, block), own, grad_y[:, block.rows], create_graph=False)
+            _add(grads, block, found)
+        return None, None, None, None, *grads
 
 
 def _add(grads: list[Tensor | None], block: _Block, found: list[Tensor | None]) -> None:
