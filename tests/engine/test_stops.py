@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,15 @@ def test_full_disk_is_one_line_and_keeps_the_old_file(tmp_path: Path, small_disk
         write_atomically(tmp_path / "last.ckpt", b"x" * 10_000)
     assert (tmp_path / "last.ckpt").read_bytes() == b"good"
     assert [path.name for path in tmp_path.iterdir()] == ["last.ckpt"]
+
+
+def test_the_traceback_of_a_full_disk_holds_no_view_of_a_buffer(tmp_path: Path, small_disk: None) -> None:
+    """Collected with its buffer such a view is an error, of which Python 3.12.1 died."""
+    buffer = io.BytesIO(b"x" * 10_000)
+    with pytest.raises(OutputError) as kept:
+        write_atomically(tmp_path / "last.ckpt", buffer)
+    assert buffer.truncate(0) == 0  # refused while there is one
+    assert kept.tb is not None
 
 
 def test_full_disk_stops_a_run(tmp_path: Path, small_disk: None) -> None:

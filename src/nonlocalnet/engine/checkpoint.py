@@ -42,7 +42,7 @@ class AtomicCheckpointIO(CheckpointIO):
         # To memory first: torch's zip writer hides the system's reason when a disk is full.
         buffer = io.BytesIO()
         torch.save(checkpoint, buffer)
-        write_atomically(Path(path), buffer.getbuffer())
+        write_atomically(Path(path), buffer)
 
     @override
     def load_checkpoint(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import io
 import itertools
 import os
 import re
@@ -179,24 +180,41 @@ def _own_partial(path: Path) -> Iterator[Path]:
                 os.close(handle)
 
 
-def write_atomically(path: Path, content: bytes | memoryview | str, *, new: bool = False) -> None:
+def write_atomically(path: Path, content: bytes | io.BytesIO | str, *, new: bool = False) -> None:
     """Write a file so that a reader, whenever the process dies, finds the old content or the whole new content.
 
     Args:
         path: File to write; its folder must exist.
-        content: The whole content; text is encoded as UTF-8, and what UTF-8 has not (names of files that are no UTF-8)
-            as Python escapes it.
+        content: As `write_content` takes it.
         new: As `whole_file` takes it.
 
     Raises:
         OutputError: Names the path and the system's reason (full disk, read-only folder, ...), or the file is not new.
     """
     with output_named(path), whole_file(path, new=new) as partial:
-        partial.write_bytes(encoded(content))
+        write_content(partial, content)
 
 
-def encoded(content: bytes | memoryview | str) -> bytes | memoryview:
-    """What `write_atomically` writes."""
+def write_content(path: Path, content: bytes | io.BytesIO | str) -> None:
+    """Write a file, in parts under its own name; the system's error where it cannot be written.
+
+    Args:
+        path: File to write; its folder must exist.
+        content: The whole content, of a buffer without a copy; text is encoded as UTF-8, and what UTF-8 has not (names
+            of files that are no UTF-8) as Python escapes it.
+    """
+    with path.open("wb") as file:
+        if not isinstance(content, io.BytesIO):
+            file.write(encoded(content))
+            return
+        # Let go of at once: kept alive by the traceback of a full disk and collected after its buffer, the view is an
+        # error that Python 3.13 reports and Python 3.12.1 died of.
+        with content.getbuffer() as view:
+            file.write(view)
+
+
+def encoded(content: bytes | str) -> bytes:
+    """What `write_content` writes."""
     return content.encode(errors="backslashreplace") if isinstance(content, str) else content
 
 

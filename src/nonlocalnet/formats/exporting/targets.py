@@ -17,6 +17,7 @@ from torch.export import ExportedProgram
 
 from nonlocalnet.models.card import CARD_KEY
 from nonlocalnet.models.video.card import VideoCard
+from nonlocalnet.system.files import write_content
 
 PT2_CARD = f"{CARD_KEY}.json"
 """The extra file of a .pt2 that holds the card."""
@@ -103,7 +104,7 @@ def _write_pt2(program: ExportedProgram, path: Path, *, card: VideoCard, opset: 
     assert opset is None
     content = io.BytesIO()  # PyTorch's own writer ends the process where a disk is full
     torch.export.save(program, content, extra_files={PT2_CARD: json.dumps(card.plain())})
-    path.write_bytes(content.getbuffer())
+    write_content(path, content)
 
 
 def _run_pt2(path: Path) -> Callable[[torch.Tensor], torch.Tensor]:
