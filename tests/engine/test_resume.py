@@ -129,6 +129,23 @@ def test_checkpoints_between_intervals(tmp_path: Path) -> None:
     assert [(event.step, event.value) for event in events] == [(row.step, pytest.approx(row.loss)) for row in rows]
 
 
+@pytest.mark.parametrize(("left", "words"), [(4, None), (3, "no row after step 6"), (0, "no row of the training")])
+def test_rows_that_a_cut_metrics_csv_lacks_are_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, left: int, words: str | None
+) -> None:
+    settings: dict[str, Any] = {"trainer": TrainerConfig(device="cpu", val_every=0, checkpoint_every=4, log_every=2)}
+    with pytest.raises(DiedError):
+        toy_train(tmp_path, **settings, callbacks=(DieAt(11, micro_batch=0), DieAt(11, micro_batch=1)))
+    metrics = tmp_path / "metrics.csv"
+    metrics.write_text("".join(metrics.read_text().splitlines(keepends=True)[: 1 + left]))
+    toy_train(tmp_path, **settings, start_step=8, resume_from=tmp_path / "last.ckpt")
+    said = [record.getMessage() for record in caplog.records]
+    lost = [text for text in said if "any that were logged between are lost" in text]
+    assert [f"{metrics} holds {words}, and the run goes on from step 8" in text for text in lost] == [True] * bool(
+        words
+    )
+
+
 def test_workers_do_not_change_the_result(tmp_path: Path) -> None:
     outs = []
     for workers in (0, 2):

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import fields
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,6 +22,8 @@ from nonlocalnet.system.files import write_atomically
 
 if TYPE_CHECKING:
     from nonlocalnet.engine.event_file import EventFile
+
+log = logging.getLogger(__name__)
 
 _Record = TypeVar("_Record", bound=StepRecord)
 
@@ -90,12 +94,27 @@ class RunLog(pl.Callback):
             return
         # A run that begins keeps no row of one that came to nothing here, perhaps of another kind.
         written = read_records(self.path, self.record) if self.start_step and self.path.exists() else []
-        kept = [_cells(row) for row in written if self._keeps(row)]
-        write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *kept]))
+        kept = [row for row in written if self._keeps(row)]
+        self._warn_of_a_gap(kept)
+        write_atomically(self.path, "".join(_line(row) for row in [columns(self.record), *map(_cells, kept)]))
         # Here, not above: only a training that has begun needs it.
         from nonlocalnet.engine.event_file import EventFile
 
         self._tensorboard = EventFile(self._folder, purge_step=self.start_step + 1)
+
+    def _warn_of_a_gap(self, kept: list[StepRecord]) -> None:
+        """Say that rows before the checkpoint are gone: the curves would begin or go on where nobody expects it."""
+        steps = [0, *(row.step for row in kept if row.split == "train")]
+        last = steps[-1]
+        usual = max(self.every, *(after - before for before, after in pairwise(steps)), 0)  # it may have been larger
+        if self.start_step - last >= usual:
+            rows = f"after step {last}" if last else "of the training"
+            log.warning(
+                "%s holds no row %s, and the run goes on from step %d: any that were logged between are lost",
+                self.path,
+                rows,
+                self.start_step,
+            )
 
     @override
     def on_train_batch_end(
