@@ -210,7 +210,9 @@ class TestAgainstLoops:
             blocks = [[j for j in range(n, min(n + size, self.N)) if kept[b, j]] for n in range(0, self.N, size)]
             likes = []
             for n, block in enumerate(blocks):
-                if not block or (causal and n != i // size and (n + 1) * size > i + 1):
+                if causal and n != i // size and (n + 1) * size > i + 1:
+                    continue
+                if not [j for j in block if not causal or j <= i]:  # nor is a block chosen for what comes later
                     continue
                 mean = sum(phi[b, j] for j in block) / len(block)
                 likes.append((float("inf") if causal and n == i // size else (theta[b, i] @ mean).item(), n))

@@ -1,6 +1,7 @@
 import csv
 import itertools
 import math
+import os
 from collections import Counter, defaultdict
 from pathlib import Path
 
@@ -188,6 +189,17 @@ def test_written_files(tmp_path):
     videos = load_video_list(target / "val.csv", num_classes=4)
     assert videos.class_names == ("red", "green", "blue", "yellow")
     assert len(videos.entries) == 3
+
+
+def test_videos_do_not_hang_on_what_is_encoded_beside_them(tmp_path, monkeypatch):
+    """Each is encoded in a thread; x264 with B frames gave other pixels now and then, in most runs of this test."""
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    made = [
+        write_long_range_videos(tmp_path / str(n), num_train=40, num_val=0, num_test=0, num_frames=16) for n in range(4)
+    ]
+    files = [[path.read_bytes() for path in sorted(folder.rglob("*.mp4"))] for folder in made]
+    assert len(files[0]) == 40
+    assert files.count(files[0]) == 4
 
 
 def test_same_seed_same_files(tmp_path):

@@ -48,7 +48,7 @@ def key_blocks_sum(
         size: Keys of a block, at least 1; the last block may hold fewer.
         count: Blocks for each query, at least 1; all where there are no more.
         causal: Whether a query chooses among what it has seen: the block that it is in, of which it sums over what it
-            has seen, and whole blocks before.
+            has seen (if any of that is kept), and whole blocks before.
         seen_N: As in `causal_sum`, where causal.
         w_f: (2C,), for "concatenation" only.
         scale: Factor of the logits, for the Gaussian forms only.
@@ -116,9 +116,13 @@ def liked_keys(
     may_BQb = blocks.filled_Bb.unsqueeze(1).expand_as(liked_BQb)
     if seen_Q is not None:
         numbers = torch.arange(liked_BQb.shape[2], device=liked_BQb.device)
-        own_Qb = numbers == ((seen_Q - 1) // size)[:, None]
+        begin_Q = (seen_Q - 1).clamp_min(0) // size * size
+        own_Qb = numbers == (begin_Q // size)[:, None]
         whole_Qb = (numbers + 1) * size <= seen_Q[:, None]
-        may_BQb = may_BQb & (whole_Qb | own_Qb)
+        # An own block whose first kept key is yet to come is none: it would take a place for nothing.
+        kept_before_BM = F.pad(kept_BM.cumsum(dim=1), (1, 0))
+        begun_BQ = kept_before_BM[:, seen_Q] > kept_before_BM[:, begin_Q]
+        may_BQb = may_BQb & whole_Qb | (own_Qb & begun_BQ.unsqueeze(2))
         liked_BQb = liked_BQb.masked_fill(own_Qb, float("inf"))
     ranked = liked_BQb.masked_fill(~may_BQb, float("-inf")).sort(dim=2, descending=True, stable=True).indices
     first_BQb = torch.zeros_like(may_BQb).scatter(2, ranked[..., :count], value=True) & may_BQb

@@ -25,8 +25,6 @@ from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, 
 LEAST_CHUNK = 64
 # Weights that are held at a time on a CPU, in the cache of its cores: 1.4 times faster than HELD of them.
 HELD_IN_CACHE = 2**19
-# A logit that leaves no weight beside any other, and two of which can be added.
-LOW = -1e30
 
 
 class _Reach(NamedTuple):
@@ -140,13 +138,12 @@ def _in_chunks(
     kept_BUS = F.pad(kept_BN, (reach.before, more + reach.after)).unfold(1, reach.span, reach.chunk)
     ahead_LS = torch.arange(reach.span, device=g_BND.device) - torch.arange(reach.chunk, device=g_BND.device)[:, None]
     band_LS = (ahead_LS >= 0) & (ahead_LS <= reach.before + reach.after)
-    low_LS = _low(band_LS, g_BND.dtype)
 
     def some(theta: Tensor, phi: Tensor, g: Tensor, kept: Tensor, w_f: Tensor | None) -> Tensor:
         both, (theta, phi, g, kept) = theta.shape[:2], (part.flatten(0, 1) for part in (theta, phi, g, kept))
         if row.is_softmax:
-            bias = low_LS + _low(kept, g.dtype).unsqueeze(1)
-            weights = torch.softmax(torch.baddbmm(bias, theta, phi.mT, alpha=scale), dim=2)
+            logits = torch.baddbmm(theta.new_empty(()), theta, phi.mT, beta=0, alpha=scale)
+            weights = torch.softmax(_left_out(logits, ~(band_LS & kept.unsqueeze(1))), dim=2)
         else:
             weights = row.rows(theta, phi, w_f=w_f, scale=scale) * band_LS
         return torch.bmm(weights, g).unflatten(0, both)
@@ -160,9 +157,13 @@ def _in_chunks(
     return y * (reach.span / seen_BN1.clamp_min(1).to(y.dtype))
 
 
-def _low(kept: Tensor, dtype: torch.dtype) -> Tensor:
-    """What is added to logits: 0 where kept, else so little that no weight is left, but where nothing is kept."""
-    return torch.zeros(kept.shape, dtype=dtype, device=kept.device).masked_fill(~kept, LOW)
+def _left_out(logits: Tensor, out: Tensor) -> Tensor:
+    """In place: the least number there, so that no weight is left however large the logits are.
+
+    A number that is added would be outweighed by a larger one. Not -inf, of which a window without a key would make
+    NaN; its equal weights are left out by what is seen.
+    """
+    return logits.masked_fill_(out, torch.finfo(logits.dtype).min)
 
 
 def _seen(kept_BN: Tensor, reach: _Reach) -> Tensor:
