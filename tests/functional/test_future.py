@@ -1,4 +1,4 @@
-"""Nothing that comes later moves anything earlier, in any causal sum: neither values, nor their size, nor what is kept."""
+"""Nothing that comes later moves anything earlier, in any causal sum: neither values, nor sizes, nor masks."""
 
 import pytest
 import torch

@@ -1,10 +1,11 @@
-"""A resolved recipe as a table."""
+"""A resolved recipe as a table, and as a file."""
 
 from __future__ import annotations
 
 import dataclasses
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -30,6 +31,19 @@ def show_configuration(console: Console, recipe: Recipe, base: Recipe) -> None:
             )
         table.add_section()
     console.print(table)
+
+
+def as_yaml(recipe: Recipe) -> str:
+    """The fields of a recipe by section, as `--config` reads them."""
+    sections = {section: dataclasses.asdict(getattr(recipe, section)) for section in SECTIONS}
+    return yaml.safe_dump(_plain(sections), sort_keys=False, allow_unicode=True)
+
+
+def _plain(value: Any) -> Any:
+    """Tuples as lists, which YAML has."""
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
 
 
 def _text(value: Any) -> str:

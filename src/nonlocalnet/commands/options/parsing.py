@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import itertools
 import re
 import typing
 from argparse import ArgumentError
@@ -18,13 +19,17 @@ from nonlocalnet.engine.config import SECTIONS, Recipe
 from nonlocalnet.system.numeric import LARGEST
 from nonlocalnet.system.typed import TYPED, typed_as
 
+CONFIG = "--config"
+
 AnyRecipe = TypeVar("AnyRecipe", bound=Recipe)
 Section = TypeVar("Section")
 
 
 def make_parser(command: str, description: str, *, usage: str | None = None) -> ArgumentParser:
     """A parser that raises instead of ending the process, so that every command's errors look alike."""
-    return ArgumentParser(prog=f"nonlocalnet {command}", description=description, usage=usage, exit_on_error=False)
+    return ArgumentParser(
+        prog=f"nonlocalnet {command}", description=description, usage=usage, exit_on_error=False, print_config=None
+    )
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
@@ -37,11 +42,11 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         ValueError: With the parser's message and, for a misspelt option, the nearest one that exists; or an argument is
             empty.
     """
-    spelt = _as_spelt(_options(parser), argv)
+    spelt = _files_first(_as_spelt(_options(parser), argv))
     _refuse_empty(_options(parser), spelt)
     try:
         parsed = parser.parse_args(spelt)
-        parsed[TYPED] = _typed(parser, spelt)
+        parsed[TYPED] = _typed(parser, spelt, parsed)
     except RecursionError:
         raise ValueError("an option's value is nested too deep") from None
     except ArgumentError as error:
@@ -91,8 +96,22 @@ def _as_spelt(known: Sequence[str], argv: Sequence[str]) -> list[str]:
     return [one(argument) for argument in argv]
 
 
-def _typed(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, str]:
-    """Field -> how it was given: by its option, or in the file of --config; those of an option that takes a section."""
+def _files_first(argv: Sequence[str]) -> list[str]:
+    """`argv` with --config in front: what stands on the command line wins, wherever it stands."""
+    files, rest, left = [], [], iter(argv)
+    for argument in left:
+        if argument.partition("=")[0] == CONFIG:
+            files += [argument] if "=" in argument else [argument, *itertools.islice(left, 1)]
+        else:
+            rest.append(argument)
+    return files + rest
+
+
+def _typed(parser: ArgumentParser, argv: Sequence[str], parsed: Namespace | None = None) -> dict[str, str]:
+    """Field -> how it was given: by its option, or in the file of --config; those of an option that takes a section.
+
+    What a file says that holds anyway, by `parsed`, is not counted: a whole configuration may be given.
+    """
     fields = {option: action.dest for action in parser._actions for option in action.option_strings}
     found: dict[str, str] = {}
     for place, argument in enumerate(argv):
@@ -101,7 +120,10 @@ def _typed(parser: ArgumentParser, argv: Sequence[str]) -> dict[str, str]:
             continue
         value = value if sign else "".join(argv[place + 1 : place + 2])
         if fields[option] == "config":
-            found = {**{field: f"{field} of {value}" for field in fields_in(value)}, **found}
+            fields_of_file = [
+                field for field in fields_in(value) if parsed is None or parsed[field] != parser.get_default(field)
+            ]
+            found |= {field: f"{field} of {value}" for field in fields_of_file}
         elif fields[option] in SECTIONS:
             found |= {f"{fields[option]}.{name}": f"{name} of {option}" for name in names_in(value)}
         else:
@@ -212,7 +234,12 @@ def add_recipe(parser: ArgumentParser, base: Recipe) -> None:
     A value on the command line wins over one in the YAML file, and that over the recipe's.
     """
     parser.add_argument("recipe", help="name of a recipe; `nonlocalnet recipes` lists them")
-    parser.add_argument("--config", action=ConfigFile, help="YAML file with fields of the recipe to override")
+    parser.add_argument(CONFIG, action=ConfigFile, help="YAML file with fields of the recipe to override")
+    parser.add_argument(
+        "--print-config",
+        action="store_true",
+        help="print the recipe with all that was given and what follows from it, a file for --config, and end",
+    )
     # The fields that users type most have a short form.
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), help="short for --trainer.device")
     parser.add_argument("--devices", type=int, help="short for --trainer.devices")

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 
+from nonlocalnet.commands.options.configuration import as_yaml
 from nonlocalnet.commands.options.parsing import add_recipe, parse, parse_recipe, recipe_name, with_fields
 from nonlocalnet.recipes import recipe as find_recipe
 from nonlocalnet.runs.kinds import KINDS, Kind, kind_of
@@ -48,6 +49,7 @@ def resolve_recipe(
 
     Raises:
         ValueError: No or an unknown recipe, or a misspelt or out-of-range field, by its name.
+        SystemExit: The recipe was asked for, and is printed.
     """
     parsers = {kind.name: make(kind) for kind in KINDS}
     name = recipe_name(parsers.values(), argv)
@@ -61,7 +63,11 @@ def resolve_recipe(
     parser = make(kind)
     add_recipe(parser, base)
     parsed = parse_recipe(parser, argv)
-    return Resolved(kind, parsed, with_fields(base, parsed), base, own)
+    recipe = with_fields(base, parsed)
+    if parsed.print_config:
+        print(as_yaml(recipe), end="")
+        raise SystemExit(0)
+    return Resolved(kind, parsed, recipe, base, own)
 
 
 def _without_recipe(parser: ArgumentParser, argv: Sequence[str]) -> Resolved:
