@@ -1,24 +1,15 @@
-"""Whether a file that has no table of its frames ends in the middle: wmv and wma (ASF), MPEG-TS, MPEG program streams.
+"""Whether a broadcast stream ends in the middle: MPEG-TS, and MPEG program streams.
 
 | format | what says that something is missing |
 |---|---|
-| ASF | the length of the file in its header; a live recording leaves that open |
 | MPEG-TS, also with 192 or 204 bytes a packet | a last packet that is shorter than the others |
 | MPEG-1 and MPEG-2 program streams (mpg, vob) | a last packet that is shorter than its own header says |
 
-The last two do not know how long they should be: a file that was cut between two packets is as long as it is.
+Neither knows how long it should be: cut between two packets, a file is as long as it is.
 """
 
-import struct
 from pathlib import Path
 from typing import BinaryIO
-
-# GUIDs of "Advanced Systems Format (ASF) Specification", sections 10.1 and 10.2.
-_ASF = bytes.fromhex("3026b2758e66cf11a6d900aa0062ce6c")
-_ASF_FILE_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
-_ASF_LIVE = 1
-# The properties are among the first objects; a header holds titles and scripts too.
-_ASF_HEADER_READ = 1 << 16
 
 _TS_SYNC = 0x47
 # Bytes of a packet, and where in it the sync byte stands: as broadcast, as on discs, and with 16 bytes of correction.
@@ -39,24 +30,8 @@ def cut_packets_flaw(path: Path) -> str | None:
     size = path.stat().st_size
     with path.open("rb") as file:
         start = file.read(_TS_LOOKED_AT * max(length for length, _ in _TS_FORMS))
-        if start.startswith(_ASF):
-            return _asf_flaw(file, size)
         cut = _ts_is_cut(file, start, size) or (start.startswith(_PS_PACK) and _ps_is_cut(file, size))
     return f"truncated: at byte {size} it ends in the middle of a packet" if cut else None
-
-
-def _asf_flaw(file: BinaryIO, size: int) -> str | None:
-    file.seek(0)
-    header = file.read(_ASF_HEADER_READ)
-    at = header.find(_ASF_FILE_PROPERTIES)
-    if at < 0 or len(header) < at + 92:
-        return None
-    # Before the length stand the GUID, the object's own length and an id; five times and lengths come before the flags.
-    (said,) = struct.unpack_from("<Q", header, at + 40)
-    (flags,) = struct.unpack_from("<I", header, at + 88)
-    if flags & _ASF_LIVE or said <= size:
-        return None
-    return f"truncated: {size} of {said} bytes are in the file"
 
 
 def _ts_is_cut(file: BinaryIO, start: bytes, size: int) -> bool:

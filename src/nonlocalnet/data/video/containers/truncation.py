@@ -8,6 +8,7 @@ from pathlib import Path
 import av.container
 import av.video.stream
 
+from nonlocalnet.data.video.containers.asf import asf_flaw
 from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
 from nonlocalnet.data.video.containers.gif import gif_flaw
 from nonlocalnet.data.video.containers.matroska import matroska_flaw
@@ -63,7 +64,7 @@ def flaw_of(
         return _mp4_flaw(path, stream, entries=len(entries), discarded=discarded)
     if container.format.name == "flv":
         return _flv_flaw(path, size=size)
-    flaw = matroska_flaw(path) or cut_packets_flaw(path) or ogg_flaw(path) or gif_flaw(path)
+    flaw = matroska_flaw(path) or asf_flaw(path) or cut_packets_flaw(path) or ogg_flaw(path) or gif_flaw(path)
     return flaw or _shorter_than_said(stream, last_end)
 
 
