@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import struct
+import warnings
 import zlib
 from pathlib import Path
 
@@ -172,3 +173,14 @@ def test_pictures_too_thin_for_a_network_are_refused(tmp_path, size):
         read_image(tmp_path / "thin.png")
     Image.new("RGB", (1000, 10)).save(tmp_path / "wide.png")
     assert read_image(tmp_path / "wide.png").shape == (3, 10, 1000)
+
+
+def test_exif_data_that_are_cut_off_are_no_warning_without_a_name(tmp_path):
+    path = tmp_path / "a.jpg"
+    ends_early = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x0f\x01\x02\0\x40\0\0\0\xff\xff\0\0"
+    Image.new("RGB", (8, 6)).save(path, exif=ends_early)
+    with pytest.warns(UserWarning, match="larger than file|Corrupt EXIF"), Image.open(path) as picture:
+        picture.getexif()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert read_image(path).shape == (3, 6, 8)

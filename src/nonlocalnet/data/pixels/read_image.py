@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -53,7 +55,7 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
     """
     try:
         require_file(path)
-        with _opened(path) as stored:
+        with _quiet(), Image.open(path) as stored:
             if stored.width * stored.height > MOST_PIXELS:
                 raise ImageError(
                     f"{path} is {stored.width} x {stored.height} pixels, of which at most {MOST_PIXELS:,} are read: "
@@ -77,11 +79,15 @@ def read_rgb(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
     return torch.from_numpy(np.array(rgb))
 
 
-def _opened(path: Path) -> Image.Image:
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Pillow's warnings, which name no file."""
     with warnings.catch_warnings():
         # Said better by `MOST_PIXELS`; beyond twice its own bound Pillow raises an error.
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(path)
+        # Of EXIF data that are cut off, as some cameras' are: the picture is none the worse.
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 def read_image(path: Path, *, size: tuple[int, int] | None = None) -> Tensor:
