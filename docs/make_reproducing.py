@@ -72,7 +72,7 @@ On one GPU the same step is made in parts, with BatchNorm over the clips of a pa
 
 With another batch size (`--batch-size`), learning rate and schedule follow by the linear rule; with other steps
 (`--schedule.steps`, `--epochs`) the milestones follow in proportion (`--no-rescale` keeps them). `--dry-run`
-prints the resolved configuration, the network, and memory and time of a step, and writes nothing; it reads class names, the list that `--epochs`
+prints the resolved configuration, the network, and memory and time of a step, and writes nothing (`--print-config` prints a file for `--config`); it reads class names, the list that `--epochs`
 counts, and the file of `--init`. The time is measured on a GPU; on a CPU it is scaled from a smaller clip, on the machine as busy as it then is.
 These recipes train in float32, as published; every other (generated videos and images, your own) takes bfloat16 and channels-last memory on a
 GPU that has that arithmetic, as `test`, `predict` and `detect` do (`--no-bf16` for float32), and says so at the start.

@@ -213,7 +213,7 @@ def test_a_file_of_fields_may_serve_a_training_and_a_test_which_says_what_it_doe
     monkeypatch.chdir(tmp_path)
     caplog.set_level(logging.INFO, "nonlocalnet")
     config = tmp_path / "mine.yaml"
-    config.write_text("optim: {lr: 0.1}\ntrainer: {seed: 3, device: cpu}\ndata: {root: nowhere}\n")
+    config.write_text("optim: {lr: 0.2}\ntrainer: {seed: 3, device: cpu}\ndata: {root: nowhere}\n")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nonlocalnet.commands.main._log_to_stderr", lambda: None)
         assert run(f"test longrange_nl_c2d --weights VIDEO --config {config}", files) == 2  # there is no such list

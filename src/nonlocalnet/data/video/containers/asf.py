@@ -91,7 +91,7 @@ class _Packets:
         """Whether its payloads are of known streams, within it, and go on where their frames were left."""
         try:
             return all(self._goes_on(payload) for payload in _payloads(packet))
-        except (IndexError, ValueError):
+        except ValueError:
             return False
 
     def _goes_on(self, part: _Payload) -> bool:
