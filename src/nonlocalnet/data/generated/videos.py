@@ -56,6 +56,9 @@ PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("brown", (110, 60, 20)),
 )
 CUE_NAMES_UPPER, CUE_NAMES_LOWER = 0, 1
+# Of libx264. crf 18 is off by 2 grey levels where noise is 6; one thread, since the videos themselves run in parallel.
+# No B frames: with them, encoders beside each other gave a few other pixels in one video of thirty.
+ENCODER = {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}
 _CUE_GREY = (250, 5)  # white: the upper object names the class; black: the lower one
 _SPLITS = ("train", "val", "test")
 _MIN_SIDE = 32  # below it a square is under 8 pixels wide and its colour drowns in chroma subsampling
@@ -264,9 +267,7 @@ def _encode(path: Path, frames: npt.NDArray[np.uint8], fps: int) -> None:
         stream = container.add_stream("libx264", rate=Fraction(fps))
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
-        # crf 18 is off by 2 grey levels where noise is 6; one thread, since the videos themselves run in parallel. No
-        # B frames: with them, encoders beside each other gave a few other pixels in one video of thirty.
-        stream.options = {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}
+        stream.options = dict(ENCODER)
         for frame in frames:
             yuv = av.VideoFrame.from_ndarray(frame, format="rgb24").reformat(format="yuv420p", threads=1)
             container.mux(stream.encode(yuv))
