@@ -65,6 +65,8 @@ def test_gradients(pairwise, options):
 @pytest.mark.parametrize("causal", [False, True])
 @pytest.mark.parametrize("options", [{}, {"subsample": 2}, {"window": 3}, {"subsample": LearnedPositions(3)}], ids=str)
 def test_torch_func_gives_the_gradients_of_autograd(pairwise, causal, options):
+    if causal and isinstance(options.get("subsample"), LearnedPositions) and torch.__version__.startswith("2.7."):
+        pytest.skip("PyTorch 2.7 shows no numbers of what torch.func wraps")
     block = random_block(4, ndim=1, pairwise=pairwise, causal=causal, norm=None, **options).eval()
     x = torch.randn(2, 4, 9, dtype=torch.double)
 

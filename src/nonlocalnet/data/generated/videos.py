@@ -56,9 +56,9 @@ PALETTE: tuple[tuple[str, tuple[int, int, int]], ...] = (
     ("brown", (110, 60, 20)),
 )
 CUE_NAMES_UPPER, CUE_NAMES_LOWER = 0, 1
-# Of libx264. crf 18 is off by 2 grey levels where noise is 6; one thread, since the videos themselves run in parallel.
-# No B frames: with them, encoders beside each other gave a few other pixels in one video of thirty.
-ENCODER = {"crf": "18", "preset": "veryfast", "threads": "1", "bf": "0"}
+# Of libx264. These are off by 2 grey levels where noise is 6; one thread, since the videos themselves run in parallel.
+# Neither B frames nor macroblock trees: encoders beside each other gave a few other pixels in one video of thirty.
+ENCODER = {"crf": "23", "preset": "veryfast", "threads": "1", "bf": "0", "mbtree": "0"}
 _CUE_GREY = (250, 5)  # white: the upper object names the class; black: the lower one
 _SPLITS = ("train", "val", "test")
 _MIN_SIDE = 32  # below it a square is under 8 pixels wide and its colour drowns in chroma subsampling
