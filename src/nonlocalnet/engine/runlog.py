@@ -106,7 +106,7 @@ class RunLog(pl.Callback):
         """Say that rows before the checkpoint are gone: the curves would begin or go on where nobody expects it."""
         steps = [0, *(row.step for row in kept if row.split == "train")]
         last = steps[-1]
-        usual = max(self.every, *(after - before for before, after in pairwise(steps)), 0)  # it may have been larger
+        usual = max([self.every, *(after - before for before, after in pairwise(steps))])  # it may have been larger
         if self.start_step - last >= usual:
             rows = f"after step {last}" if last else "of the training"
             log.warning(

@@ -24,10 +24,7 @@ from typing import BinaryIO
 import av.audio.stream
 import av.container
 
-from nonlocalnet.data.video.containers.asf import asf_flaw
-from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
-from nonlocalnet.data.video.containers.matroska import matroska_flaw
-from nonlocalnet.data.video.containers.ogg import ogg_flaw
+from nonlocalnet.data.video.containers.packaging import packaging_flaw
 
 # Those of FFmpeg's formats whose duration is the count of samples in the header, never an estimate.
 _COUNTED = frozenset({"aiff", "au", "flac", "tta", "wv"})
@@ -57,7 +54,7 @@ def flaw_of(
         return f"truncated: {present} of {len(entries)} packets are in the file"
     with path.open("rb") as file:
         flaw = _bytes_missing(file, size)
-    flaw = flaw or matroska_flaw(path) or asf_flaw(path) or cut_packets_flaw(path) or ogg_flaw(path)
+    flaw = flaw or packaging_flaw(path)
     return flaw or _samples_missing(path, container, stream, decoded)
 
 

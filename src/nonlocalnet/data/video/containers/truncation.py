@@ -8,12 +8,9 @@ from pathlib import Path
 import av.container
 import av.video.stream
 
-from nonlocalnet.data.video.containers.asf import asf_flaw
-from nonlocalnet.data.video.containers.cut_packets import cut_packets_flaw
 from nonlocalnet.data.video.containers.gif import gif_flaw
-from nonlocalnet.data.video.containers.matroska import matroska_flaw
 from nonlocalnet.data.video.containers.mp4_times import mp4_times
-from nonlocalnet.data.video.containers.ogg import ogg_flaw
+from nonlocalnet.data.video.containers.packaging import packaging_flaw
 
 # In place of a flaw: the frames that an edit list leaves out are to be shown.
 EDITS_NOT_MEANT = "its edit list is not meant"
@@ -64,7 +61,7 @@ def flaw_of(
         return _mp4_flaw(path, stream, entries=len(entries), discarded=discarded)
     if container.format.name == "flv":
         return _flv_flaw(path, size=size)
-    flaw = matroska_flaw(path) or asf_flaw(path) or cut_packets_flaw(path) or ogg_flaw(path) or gif_flaw(path)
+    flaw = packaging_flaw(path) or gif_flaw(path)
     return flaw or _shorter_than_said(stream, last_end)
 
 
