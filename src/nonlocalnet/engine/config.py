@@ -6,9 +6,11 @@ released Caffe2 code is marked [C2]. jsonargparse builds the command line from t
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from nonlocalnet.system.numeric import is_number
 
@@ -211,3 +213,8 @@ def require_equal_shares(recipe: Recipe) -> None:
     shares = recipe.trainer.devices * recipe.trainer.num_nodes * recipe.optim.accumulate
     divisible = f"a multiple of trainer.devices x trainer.num_nodes x optim.accumulate = {shares}"
     require(recipe.optim.batch_size % shares == 0, "optim.batch_size", recipe.optim.batch_size, divisible)
+
+
+def plain_section(section: Any) -> dict[str, Any]:
+    """A recipe's section as a file holds it: lists for tuples."""
+    return json.loads(json.dumps(dataclasses.asdict(section)))

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import logging
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from nonlocalnet.engine.config import SECTIONS, Recipe
+from nonlocalnet.engine.config import SECTIONS, Recipe, plain_section
 from nonlocalnet.engine.run_folder import BEST, LAST, RECIPE
 from nonlocalnet.system.files import is_partial_of
 from nonlocalnet.system.folder_lock import hold_folder
@@ -71,8 +69,8 @@ def run_to_resume(
         return None
     saved = read(last)
     for section in SECTIONS:
-        asked = _plain(getattr(recipe, section))
-        for name, value in _plain(getattr(saved.recipe, section)).items():
+        asked = plain_section(getattr(recipe, section))
+        for name, value in plain_section(getattr(saved.recipe, section)).items():
             if name not in free.get(section, ()) and asked[name] != value:
                 raise ValueError(
                     f"cannot resume {out}: {section}.{name} was {value!r} and is {asked[name]!r} now; "
@@ -80,8 +78,3 @@ def run_to_resume(
                 )
     log.info("resuming %s at step %d", last, saved.step)
     return saved
-
-
-def _plain(section: Any) -> dict[str, Any]:
-    """As a file holds it: lists for tuples."""
-    return json.loads(json.dumps(dataclasses.asdict(section)))

@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from nonlocalnet.engine.config import SECTIONS, Recipe
+from nonlocalnet.engine.config import SECTIONS, Recipe, plain_section
 
 
 def show_configuration(console: Console, recipe: Recipe, base: Recipe) -> None:
@@ -35,15 +35,8 @@ def show_configuration(console: Console, recipe: Recipe, base: Recipe) -> None:
 
 def as_yaml(recipe: Recipe) -> str:
     """The fields of a recipe by section, as `--config` reads them."""
-    sections = {section: dataclasses.asdict(getattr(recipe, section)) for section in SECTIONS}
-    return yaml.safe_dump(_plain(sections), sort_keys=False, allow_unicode=True)
-
-
-def _plain(value: Any) -> Any:
-    """Tuples as lists, which YAML has."""
-    if isinstance(value, dict):
-        return {key: _plain(inner) for key, inner in value.items()}
-    return [_plain(inner) for inner in value] if isinstance(value, (list, tuple)) else value
+    sections = {section: plain_section(getattr(recipe, section)) for section in SECTIONS}
+    return yaml.safe_dump(sections, sort_keys=False, allow_unicode=True)
 
 
 def _text(value: Any) -> str:
