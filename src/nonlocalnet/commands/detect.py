@@ -11,14 +11,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from jsonargparse import ArgumentParser, Namespace  # pyright: ignore[reportPrivateImportUsage]
 from PIL import Image
 from rich.table import Table
 from torch import Tensor
+from torchvision.models.detection.generalized_rcnn import GeneralizedRCNN
 
 from nonlocalnet.commands.options.parsing import add_device, make_parser, parse
 from nonlocalnet.data.annotations import VIDEO_SUFFIXES
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.run_folder import prepare_output, require_free
+from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
 from nonlocalnet.runs.detection.draw import draw
 from nonlocalnet.runs.detection.network import set_sizes
@@ -33,6 +36,34 @@ from nonlocalnet.system.visible import visible
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet detect IMAGE|VIDEO... --weights FILE [-o DIR] [--json]`; 1 if one could not be read."""
+    parsed = parse(_make_parser(), argv)
+    out = None if parsed.out is None else Path(parsed.out)
+    images = _checked_images(parsed, out)
+    if out is not None:
+        require_free(out, resume=False)
+    device = choose_device(parsed.device)
+    detector, card = open_detector(parsed.weights)
+    _set_short_side(detector, card, parsed.min_size)
+    if out is not None:
+        prepare_output(out, resume=False)
+    options: dict[str, Any] = {
+        "labels": labels_of(card),
+        "device": device,
+        "min_score": parsed.min_score,
+        "bf16": False if parsed.no_bf16 else None,
+    }
+    entries = _detected(detector, images, out, skeleton=card.skeleton, every=parsed.every, options=options)
+    if parsed.json:
+        print(json.dumps(entries, indent=2))
+    else:
+        _show(entries)
+    for entry in entries:
+        if entry["error"]:
+            print(visible(f"nonlocalnet: error: {entry['error']}"), file=sys.stderr)
+    return int(any(entry["error"] for entry in entries))
+
+
+def _make_parser() -> ArgumentParser:
     parser = make_parser("detect", "Find objects, masks and keypoints in images and videos, and draw them.")
     parser.add_argument("images", nargs="+", help="image and video files, or folders of them; each is read once")
     parser.add_argument("--weights", required=True, help="checkpoint of a detection run, such as best.ckpt")
@@ -43,11 +74,14 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print JSON, and nothing else, on standard output")
     parser.add_argument("--no-bf16", action="store_true", help="float32 on every device, a GPU with bfloat16 too")
     add_device(parser)
-    parsed = parse(parser, argv)
+    return parser
+
+
+def _checked_images(parsed: Namespace, out: Path | None) -> list[Path]:
+    """The files that are asked for, each once; a ValueError for options that do not fit them."""
     if not 0 <= parsed.min_score <= 1:
         raise ValueError(f"--min-score must be in [0, 1], got {parsed.min_score}")
     images = list(dict.fromkeys(path for given in parsed.images for path in _images_at(Path(given))))
-    out = None if parsed.out is None else Path(parsed.out)
     if parsed.every < 1:
         raise ValueError(f"--every must be at least 1, got {parsed.every}")
     video = next((path for path in images if _is_video(path)), None)
@@ -55,44 +89,40 @@ def main(argv: Sequence[str]) -> int:
         refuse_typed(parsed, ["every"], "on images: it is for videos, of which none is given")
     elif out is None:
         raise ValueError(f"{video} is a video: give a folder for its drawing and what is found, -o DIR")
-    if out is not None:
-        require_free(out, resume=False)
-    device = choose_device(parsed.device)
-    detector, card = open_detector(parsed.weights)
+    return images
+
+
+def _set_short_side(detector: GeneralizedRCNN, card: DetectionCard, min_size: int | None) -> None:
     data = saved_recipe(card).data
-    own = data.test_min_size or data.min_sizes[-1]
-    side = own if parsed.min_size is None else parsed.min_size
+    side = (data.test_min_size or data.min_sizes[-1]) if min_size is None else min_size
     if not 1 <= side <= data.max_size:
         raise ValueError(f"--min-size must be from 1 to {data.max_size}, got {side}")
     set_sizes(detector, (side,), max_size=data.max_size)
-    if out is not None:
-        prepare_output(out, resume=False)
-    options: dict[str, Any] = {
-        "labels": labels_of(card),
-        "device": device,
-        "min_score": parsed.min_score,
-        "bf16": False if parsed.no_bf16 else None,
-    }
-    skeleton = [(a, b) for a, b in card.skeleton]
+
+
+def _detected(
+    detector: GeneralizedRCNN,
+    images: Sequence[Path],
+    out: Path | None,
+    *,
+    skeleton: Sequence[Sequence[int]],
+    every: int,
+    options: dict[str, Any],
+) -> list[dict[str, Any]]:
+    """What is printed of each file, in their order; drawn into `out`."""
+    lines = [(a, b) for a, b in skeleton]
     entries: list[dict[str, Any]] = []
     for videos, paths in itertools.groupby(images, key=_is_video):
         if videos:
             assert out is not None
             for path in paths:
-                options_here = {**options, "every": parsed.every, "skeleton": skeleton}
-                entries.append(asdict(detect_video(detector, path, to=_free_stem(out, path.stem), **options_here)))
+                to = _free_stem(out, path.stem)
+                entries.append(asdict(detect_video(detector, path, to=to, every=every, skeleton=lines, **options)))
         else:
             some = list(paths)
             found = _with_progress(detect(detector, some, **options), len(some))
-            entries.extend(_drawn(detected, out, skeleton) for detected in found)
-    if parsed.json:
-        print(json.dumps(entries, indent=2))
-    else:
-        _show(entries)
-    for entry in entries:
-        if entry["error"]:
-            print(visible(f"nonlocalnet: error: {entry['error']}"), file=sys.stderr)
-    return int(any(entry["error"] for entry in entries))
+            entries.extend(_drawn(detected, out, lines) for detected in found)
+    return entries
 
 
 def _images_at(path: Path) -> list[Path]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from jsonargparse import ArgumentParser  # pyright: ignore[reportPrivateImportUsage]
 from rich.table import Table
 
 from nonlocalnet.commands.options.parsing import add_device, bytes_of, make_parser, parse
@@ -22,6 +23,33 @@ _FIGURES = (".svg", ".png", ".pdf")
 
 def main(argv: Sequence[str]) -> int:
     """Run `nonlocalnet explain FILE --weights FILE [-o PAGE] [--figure FILE]`."""
+    parsed = parse(_make_parser(), argv)
+    most_bytes = None if parsed.most_mb is None else bytes_of(parsed.most_mb)
+    inputs = (parsed.file, *files_of(parsed.weights), parsed.classes)
+    page = Path(parsed.out or f"{Path(parsed.file).stem}.html")
+    page = writable("--out", page, suffixes=(".html", ".htm"), inputs=inputs)
+    if parsed.figure is not None:
+        writable("--figure", parsed.figure, suffixes=_FIGURES, inputs=inputs)
+    if parsed.figure is None and typed_as(parsed, "at"):
+        raise ValueError(
+            "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
+        )
+    if not Path(parsed.file).exists():
+        raise FileNotFoundError(f"{parsed.file}: there is no such file")
+    opened = open_file(parsed.weights)
+    kind = kind_of_file(opened)
+    at = (0.5, 0.5, 0.5) if parsed.at is None else _fractions(parsed.at, sequence=kind.name == "sequence")
+    explained: Explanation = kind.explain.explain_weights(opened, parsed, device=choose_device(parsed.device))
+    explained.save(page, most_bytes=most_bytes)
+    _show(explained, page)
+    if parsed.figure is not None:
+        seen = explained.look(at=at)
+        draw_look(seen, explained.pictures, parsed.figure, title=f"{explained.title}, {seen.block} at {seen.position}")
+        make_console().print(parsed.figure)
+    return 0
+
+
+def _make_parser() -> ArgumentParser:
     parser = make_parser("explain", "Show where the non-local blocks of a network look, as one self-contained page.")
     parser.add_argument("file", help="a video, or a picture for a detector")
     parser.add_argument("--weights", required=True, help="best.ckpt of a training run, or any published weights")
@@ -48,30 +76,7 @@ def main(argv: Sequence[str]) -> int:
     add_asked(parser)
     add_classes(parser)
     add_device(parser)
-    parsed = parse(parser, argv)
-    page = Path(parsed.out or f"{Path(parsed.file).stem}.html")
-    most_bytes = None if parsed.most_mb is None else bytes_of(parsed.most_mb)
-    inputs = (parsed.file, *files_of(parsed.weights), parsed.classes)
-    page = writable("--out", page, suffixes=(".html", ".htm"), inputs=inputs)
-    if parsed.figure is not None:
-        writable("--figure", parsed.figure, suffixes=_FIGURES, inputs=inputs)
-    if parsed.figure is None and typed_as(parsed, "at"):
-        raise ValueError(
-            "--at says what --figure asks; give --figure FILE too (in the page every position can be asked)"
-        )
-    if not Path(parsed.file).exists():
-        raise FileNotFoundError(f"{parsed.file}: there is no such file")
-    opened = open_file(parsed.weights)
-    kind = kind_of_file(opened)
-    at = (0.5, 0.5, 0.5) if parsed.at is None else _fractions(parsed.at, sequence=kind.name == "sequence")
-    explained: Explanation = kind.explain.explain_weights(opened, parsed, device=choose_device(parsed.device))
-    explained.save(page, most_bytes=most_bytes)
-    _show(explained, page)
-    if parsed.figure is not None:
-        seen = explained.look(at=at)
-        draw_look(seen, explained.pictures, parsed.figure, title=f"{explained.title}, {seen.block} at {seen.position}")
-        make_console().print(parsed.figure)
-    return 0
+    return parser
 
 
 def _fractions(text: str, *, sequence: bool) -> tuple[float, float, float]:

@@ -78,9 +78,8 @@ def train_recipe(
     recipe = settled(recipe, choose_device(recipe.trainer.device))
     images = load_images(recipe, "train")
     labels = Labels.of_categories(images.categories, num_classes=recipe.model.num_classes, source=images.source)
-    dataset = TrainImages(
-        images, labels, flip=recipe.data.flip, flip_pairs=recipe.data.flip_pairs, seed=recipe.trainer.seed
-    )
+    data, seed = recipe.data, recipe.trainer.seed
+    dataset = TrainImages(images, labels, flip=data.flip, flip_pairs=data.flip_pairs, seed=seed)
     evaluation = _evaluation(recipe, labels)
     saved = run_to_resume(recipe, out, read=read_run, free=_FREE_ON_RESUME) if resume else None
     start_step, start = (0, None) if saved is None else (saved.step, saved.start)
@@ -105,14 +104,7 @@ def train_recipe(
     require_blocks_that_learn(detector)
     return run_steps(
         task,
-        make_train_loader=TrainLoaders(
-            dataset,
-            partial(AspectRatioBatchSampler, dataset.is_wide),
-            recipe.optim,
-            seed=recipe.trainer.seed,
-            workers=recipe.data.workers,
-            options={"collate_fn": collate},
-        ),
+        make_train_loader=_train_loaders(recipe, dataset),
         make_val_loader=partial(build_test_loader, recipe, evaluation),
         trainer=recipe.trainer,
         checkpoints=checkpoints,
@@ -120,6 +112,17 @@ def train_recipe(
         resume_from=out / LAST if start_step else None,
         progress=progress,
         callbacks=callbacks,
+    )
+
+
+def _train_loaders(recipe: DetectionRecipe, dataset: TrainImages) -> TrainLoaders:
+    return TrainLoaders(
+        dataset,
+        partial(AspectRatioBatchSampler, dataset.is_wide),
+        recipe.optim,
+        seed=recipe.trainer.seed,
+        workers=recipe.data.workers,
+        options={"collate_fn": collate},
     )
 
 

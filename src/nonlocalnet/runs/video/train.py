@@ -20,6 +20,8 @@ from nonlocalnet.engine.resume import FREE_TRAINER_FIELDS, run_to_resume
 from nonlocalnet.engine.run_folder import LAST, begin_run, require_free
 from nonlocalnet.engine.train import TrainResult, run_steps
 from nonlocalnet.formats.inflate import How
+from nonlocalnet.models.video.card import VideoCard
+from nonlocalnet.models.video.network import VideoResNet
 from nonlocalnet.runs.video.card import make_card, read_run
 from nonlocalnet.runs.video.config import VideoRecipe
 from nonlocalnet.runs.video.data import build_train_loaders, build_val_loader, load_videos
@@ -109,17 +111,7 @@ def train_recipe(
     sizes = (len(train_videos.entries), len(val_videos.entries))
     log.info("training %s on %s: %d videos, %d to validate", recipe.name, device, *sizes)
     checkpoints = Checkpoints(out, every=recipe.trainer.checkpoint_every, extra={formats.CARD_KEY: card.plain()})
-    task = ClassifierTask(
-        adapt_network(model, recipe.trainer),
-        prepare=partial(normalise, mean=card.preprocessing.mean, std=card.preprocessing.std),
-        optim=recipe.optim,
-        schedule=recipe.schedule,
-        seed=recipe.trainer.seed,
-        start_step=start_step,
-        last_good=checkpoints.last_good,
-        multi_label=recipe.model.multi_label,
-        max_unreadable=recipe.data.max_unreadable,
-    )
+    task = _task(recipe, model, card, start_step=start_step, checkpoints=checkpoints)
     run = run_steps(
         task,
         make_train_loader=build_train_loaders(recipe, train_videos),
@@ -134,3 +126,19 @@ def train_recipe(
     if task.replaced:
         log.warning("%d training clips stood in for videos that could not be read", task.replaced)
     return run
+
+
+def _task(
+    recipe: VideoRecipe, model: VideoResNet, card: VideoCard, *, start_step: int, checkpoints: Checkpoints
+) -> ClassifierTask:
+    return ClassifierTask(
+        adapt_network(model, recipe.trainer),
+        prepare=partial(normalise, mean=card.preprocessing.mean, std=card.preprocessing.std),
+        optim=recipe.optim,
+        schedule=recipe.schedule,
+        seed=recipe.trainer.seed,
+        start_step=start_step,
+        last_good=checkpoints.last_good,
+        multi_label=recipe.model.multi_label,
+        max_unreadable=recipe.data.max_unreadable,
+    )
