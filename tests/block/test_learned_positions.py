@@ -280,3 +280,12 @@ def test_fan_in_gives_layer_norm_something_to_see(pairwise):
 def test_no_standard_deviation(wrong):
     with pytest.raises(ValueError, match="init_std must be a positive finite number"):
         BlockOptions(init_std=wrong)
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit.trace.*deprecated", "ignore::torch.jit.TracerWarning")
+@pytest.mark.parametrize("causal", [False, True])
+def test_blocks_of_keys_are_exported_and_traced(causal):
+    block = block_of(1, "dot_product", subsample=KeyBlocks(2, 2), causal=causal).eval()
+    x = torch.randn(1, 4, 12, dtype=torch.float64)
+    for other in (torch.jit.trace(block, (x,)), torch.export.export(block, (x,)).module()):
+        torch.testing.assert_close(other(x), block(x))

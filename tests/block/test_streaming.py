@@ -98,6 +98,20 @@ def test_what_is_kept():
         assert state.past.g_BMD.shape == (2, 6, 2)
 
 
+STATES = {
+    "gaussian": {"pairwise": "gaussian", "inner_channels": 4},
+    "embedded": {"pairwise": "embedded_gaussian", "inner_channels": 4},
+    "concatenation": {"pairwise": "concatenation", "inner_channels": 4},
+    "dot product": {"pairwise": "dot_product", "inner_channels": 4},
+    "pooled": {"pairwise": "dot_product", "inner_channels": 4, "subsample": 3},
+    "pooled by twos": {"pairwise": "dot_product", "inner_channels": 4, "subsample": 2},
+    "pooled first": {"pairwise": "dot_product", "inner_channels": 4, "subsample": 3, "subsample_first": True},
+    "window": {"pairwise": "embedded_gaussian", "inner_channels": 4, "window": 2},
+    "wider window": {"pairwise": "embedded_gaussian", "inner_channels": 4, "window": 4},
+    "dilated window": {"pairwise": "embedded_gaussian", "inner_channels": 4, "window": 2, "dilation": 2},
+}
+
+
 class TestRefused:
     @pytest.mark.parametrize(
         ("options", "said"),
@@ -123,6 +137,27 @@ class TestRefused:
             causal_block(pairwise="gaussian").step(torch.randn(1, 4).double(), total)
         with pytest.raises(ValueError, match=r"the state is of inputs \(1, 4\) beside time; this piece is of \(2, 4\)"):
             causal_block(pairwise="dot_product").step(torch.randn(2, 4).double(), total)
+
+    @pytest.mark.parametrize("first", STATES)
+    @pytest.mark.parametrize("second", STATES)
+    def test_the_state_of_another_kind_of_block(self, first, second):
+        """All of the same sizes: what differs is what the state's numbers mean."""
+        _, state = causal_block(**STATES[first])(torch.randn(1, 4, 7).double(), output_final_state=True)
+        other = causal_block(**STATES[second])
+        if first == second:
+            other.step(torch.randn(1, 4).double(), state)
+            return
+        with pytest.raises(ValueError, match="the state is "):
+            other.step(torch.randn(1, 4).double(), state)
+
+    @pytest.mark.parametrize("pairwise", PAIRWISE)
+    def test_the_state_of_another_dtype(self, pairwise):
+        block = causal_block(pairwise=pairwise)
+        _, state = block(torch.randn(1, 4, 3).double(), output_final_state=True)
+        with pytest.raises(ValueError, match=r"the state is of torch.float64 on cpu; this piece is of torch.float32"):
+            block.float().step(torch.randn(1, 4), state)
+        with torch.autocast("cpu", torch.bfloat16):  # layers before it may give either
+            block.step(torch.randn(1, 4), block(torch.randn(1, 4, 3).bfloat16(), output_final_state=True)[1])
 
     def test_no_single_position(self):
         with pytest.raises(ValueError, match="initial_state is what a call or step gave before, or None, got int"):

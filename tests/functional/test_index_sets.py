@@ -331,6 +331,18 @@ class TestChoosing:
             with pytest.raises(ValueError, match=r"fewer_B must be \(1,\) int64; got"):
                 summed("dot_product", x, x, x, torch.zeros(1, 4), k=2, fewer_B=fewer)
 
+    @pytest.mark.parametrize("fewer", [[0, 1], [-3, 1], [1, 3]])
+    def test_numbers_beyond_k(self, fewer):
+        x = torch.randn(2, 4, 2)
+        for summed in (chosen_sum, causal_chosen_sum):
+            with pytest.raises(ValueError, match=f"fewer_B must be from 1 to k = 2; got {min(fewer)} to {max(fewer)}"):
+                summed("dot_product", x, x, x, torch.zeros(2, 4), k=2, fewer_B=torch.tensor(fewer))
+
+    def test_what_was_seen_where_nothing_is_causal(self):
+        x = torch.randn(1, 4, 2)
+        with pytest.raises(ValueError, match="seen_N says what each query has seen: it goes with causal=True"):
+            key_blocks_sum("dot_product", x, x, x, size=2, count=1, seen_N=torch.arange(4))
+
     @pytest.mark.parametrize("k", [1, 2, 3])
     def test_where_the_highest_are_far_above_nothing_depends_on_the_scores(self, k):
         """Tau is any of an interval there, and at its ends rounding would decide about a derivative."""

@@ -9,6 +9,8 @@ from nonlocalnet.block.layers import BlockLayers
 from nonlocalnet.block.options import AXES
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
 from nonlocalnet.block.streaming import StreamState
+from nonlocalnet.functional.checks import require_tensor
+from nonlocalnet.functional.precision import autocast_is_on
 
 
 def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
@@ -24,6 +26,9 @@ def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
         raise ValueError(f"NonLocalBlock takes x of shape {expected}, got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"NonLocalBlock takes floating point x, got {x.dtype}: convert it with x.float()")
+    weight = block.g.weight
+    if x.dtype != weight.dtype and not autocast_is_on(x):
+        raise ValueError(f"NonLocalBlock has weights of {weight.dtype}, got x of {x.dtype}: convert one of them")
     if any(size == 0 for size in x.shape[2:]):
         raise ValueError(f"NonLocalBlock takes x with at least one position, got {tuple(x.shape)}")
     group_frames = block.temporal_group_frames
@@ -34,6 +39,7 @@ def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
         )
     if key_mask is None:
         return
+    require_tensor("key_mask", key_mask)
     if key_mask.dtype != torch.bool:
         raise ValueError(f"key_mask must be bool (False: left out), got {key_mask.dtype}: use key_mask.bool()")
     if key_mask.shape != (x.shape[0], *x.shape[2:]):

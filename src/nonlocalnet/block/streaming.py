@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from nonlocalnet.block.layers import BlockLayers
+from nonlocalnet.functional.precision import autocast_is_on
 from nonlocalnet.functional.streaming import Store, Total, resume_sum, resume_windowed
 
 
@@ -20,15 +21,17 @@ class StreamState:
             block has a window.
         rest: (B, C, r, ...) input whose pooling window is not whole yet, r less than the kernel.
         rest_mask: (B, r, ...) bool, its mask; None: all are kept.
+        pooling: The windows that the block's keys are made of, and whether x itself is pooled (`subsample_first`).
     """
 
     past: Total | Store
     rest: Tensor
     rest_mask: Tensor | None
+    pooling: tuple[tuple[int, ...], bool]
 
     def detach(self) -> StreamState:
         """The same without its history, for truncated backpropagation."""
-        return StreamState(self.past.detach(), self.rest.detach(), self.rest_mask)
+        return replace(self, past=self.past.detach(), rest=self.rest.detach())
 
 
 def resumed(
@@ -39,6 +42,11 @@ def resumed(
     Raises:
         ValueError: The state is of another block, batch or map.
     """
+    pooling = (block.pooling.kernel, block.subsample_first and block.subsample is not None)
+    if state is not None and state.pooling != pooling:
+        raise ValueError(
+            f"the state is of a block with (pooling windows, subsample_first) = {state.pooling}; this one has {pooling}"
+        )
     keys_x, keys_mask, before = _joined(state, x, key_mask)
     phi, g, mask = block.fold_keys(*block.keys_of_whole_windows(keys_x, keys_mask))
     theta, past = block.folding.fold(block.queries(x)), None if state is None else state.past
@@ -47,14 +55,13 @@ def resumed(
         seen = block.seen(x, before=before)
         y, past = resume_sum(block.pairwise, theta, phi, g, past, seen_N=seen, **how)
     else:
-        assert not isinstance(past, Total)
         y, past = resume_windowed(
             block.pairwise, theta, phi, g, past, window=block.window, dilation=block.dilation, **how
         )
     # A copy of what is left: a view would hold the whole piece.
     whole = block.pooling.whole_frames(keys_x)
     rest_mask = None if keys_mask is None else keys_mask[:, whole:].clone()
-    return block.folding.unfold(y, x), StreamState(past, keys_x[:, :, whole:].clone(), rest_mask)
+    return block.folding.unfold(y, x), StreamState(past, keys_x[:, :, whole:].clone(), rest_mask, pooling)
 
 
 def _joined(state: StreamState | None, x: Tensor, key_mask: Tensor | None) -> tuple[Tensor, Tensor | None, int]:
@@ -68,6 +75,10 @@ def _joined(state: StreamState | None, x: Tensor, key_mask: Tensor | None) -> tu
     had, has = (tuple(size for axis, size in enumerate(part.shape) if axis != 2) for part in (state.rest, x))
     if had != has:
         raise ValueError(f"the state is of inputs {had} beside time; this piece is of {has}")
+    if (state.rest.dtype, state.rest.device) != (x.dtype, x.device) and not autocast_is_on(x):
+        raise ValueError(
+            f"the state is of {state.rest.dtype} on {state.rest.device}; this piece is of {x.dtype} on {x.device}"
+        )
     rest_mask = state.rest_mask
     if rest_mask is not None or key_mask is not None:
         kept = (torch.ones((len(part), *part.shape[2:]), dtype=torch.bool, device=x.device) for part in (state.rest, x))

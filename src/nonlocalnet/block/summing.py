@@ -133,7 +133,8 @@ def comparison_scores(chosen: LearnedPositions, g_BMD: Tensor, kept_BM: Tensor |
     if chosen.by == "random":
         return torch.rand(g_BMD.shape[:2], device=g_BMD.device)
     if chosen.by == "norm":
-        return g_BMD.detach().float().norm(dim=2)
+        # In double: squares of less than 1e-23 are 0 in float32, of more than 1e19 infinite.
+        return g_BMD.detach().double().norm(dim=2)
     kept = torch.ones(g_BMD.shape[:2], dtype=torch.long, device=g_BMD.device) if kept_BM is None else kept_BM.long()
     count, rank = kept.sum(dim=1, keepdim=True).clamp_min(1), kept.cumsum(dim=1)
     return ((rank * k // count) > ((rank - 1) * k // count)).float()

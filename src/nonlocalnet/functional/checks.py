@@ -17,20 +17,20 @@ from nonlocalnet.functional.precision import autocast_is_on
 
 
 def check_operands(
-    queries: tuple[str, Tensor], keys: tuple[str, Tensor], g: Tensor, *, key_mask: Tensor | None
+    queries: tuple[str, Tensor], keys: tuple[str, Tensor], g: Tensor, *, key_mask: Tensor | None, least_keys: int = 1
 ) -> None:
-    """Check all that a sum takes, each side given as (argument name, tensor).
+    """Check all that a sum takes, each side given as (argument name, tensor); `least_keys` is 0 where M may be.
 
     Raises:
         ValueError: naming the argument, what was given and what was expected.
     """
-    check_queries_and_keys(queries, keys)
+    check_queries_and_keys(queries, keys, least_keys=least_keys)
     check_values(keys, g)
     check_key_mask(keys, key_mask)
 
 
-def check_queries_and_keys(queries: tuple[str, Tensor], keys: tuple[str, Tensor]) -> None:
-    """Check the two sides of a pairwise function, each given as (argument name, tensor).
+def check_queries_and_keys(queries: tuple[str, Tensor], keys: tuple[str, Tensor], *, least_keys: int = 1) -> None:
+    """Check the two sides of a pairwise function, each given as (argument name, tensor); `least_keys` as above.
 
     Raises:
         ValueError: naming the argument, what was given and what was expected.
@@ -47,7 +47,7 @@ def check_queries_and_keys(queries: tuple[str, Tensor], keys: tuple[str, Tensor]
         )
     if query.shape[2] == 0:
         raise ValueError(f"{query_name} and {key_name} must have at least one channel; got {_shapes(queries, keys)}")
-    if key.shape[1] == 0:
+    if key.shape[1] < least_keys:
         raise ValueError(f"{key_name} must have at least one position to sum over; got {_shapes(keys)}")
     _check_same_kind(queries, keys)
 
@@ -75,6 +75,7 @@ def check_key_mask(keys: tuple[str, Tensor], key_mask: Tensor | None) -> None:
     """
     if key_mask is None:
         return
+    require_tensor("key_mask", key_mask)
     name, key = keys
     if key_mask.dtype != torch.bool:
         raise ValueError(f"key_mask must be bool (True: summed over); got {key_mask.dtype}: use key_mask.bool()")
@@ -89,6 +90,7 @@ def check_w_f(keys: tuple[str, Tensor], w_f: Tensor) -> None:
     Raises:
         ValueError: naming what was given and what was expected.
     """
+    require_tensor("w_f", w_f)
     channels = keys[1].shape[2]
     if w_f.ndim != 1 or w_f.shape[0] != 2 * channels:
         raise ValueError(
@@ -115,8 +117,9 @@ def check_scale(scale: float) -> None:
     Raises:
         ValueError: for infinity and NaN.
     """
-    if not -math.inf < scale < math.inf:  # in a form that torch.compile traces
-        raise ValueError(f"scale must be a finite number; got {scale}")
+    # In a form that torch.compile traces.
+    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not -math.inf < scale < math.inf:
+        raise ValueError(f"scale must be a finite number; got {scale!r}")
 
 
 def checked_seen(seen_N: Tensor | None, queries: int, keys: int, device: torch.device) -> Tensor:
@@ -131,6 +134,7 @@ def checked_seen(seen_N: Tensor | None, queries: int, keys: int, device: torch.d
                 f"seen_N must say what each query has seen where N and M differ; got N={queries}, M={keys}"
             )
         return torch.arange(1, queries + 1, device=device)
+    require_tensor("seen_N", seen_N)
     if seen_N.shape != (queries,) or seen_N.dtype != torch.int64:
         raise ValueError(f"seen_N must be (N,) = ({queries},) int64; got {tuple(seen_N.shape)} {seen_N.dtype}")
     seen_N = seen_N.to(device)
@@ -143,7 +147,18 @@ def checked_seen(seen_N: Tensor | None, queries: int, keys: int, device: torch.d
     return seen_N
 
 
+def require_tensor(name: str, value: object) -> None:
+    """Refuse a list, an array or None where a tensor belongs.
+
+    Raises:
+        ValueError: Naming it and its type.
+    """
+    if not isinstance(value, Tensor):
+        raise ValueError(f"{name} must be a tensor; got a {type(value).__name__}: use torch.as_tensor")
+
+
 def _check_three_dims(name: str, tensor: Tensor) -> None:
+    require_tensor(name, tensor)
     if tensor.ndim != 3:
         raise ValueError(
             f"{name} must have 3 dimensions (batch, positions, channels); got {_shapes((name, tensor))}: "

@@ -100,13 +100,14 @@ class PairwiseFunction:
         w_f: Tensor | None,
         scale: float,
         key_mask: Tensor | None,
+        least_keys: int = 1,
     ) -> None:
-        """Refuse operands and options that no sum of this f takes.
+        """Refuse operands and options that no sum of this f takes; `least_keys` is 0 where M may be.
 
         Raises:
             ValueError: Naming the argument, what was given and what was expected.
         """
-        check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
+        check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask, least_keys=least_keys)
         check_scale(scale)
         self.check_options(phi_BMC, w_f=w_f, scale=scale)
 

@@ -6,18 +6,18 @@ the other three              every phi and g so far: a store that grows, or, wit
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from nonlocalnet.functional.causal.forms import causal_product
 from nonlocalnet.functional.causal_sum import causal_sum
-from nonlocalnet.functional.checks import check_operands, checked_seen
-from nonlocalnet.functional.index_sets.windows import windowed_sum
+from nonlocalnet.functional.checks import checked_seen
+from nonlocalnet.functional.index_sets.windows import check_window, windowed_sum
 from nonlocalnet.functional.masking import all_kept, zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
-from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.precision import autocast_is_on, in_dtype, result_dtype, sum_dtype, without_autocast
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,21 @@ class Store:
         phi_BMC: (B, M, C), M keys so far.
         g_BMD: (B, M, D).
         kept_BM: (B, M) bool, False where a key was left out; it keeps its place.
+        pairwise: Whose phi and g they are.
+        window: What of them it holds; None: all, and no window may go on from it.
+        dilation: The window's.
     """
 
     phi_BMC: Tensor
     g_BMD: Tensor
     kept_BM: Tensor
+    pairwise: Pairwise
+    window: int | None = None
+    dilation: int = 1
 
     def detach(self) -> Store:
         """The same without its history, for truncated backpropagation."""
-        return Store(self.phi_BMC.detach(), self.g_BMD.detach(), self.kept_BM)
+        return replace(self, phi_BMC=self.phi_BMC.detach(), g_BMD=self.g_BMD.detach())
 
 
 def resume_sum(
@@ -86,15 +92,13 @@ def resume_sum(
         `Store` for the others.
 
     Raises:
-        ValueError: As `causal_sum`; `past` is of another function, batch or width.
+        ValueError: As `causal_sum`; `past` is of another function, window, batch, width or dtype.
     """
-    row_of(pairwise)
-    _check_past(past, phi_BMC, g_BMD, as_total=pairwise == "dot_product")
+    row = row_of(pairwise)
+    row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask, least_keys=0)
     if pairwise == "dot_product":
-        assert not isinstance(past, Store)
-        return _resume_product(theta_BNC, phi_BMC, g_BMD, past, seen_N, key_mask)
-    assert not isinstance(past, Total)
-    store = _joined(past, phi_BMC, g_BMD, key_mask)
+        return _resume_product(theta_BNC, phi_BMC, g_BMD, _checked_total(past, phi_BMC, g_BMD), seen_N, key_mask)
+    store = _joined(past, Store(phi_BMC, g_BMD, _kept(phi_BMC, key_mask), pairwise))
     former = store.phi_BMC.shape[1] - phi_BMC.shape[1]
     seen_N = former + checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     if store.phi_BMC.shape[1] == 0:  # nothing to sum over yet
@@ -111,7 +115,7 @@ def resume_windowed(
     theta_BNC: Tensor,
     phi_BNC: Tensor,
     g_BND: Tensor,
-    past: Store | None,
+    past: Total | Store | None,
     *,
     window: int,
     dilation: int = 1,
@@ -123,8 +127,10 @@ def resume_windowed(
 
     Args and errors are those of `windowed_sum` and `resume_sum`; the store never holds more than window x dilation.
     """
-    _check_past(past, phi_BNC, g_BND, as_total=False)
-    store = _joined(past, phi_BNC, g_BND, key_mask)
+    row = row_of(pairwise)
+    row.check(theta_BNC, phi_BNC, g_BND, w_f=w_f, scale=scale, key_mask=key_mask)
+    check_window(theta_BNC, phi_BNC, window=window, dilation=dilation)
+    store = _joined(past, Store(phi_BNC, g_BND, _kept(phi_BNC, key_mask), pairwise, window, dilation))
     former = store.phi_BMC.shape[1] - phi_BNC.shape[1]
     theta = torch.cat([theta_BNC.new_zeros(len(theta_BNC), former, theta_BNC.shape[2]), theta_BNC], dim=1)
     y_BND = windowed_sum(
@@ -133,8 +139,8 @@ def resume_windowed(
     )[:, former:]  # fmt: skip
     begin = max(0, store.phi_BMC.shape[1] - window * dilation)
     # A copy: a view would hold all that the store has ever held.
-    last = (part[:, begin:].clone() for part in (store.phi_BMC, store.g_BMD, store.kept_BM))
-    return y_BND, Store(*last)
+    phi, g, kept = (part[:, begin:].clone() for part in (store.phi_BMC, store.g_BMD, store.kept_BM))
+    return y_BND, replace(store, phi_BMC=phi, g_BMD=g, kept_BM=kept)
 
 
 def _resume_product(
@@ -145,8 +151,6 @@ def _resume_product(
     seen_N: Tensor | None,
     key_mask: Tensor | None,
 ) -> tuple[Tensor, Total]:
-    if phi_BMC.shape[1] > 0:
-        check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
@@ -162,27 +166,45 @@ def _resume_product(
         return y.to(dtype), Total(after, past.count_B + new_B)
 
 
-def _joined(past: Store | None, phi: Tensor, g: Tensor, key_mask: Tensor | None) -> Store:
-    kept = all_kept(phi) if key_mask is None else key_mask
-    if past is None:
-        return Store(phi, g, kept)
-    pairs = ((past.phi_BMC, phi), (past.g_BMD, g), (past.kept_BM, kept))
-    return Store(*(torch.cat(pair, dim=1) for pair in pairs))
+def _kept(phi: Tensor, key_mask: Tensor | None) -> Tensor:
+    return all_kept(phi) if key_mask is None else key_mask
 
 
-def _check_past(past: Total | Store | None, phi: Tensor, g: Tensor, *, as_total: bool) -> None:
-    """Refuse a past that this piece cannot go on from."""
+def _joined(past: object, piece: Store) -> Store:
+    """What there is with this piece; a ValueError where it cannot go on from `past`."""
     if past is None:
-        return
-    if isinstance(past, Total) != as_total:
-        raise ValueError(
-            f"the state is a {type(past).__name__}; this sum goes on from a {'Total' if as_total else 'Store'}: it is "
-            "the state of a block with another pairwise function, or with a window and without"
-        )
-    if isinstance(past, Total):
-        had = tuple(past.product_BCD.shape)
-    else:
-        had = (len(past.g_BMD), past.phi_BMC.shape[2], past.g_BMD.shape[2])
+        return piece
+    if not isinstance(past, Store):
+        raise _other_state(past, Store)
+    had, has = ((store.pairwise, store.window, store.dilation) for store in (past, piece))
+    if had != has:
+        raise ValueError(f"the state is of (pairwise, window, dilation) = {had}; this sum is of {has}")
+    _require_same_sizes((len(past.g_BMD), past.phi_BMC.shape[2], past.g_BMD.shape[2]), piece.phi_BMC, piece.g_BMD)
+    had, has = ((store.phi_BMC.dtype, store.phi_BMC.device) for store in (past, piece))
+    if had != has and not autocast_is_on(piece.phi_BMC):
+        raise ValueError(f"the state is of {had[0]} on {had[1]}; this piece is of {has[0]} on {has[1]}")
+    pairs = ((past.phi_BMC, piece.phi_BMC), (past.g_BMD, piece.g_BMD), (past.kept_BM, piece.kept_BM))
+    phi, g, kept = (torch.cat(pair, dim=1) for pair in pairs)
+    return replace(piece, phi_BMC=phi, g_BMD=g, kept_BM=kept)
+
+
+def _checked_total(past: object, phi: Tensor, g: Tensor) -> Total | None:
+    """Refuse what a dot product cannot go on from."""
+    if past is None or isinstance(past, Total):
+        if past is not None:
+            _require_same_sizes(tuple(past.product_BCD.shape), phi, g)
+        return past
+    raise _other_state(past, Total)
+
+
+def _require_same_sizes(had: tuple[int, ...], phi: Tensor, g: Tensor) -> None:
     has = (len(g), phi.shape[2], g.shape[2])
     if had != has:
         raise ValueError(f"the state is of (batch, C, D) = {had}; this piece has {has}")
+
+
+def _other_state(past: object, wanted: type[Total] | type[Store]) -> ValueError:
+    return ValueError(
+        f"the state is a {type(past).__name__}; this sum goes on from a {wanted.__name__}: it is the state of a block "
+        "with another pairwise function, or with a window and without"
+    )

@@ -57,7 +57,7 @@ def causal_chosen_sum(
         theta_BNC: (B, N, C), x for "gaussian".
         phi_BMC: (B, M, C), x for "gaussian".
         g_BMD: (B, M, D).
-        u_BM: Scores, (B, M).
+        u_BM: Scores, (B, M), below 2^52 in size, from where no double is 1 more than another.
         k: Positions that are chosen, at least 1; all that were seen where these are no more.
         fewer_B: As `chosen_sum` takes it.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
@@ -76,7 +76,7 @@ def causal_chosen_sum(
     row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
     check_k(k)
     check_scores(u_BM, phi_BMC)
-    check_fewer(fewer_B, len(u_BM))
+    check_fewer(fewer_B, len(u_BM), k)
     seen_N = checked_seen(seen_N, theta_BNC.shape[1], phi_BMC.shape[1], theta_BNC.device)
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
@@ -99,7 +99,7 @@ def _chosen_sum(
     if rule.hard:
         u, tau_BN = u.detach(), u.new_full((len(u), len(seen_N)), float("-inf"))
     else:
-        tau_BN = prefix_thresholds(u, rule.k, kept, fewer_B=fewer_B)[:, seen_N].to(u.dtype)
+        tau_BN = prefix_thresholds(u, rule.k, kept, fewer_B=fewer_B)[:, seen_N]
     return _ChosenSums.apply(rule, *reach, theta, phi, g, u, tau_BN, w_f)
 
 
@@ -196,7 +196,8 @@ def _block_sum(
     """Y of a block's queries, of the block's own operands."""
     rule = plan.rule
     weights_BRK = allowed_rows(row_of(rule.pairwise), theta, phi, block.chosen_BRK, w_f=w_f, scale=rule.scale)
-    share_BRK = (u.unsqueeze(1) - tau.unsqueeze(2)).clamp(0.0, 1.0)
+    # In double: far from 0 a float32 tau would round the differences off.
+    share_BRK = (u.double().unsqueeze(1) - tau.unsqueeze(2)).clamp(0.0, 1.0).to(u.dtype)
     return torch.bmm(weights_BRK * share_BRK, g)
 
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.checks import check_at_least, check_operands
-from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores, kept_or_all, threshold
+from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores, kept_or_all, over_threshold
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 
@@ -74,7 +74,7 @@ def number_of(k: int, fewer_B: Tensor | None) -> int | Tensor:
 
 def _over(u_BM: Tensor, places_BK: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
     """U - tau of some positions, whose part in [0, 1] is p."""
-    return u_BM.gather(1, places_BK) - threshold(u_BM, k, kept_BM)
+    return over_threshold(u_BM, k, kept_BM).gather(1, places_BK)
 
 
 def _with_drawn(
@@ -126,7 +126,8 @@ def chosen_sum(
         fewer_B: (B,) int64, from 1 to k: how many they are in each row, where that differs. None: k in all.
         random: Further positions, drawn at every call, for training. They have p = 0 and change nothing of y; their
             scores get the derivative of u - tau in the place of p's, which is 0 there: this is how a position without a
-            share can get one. Drawn among those kept and not chosen. Not with `hard`.
+            share can get one. In that derivative C_i is over S and those drawn. Drawn among those kept and not chosen.
+            Not with `hard`.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
         w_f: (2C,), for "concatenation" only.
         scale: Factor of the logits, for the Gaussian forms only.
@@ -136,13 +137,14 @@ def chosen_sum(
         y, (B, N, D), in the operands' dtype; 0 where nothing is kept.
 
     Raises:
-        ValueError: As the function of that name; u is not (B, M) or fewer_B not (B,) int64; k is less than 1, random
-            less than 0.
+        ValueError: As the function of that name; u is not (B, M), or fewer_B not (B,) int64 from 1 to k; k is less than
+            1, random less than 0.
     """
     row = row_of(pairwise)
     check_operands(("theta", theta_BNC), ("phi", phi_BMC), g_BMD, key_mask=key_mask)
     check_scores(u_BM, phi_BMC)
-    check_fewer(fewer_B, len(u_BM))
+    check_k(k)
+    check_fewer(fewer_B, len(u_BM), k)
     check_at_least("random", random, 0, meaning="positions drawn beside the chosen")
     if hard and random > 0:
         raise ValueError(f"random draws positions with p = 0, which hard=True does not have; got random={random}")

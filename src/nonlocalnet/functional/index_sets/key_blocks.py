@@ -49,7 +49,7 @@ def key_blocks_sum(
         count: Blocks for each query, at least 1; all where there are no more.
         causal: Whether a query chooses among what it has seen: the block that it is in, of which it sums over what it
             has seen (if any of that is kept), and whole blocks before.
-        seen_N: As in `causal_sum`, where causal.
+        seen_N: As in `causal_sum`; only where causal.
         w_f: (2C,), for "concatenation" only.
         scale: Factor of the logits, for the Gaussian forms only.
         key_mask: (B, M) bool; keys with False are left out.
@@ -58,13 +58,15 @@ def key_blocks_sum(
         y, (B, N, D), in the operands' dtype; 0 where nothing is kept.
 
     Raises:
-        ValueError: As the function of that name; size or count is less than 1.
+        ValueError: As the function of that name; size or count is less than 1; seen_N is given and not causal.
     """
     row = row_of(pairwise)
     row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask)
     check_at_least("size", size, 1)
     check_at_least("count", count, 1)
     queries, keys = theta_BNC.shape[1], phi_BMC.shape[1]
+    if seen_N is not None and not causal:
+        raise ValueError("seen_N says what each query has seen: it goes with causal=True")
     seen_N = checked_seen(seen_N, queries, keys, theta_BNC.device) if causal else None
     dtype = result_dtype(theta_BNC, phi_BMC, g_BMD)
     with without_autocast(g_BMD):
@@ -125,7 +127,9 @@ def liked_keys(
         may_BQb = may_BQb & whole_Qb | (own_Qb & begun_BQ.unsqueeze(2))
         liked_BQb = liked_BQb.masked_fill(own_Qb, float("inf"))
     ranked = liked_BQb.masked_fill(~may_BQb, float("-inf")).sort(dim=2, descending=True, stable=True).indices
-    first_BQb = torch.zeros_like(may_BQb).scatter(2, ranked[..., :count], value=True) & may_BQb
+    best = ranked[..., :count]
+    # A tensor of True: `torch.jit.trace` has no scatter of a number into bool.
+    first_BQb = torch.zeros_like(may_BQb).scatter(2, best, torch.ones_like(best, dtype=torch.bool)) & may_BQb
     places = torch.arange(kept_BM.shape[1], device=kept_BM.device)
     keys_BQM = first_BQb[:, :, places // size] & kept_BM.unsqueeze(1)
     return keys_BQM if seen_Q is None else keys_BQM & (places < seen_Q[:, None])

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.index_sets.chosen import number_of
-from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, threshold
+from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, over_threshold
 
 
 def window_keys(asked_Q: Tensor, positions: int, *, window: int, dilation: int, causal: bool) -> Tensor:
@@ -55,6 +55,6 @@ def chosen_keys(
         return chosen_BQM, chosen_BQM.to(u_BM.dtype)
     u_RM = u_BM.unsqueeze(1).expand(-1, len(seen_Q), -1).flatten(0, 1)
     fewer_R = None if fewer_B is None else fewer_B.repeat_interleave(len(seen_Q))
-    tau_R1 = threshold(u_RM, number_of(k, fewer_R), may_BQM.flatten(0, 1))
-    share_BQM = (u_RM - tau_R1).clamp(0.0, 1.0).unflatten(0, (batch, -1))
+    over_RM = over_threshold(u_RM, number_of(k, fewer_R), may_BQM.flatten(0, 1))
+    share_BQM = over_RM.clamp(0.0, 1.0).unflatten(0, (batch, -1))
     return chosen_BQM, torch.where(chosen_BQM, share_BQM, 0.0)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from nonlocalnet.functional.checks import check_at_least
+from nonlocalnet.functional.checks import check_at_least, require_tensor
 
 
 def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
@@ -34,14 +34,16 @@ def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
     >>> sparsek(torch.tensor([[-1.0, 0.1, 0.4, 2.0]]), 2)
     tensor([[0.0000, 0.3500, 0.6500, 1.0000]])
     """
+    require_tensor("u", u_BM)
     if u_BM.dim() != 2 or not u_BM.is_floating_point():
         raise ValueError(f"u must be (B, M) and floating point; got {tuple(u_BM.shape)} {u_BM.dtype}")
     check_k(k)
+    if kept is not None:
+        require_tensor("kept", kept)
     if kept is not None and (kept.dtype != torch.bool or kept.shape != u_BM.shape):
         raise ValueError(f"kept must be {tuple(u_BM.shape)} bool, as u; got {tuple(kept.shape)} {kept.dtype}")
     kept = kept_or_all(u_BM, kept)
-    tau_B1 = threshold(u_BM, k, kept)
-    return torch.where(kept, (u_BM - tau_B1).clamp(0.0, 1.0), 0.0)
+    return torch.where(kept, over_threshold(u_BM, k, kept).clamp(0.0, 1.0), 0.0)
 
 
 def kept_or_all(u_BM: Tensor, kept: Tensor | None) -> Tensor:
@@ -58,14 +60,20 @@ def check_k(k: int) -> None:
     check_at_least("k", k, 1, meaning="positions that are chosen")
 
 
-def check_fewer(fewer_B: Tensor | None, batch: int) -> None:
-    """Refuse numbers of positions that are not one whole number for each row.
+def check_fewer(fewer_B: Tensor | None, batch: int, k: int) -> None:
+    """Refuse numbers of positions that are not one whole number from 1 to k for each row.
 
     Raises:
         ValueError: Naming what they are.
     """
-    if fewer_B is not None and (fewer_B.dtype != torch.int64 or fewer_B.shape != (batch,)):
+    if fewer_B is None:
+        return
+    require_tensor("fewer_B", fewer_B)
+    if fewer_B.dtype != torch.int64 or fewer_B.shape != (batch,):
         raise ValueError(f"fewer_B must be ({batch},) int64; got {tuple(fewer_B.shape)} {fewer_B.dtype}")
+    # Its values cannot be asked for while a graph is traced.
+    if not torch.compiler.is_compiling() and batch > 0 and not 1 <= int(fewer_B.min()) <= int(fewer_B.max()) <= k:
+        raise ValueError(f"fewer_B must be from 1 to k = {k}; got {int(fewer_B.min())} to {int(fewer_B.max())}")
 
 
 def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
@@ -74,34 +82,55 @@ def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
     Raises:
         ValueError: Naming both shapes.
     """
+    require_tensor("u", u_BM)
     if u_BM.shape != phi_BMC.shape[:2]:
         raise ValueError(f"u must be (B, M) = {tuple(phi_BMC.shape[:2])} beside phi; got {tuple(u_BM.shape)}")
 
 
-def threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
-    """Tau, (B, 1), as a function of u; -inf where no more than k scores are kept, whose p are all 1.
+def over_threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
+    """U - tau, (B, M), whose part in [0, 1] is p; infinite where no more than k scores are kept, whose p are all 1.
+
+    Tau is at most 1 below the k-th highest score and never above it: what is 2 or more away from that score counts by
+    its side alone. So differences from it are taken, in double, and nothing is rounded off far from 0.
 
     Args:
         u_BM: Scores.
         k: How many are chosen; (B, 1) where it is another number for each row.
         kept_BM: bool, False where a score does not count.
     """
-    u_BM = u_BM.masked_fill(~kept_BM, 0.0)
+    wide_BM = u_BM.double().masked_fill(~kept_BM, 0.0)
     with torch.no_grad():
-        found_B1 = _found(u_BM.double(), k, kept_BM)
+        full_B1 = kept_BM.sum(dim=1, keepdim=True) <= k
+        kth_B1 = _kth_highest(wide_BM.masked_fill(~kept_BM, float("-inf")), k).masked_fill(full_B1, 0.0)
+        tied_BM = (wide_BM == kth_B1) & ~kth_B1.isfinite()
+    from_kth_BM = torch.where(tied_BM, 0.0, wide_BM - kth_B1)
+    tau_B1 = _threshold(from_kth_BM.clamp(-2.0, 2.0), k, kept_BM).masked_fill(full_B1, float("-inf"))
+    return (from_kth_BM - tau_B1).to(u_BM.dtype)
+
+
+def _kth_highest(u_BM: Tensor, k: int | Tensor) -> Tensor:
+    """(B, 1); the lowest of all where there are fewer."""
+    most = u_BM.shape[1]
+    if isinstance(k, int):
+        return u_BM.topk(min(k, most), dim=1).values[:, -1:]
+    return u_BM.sort(dim=1, descending=True).values.gather(1, k.clamp_max(most) - 1)
+
+
+def _threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
+    """Tau, (B, 1), as a function of u, where more than k scores are kept."""
+    with torch.no_grad():
+        found_B1 = _found(u_BM, k, kept_BM)
         above_BM = kept_BM & (u_BM >= found_B1 + 1)
         between_BM = kept_BM & (u_BM > found_B1) & ~above_BM
-        full_B1 = kept_BM.sum(dim=1, keepdim=True) <= k
     count_B1 = between_BM.sum(dim=1, keepdim=True)
-    total_B1 = torch.where(between_BM, u_BM, 0.0).sum(dim=1, keepdim=True, dtype=torch.float64)
-    tau_B1 = ((total_B1 - (k - above_BM.sum(dim=1, keepdim=True))) / count_B1.clamp_min(1)).to(u_BM.dtype)
+    total_B1 = torch.where(between_BM, u_BM, 0.0).sum(dim=1, keepdim=True)
+    tau_B1 = (total_B1 - (k - above_BM.sum(dim=1, keepdim=True))) / count_B1.clamp_min(1)
     # With no score between 0 and 1, tau may be any of an interval and nothing depends on it: the middle of it, since at
     # an end of it a p would be 0 or 1 by a hair.
     with torch.no_grad():
         lowest_B1 = u_BM.masked_fill(~above_BM, float("inf")).amin(dim=1, keepdim=True)
         highest_B1 = u_BM.masked_fill(above_BM | ~kept_BM, float("-inf")).amax(dim=1, keepdim=True)
-    tau_B1 = torch.where(count_B1 > 0, tau_B1, (lowest_B1 - 1 + highest_B1) / 2)
-    return tau_B1.masked_fill(full_B1, float("-inf"))
+    return torch.where(count_B1 > 0, tau_B1, (lowest_B1 - 1 + highest_B1) / 2)
 
 
 def _found(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:

@@ -81,13 +81,7 @@ def windowed_sum(
     """
     row = row_of(pairwise)
     row.check(theta_BNC, phi_BNC, g_BND, w_f=w_f, scale=scale, key_mask=key_mask)
-    if theta_BNC.shape[1] != phi_BNC.shape[1]:
-        raise ValueError(
-            f"a window is around a position of one sequence: theta and phi must have the same N; "
-            f"got {tuple(theta_BNC.shape)} and {tuple(phi_BNC.shape)}"
-        )
-    check_at_least("window", window, 0)
-    check_at_least("dilation", dilation, 1)
+    check_window(theta_BNC, phi_BNC, window=window, dilation=dilation)
     dtype = result_dtype(theta_BNC, phi_BNC, g_BND)
     with without_autocast(g_BND):
         theta_BNC, phi_BNC, g_BND = in_dtype(sum_dtype(dtype), theta_BNC, phi_BNC, g_BND)
@@ -99,6 +93,21 @@ def windowed_sum(
         theta, phi, g, kept = (_interleaved(part, dilation) for part in parts)
         y = _in_chunks(row, theta, phi, g, kept.squeeze(2), window, causal=causal, w_f=w_f, scale=scale)
         return _joined(y, len(theta_BNC), dilation)[:, :positions].to(dtype)
+
+
+def check_window(theta_BNC: Tensor, phi_BNC: Tensor, *, window: int, dilation: int) -> None:
+    """Refuse what is no window around the positions of one sequence.
+
+    Raises:
+        ValueError: Naming what was given.
+    """
+    if theta_BNC.shape[1] != phi_BNC.shape[1]:
+        raise ValueError(
+            f"a window is around a position of one sequence: theta and phi must have the same N; "
+            f"got {tuple(theta_BNC.shape)} and {tuple(phi_BNC.shape)}"
+        )
+    check_at_least("window", window, 0)
+    check_at_least("dilation", dilation, 1)
 
 
 def _interleaved(rows_BNC: Tensor, dilation: int) -> Tensor:
