@@ -32,12 +32,19 @@ def test_an_option_that_is_known_is_not_proposed_in_its_own_place(capsys):
     assert "did you mean" not in run(capsys, "demo", "--test-videos", "nan")[2]
 
 
+def test_the_hint_for_one_option_does_not_stand_with_what_is_wrong_with_another(capsys):
+    shown = run(capsys, "train", "adding_t100_gru", "--model.window", "abc", "--output", "x")[2]
+    assert "--model.window must be a whole number or null, got 'abc'" in shown
+    assert "did you mean" not in shown
+
+
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
         (["trian"], "unknown command 'trian'; did you mean 'train'?"),
         (["recipes", "--jsn"], "did you mean --json?"),
         (["detect", "a.jpg"], "arguments are required: --weights"),
+        (["train", "c2d_r50", "--optim.lr", "9" * 5000], "integer string conversion: value has 5000 digits\n"),
         (["data", "check", "--hepl"], "`nonlocalnet data check --help` lists the options"),
         (["predict", "--weights", "w.ckpt"], "name what to look at: nonlocalnet predict FILE"),
         (["train"], "required: recipe"),

@@ -127,6 +127,34 @@ def test_predict_and_test_use_the_preprocessing_of_other_programs(tmp_path, caps
     measured = from_checkpoint(target).card.results["measured"]
     assert measured == {"top1": about["top1"], "top5": about["top5"], "videos": 1, "protocol": "c2d_r50"}
     assert about["recipe"]["model"]["num_classes"] == 2
+    # The figures of other weights, or of weights that it does not say, are no figures of these.
+    capsys.readouterr()
+    other = convert_other(tmp_path, cfg)
+    again = ["--to", "nonlocalnet", *results]
+    assert main(["convert", str(other), str(tmp_path / "other.safetensors"), *again]) == 2
+    assert f"is of a test of other weights, those of {weights}; give the test of these" in capsys.readouterr().err
+    del about["weights_digest"]
+    (tmp_path / "out" / "summary.json").write_text(json.dumps(about))
+    assert main(["convert", str(weights), str(tmp_path / "old.safetensors"), *again]) == 2
+    assert "does not say what its weights were: run `nonlocalnet test` once more" in capsys.readouterr().err
+    assert not list(tmp_path.glob("o*.safetensors"))
+
+
+def convert_other(folder, cfg):
+    """A file of another network of the same settings."""
+    state = {name: tensor + 0.5 for name, tensor in slowfast.make_state(cfg).items()}
+    return slowfast.write_pyth(folder / "other.pyth", state, yaml.safe_dump(cfg))
+
+
+def test_a_test_in_which_nothing_could_be_read_is_none(tmp_path, capsys):
+    cfg = yaml.safe_load(slowfast.make_cfg(arch="c2d", num_frames=4, sampling_rate=2, test_crop_size=48, num_classes=2))
+    weights = slowfast.write_pyth(tmp_path / "in.pyth", slowfast.make_state(cfg), yaml.safe_dump(cfg))
+    (tmp_path / "broken.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + b"x" * 500)
+    (tmp_path / "val.csv").write_text("path,label\nbroken.mp4,1\n")
+    command = ["test", "c2d_r50", "--weights", str(weights), "--data.root", str(tmp_path), "--data.val", "val.csv"]
+    assert main([*command, "--data.workers", "0", "--out", str(tmp_path / "out")]) == 2
+    assert "none of the 1 videos of the test could be read (the log names each)" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))
 
 
 def test_train_starts_from_any_program(tmp_path):

@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -163,6 +164,57 @@ def test_a_finished_run_resumes_to_the_same_result(undisturbed: Path, tmp_path: 
     assert result.steps == 40
     assert result.validation is not None
     assert result.validation.step == 40
+
+
+def _without(name: str) -> Callable[[dict[str, Any]], None]:
+    return lambda saved: saved.pop(name)
+
+
+def _as(name: str, value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda saved: saved.update({name: value})
+
+
+def _momentum(value: Any) -> Callable[[dict[str, Any]], None]:
+    return lambda saved: saved["optimizer_states"][0]["state"][0].update({"momentum_buffer": value})
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_without("optimizer_states"), "it has no optimizer_states"),
+        (_as("optimizer_states", []), "it has 0 states of an optimiser"),
+        (_as("optimizer_states", [{}]), "the optimiser's state is none"),
+        (_as("optimizer_states", "x"), "its optimizer_states is a str"),
+        (lambda saved: saved["optimizer_states"][0].update(state={}), "the optimiser's state is empty"),
+        (lambda saved: saved["optimizer_states"][0].update(state={0: 3}), "state of tensor 0 is a int"),
+        (lambda saved: saved["optimizer_states"][0].update(param_groups=[]), r"groups of \[\] tensors"),
+        (lambda saved: saved["optimizer_states"][0].update(param_groups=5), "the optimiser's groups are none"),
+        (_momentum(torch.zeros(2)), r"momentum_buffer of tensor 0 is \(2,\) beside"),
+        (_as("callbacks", 5), "its callbacks is a int"),
+        (_as("callbacks", {"Checkpoints": 5}), "its callbacks hold Checkpoints as no dictionary"),
+        (_as("loops", {}), "it has loops"),
+        (_without("pytorch-lightning_version"), "it has no pytorch-lightning_version"),
+        (_as("pytorch-lightning_version", 5), "its pytorch-lightning_version is a int"),
+        (_without("lr_schedulers"), "it has no lr_schedulers"),
+        (lambda saved: saved["state_dict"].popitem(), "it has no tensor "),
+        (lambda saved: saved["state_dict"].update(more=torch.zeros(1)), "it has more, which this network has not"),
+        (
+            lambda saved: saved["state_dict"].update({next(iter(saved["state_dict"])): torch.zeros(7, 7)}),
+            r"is \(7, 7\)",
+        ),
+    ],
+)
+def test_what_is_no_whole_state_of_the_training_is_refused(
+    undisturbed: Path, tmp_path: Path, change: Callable[[dict[str, Any]], object], said: str
+) -> None:
+    """Hand-made, or stripped to save space: Lightning goes on without its momentum, or ends somewhere inside."""
+    path = tmp_path / "last.ckpt"
+    saved = torch.load(undisturbed / "last.ckpt", weights_only=True)
+    change(saved)
+    torch.save(saved, path)
+    with pytest.raises(ValueError, match=f"^{path} is no state that the training can go on from: .*{said}"):
+        toy_run(tmp_path, start_step=40, resume_from=path)
+    assert torch.load(path, weights_only=True).keys() == saved.keys()  # as it was
 
 
 def test_all_randomness_is_keyed_by_the_seed(tmp_path: Path) -> None:

@@ -22,6 +22,10 @@ def test_a_row_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
         (lambda text: text.replace("loss", "lOss"), "there is no column 'loss'"),
         (lambda text: text.replace("1,train", "one,train"), "invalid literal"),
         (lambda text: text + "\xb1", "can't decode byte"),
+        (lambda text: text.partition("\n")[2], "there is no column 'step'"),  # one row, taken for the names of columns
+        (lambda text: "\0" * len(text), "there is no column 'step'"),  # as a power loss may leave it
+        (lambda text: text.partition("\n")[0].replace("loss", "lOss") + "\n", "there is no column 'loss'"),
+        (lambda _: "", "there is no column 'step'"),
     ],
 )
 def test_another_record_is_named(tmp_path: Path, damage, reason: str) -> None:

@@ -168,7 +168,7 @@ def test_what_was_exported_is_no_weights(tmp_path: Path, name: str) -> None:
         formats.read_tensors(tmp_path / name)
 
 
-@pytest.mark.parametrize("fault", ["tensor", "architecture", "argument"])
+@pytest.mark.parametrize("fault", ["tensor", "architecture", "argument", "crop", "width"])
 def test_a_card_that_does_not_fit(checkpoint: dict[str, Any], tmp_path: Path, fault: str) -> None:
     content = copy.deepcopy(checkpoint)
     card = content[formats.CARD_KEY]["model"]
@@ -177,9 +177,11 @@ def test_a_card_that_does_not_fit(checkpoint: dict[str, Any], tmp_path: Path, fa
     elif fault == "architecture":
         card["architecture"] = "vit"
     else:
-        card["arguments"]["depth"] = 50
-    with pytest.raises(ValueError, match=r"does not fit the checkpoint's own card: .*(projection\.bias|vit|depth)"):
+        card["arguments"][fault.replace("argument", "depth")] = {"argument": 50, "crop": 1, "width": 10**25}[fault]
+    words = r"does not fit the checkpoint's own card: .*(projection\.bias|vit|depth|crop must be|Overflow)"
+    with pytest.raises(ValueError, match=words) as refused:
         formats.from_checkpoint(save(tmp_path, content))
+    assert "frame #" not in str(refused.value)  # PyTorch's C++
 
 
 def test_read_tensors(checkpoint: dict[str, Any], tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from nonlocalnet.commands.options.parsing import make_parser, parse
 from nonlocalnet.commands.options.results import Result, read_result
+from nonlocalnet.engine.tested import require_same_weights
 from nonlocalnet.formats import (
     FORMATS,
     Card,
@@ -65,7 +66,9 @@ def main(argv: Sequence[str]) -> int:
         raise OutputError(f"cannot write {target}: there is no folder {target.parent}")
     model = _open(parsed)
     if parsed.results is not None:
-        model.card = with_measured(model.whole_card(), read_result(parsed.results))
+        result = read_result(parsed.results)
+        require_same_weights(result.content, model, source=f"--results {result.path}")
+        model.card = with_measured(model.whole_card(), result)
     if parsed.to == HUB:
         with whole_folder(target) as folder:
             model.save_pretrained(folder)

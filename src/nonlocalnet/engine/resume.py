@@ -68,6 +68,8 @@ def run_to_resume(
         log.info("%s holds no checkpoint yet: the run starts from the beginning", out)
         return None
     saved = read(last)
+    if saved.step < 0:
+        raise ValueError(f"{last} is no checkpoint of a run: it says that {saved.step} steps were made")
     for section in SECTIONS:
         asked = plain_section(getattr(recipe, section))
         for name, value in plain_section(getattr(saved.recipe, section)).items():

@@ -44,6 +44,9 @@ def read_records(path: Path, record: type[_Record]) -> list[_Record]:
     try:
         text = path.read_text("utf-8")
         rows = csv.DictReader(io.StringIO(text[: text.rfind("\n") + 1]))
+        missing = next((name for name in columns(record) if name not in (rows.fieldnames or ())), None)
+        if missing is not None:  # here, since below it is seen only where a row follows
+            raise KeyError(missing)
         return [make(int(row["step"]), row["split"], *(float(row[name] or "nan") for name in numbers)) for row in rows]
     except (KeyError, ValueError, TypeError, csv.Error) as error:
         reason = f"there is no column {error}" if isinstance(error, KeyError) else str(error)

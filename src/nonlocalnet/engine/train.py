@@ -36,6 +36,7 @@ from nonlocalnet.engine.runlog import RunLog, read_records
 from nonlocalnet.engine.step_progress import StepProgress
 from nonlocalnet.engine.steps import StepRecord, StepTask
 from nonlocalnet.engine.stopping import EndAtStep
+from nonlocalnet.engine.training_state import require_training_state
 from nonlocalnet.system.errors import FileProblem
 from nonlocalnet.system.folder_lock import release_folder
 from nonlocalnet.system.processes import is_first_process
@@ -108,6 +109,7 @@ def run_steps(
         Where the checkpoints are and what the validation gave.
 
     Raises:
+        ValueError: If `resume_from` does not hold the whole state of this training.
         NonFiniteError: If a loss or weight is not finite; the checkpoints stay those of before.
         OutputError: If the folder of the run cannot be written.
         FileProblem: If a file of the data cannot be used, or too many cannot.
@@ -115,6 +117,8 @@ def run_steps(
         Stopped: If a signal asked for it; a checkpoint of the last step is written where that takes seconds.
     """
     out, steps = checkpoints.last.parent, task.schedule.steps
+    if resume_from is not None:
+        require_training_state(resume_from, task)
     run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, record=record)
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
     # A run whose steps are all made may have its last validation before it.

@@ -7,7 +7,7 @@ import logging
 from nonlocalnet.formats.fill import OPTIONAL_SUFFIX, LoadReport, fill
 from nonlocalnet.formats.load_plan import CardT, LoadPlan, NetworkT
 from nonlocalnet.system.meta import meta_network
-from nonlocalnet.system.odd_files import short
+from nonlocalnet.system.odd_files import said_by
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def load(plan: LoadPlan[NetworkT, CardT], *, strict: bool) -> tuple[NetworkT, Lo
     try:
         network = meta_network(lambda: plan.build(plan.architecture, plan.arguments), plan.tensors, path=plan.path)
     except Exception as error:  # whatever the arguments of a file may be
-        reason = short(" ".join(str(error).split()))
+        reason = said_by(error)
         raise ValueError(f"{plan.path}: the network does not fit {plan.described_by}: {reason}") from error
     report = _filled(network, plan)
     if strict and report.problems:

@@ -17,7 +17,7 @@ from huggingface_hub.errors import (
 )
 
 from nonlocalnet.models.weights_file import WEIGHTS_FILE
-from nonlocalnet.system.odd_files import short
+from nonlocalnet.system.odd_files import said_by
 
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*", re.ASCII)
 # A name with one of these is a file's, which is then missing: nothing is asked of the hub.
@@ -72,5 +72,5 @@ def fetch(model_id: str, **options: Any) -> Path:
     except Exception as error:  # whatever its library for connections raises
         if isinstance(error, OSError) and not isinstance(error, HfHubHTTPError):
             raise  # of the cache's disk
-        reason = short(" ".join(str(error).split()))
+        reason = said_by(error)
         raise OSError(f"{model_id} cannot be fetched from the Hugging Face hub: {reason}") from error

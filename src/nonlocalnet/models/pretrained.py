@@ -21,7 +21,7 @@ from nonlocalnet.models.readme_parts import README_FILE, is_own_readme, licence_
 from nonlocalnet.models.weights_file import CONFIG_FILE, WEIGHTS_FILE, read_safetensors, to_bytes
 from nonlocalnet.system.files import write_atomically
 from nonlocalnet.system.meta import meta_network
-from nonlocalnet.system.odd_files import short
+from nonlocalnet.system.odd_files import said_by
 from nonlocalnet.system.tensor_file import type_flaw
 
 _Network = TypeVar("_Network", bound=nn.Module)
@@ -140,6 +140,6 @@ def filled(
                 raise ValueError(f"{name} {flaw}")
         network.load_state_dict(tensors)
     except Exception as error:  # whatever the arguments of a file may be
-        reason = short(" ".join(str(error).split()))
+        reason = said_by(error)
         raise ValueError(f"{path}: the network does not fit the checkpoint's own card: {reason}") from error
     return network.eval()

@@ -57,6 +57,12 @@ def short(text: str, at_most: int = _LONGEST_MESSAGE) -> str:
     return text if len(text) <= at_most else f"{text[:at_most]}... ({len(text) - at_most:,} characters more)"
 
 
+def said_by(error: BaseException, at_most: int = _LONGEST_MESSAGE) -> str:
+    """What an exception says, as one line, `short`, and without the frames of C++ that PyTorch may add."""
+    text = " ".join(str(error).split()).partition(" Exception raised from ")[0]
+    return short(text or type(error).__name__, at_most)
+
+
 @contextmanager
 def one_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
     """Everything that reading a file of weights can end in, as one sentence that names the file.
@@ -73,7 +79,7 @@ def one_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split())
+        reason = " ".join(str(error).split()).partition(" Exception raised from ")[0]
         if isinstance(error, ValueError) and str(path) in reason:
             if len(reason) <= _LONGEST_MESSAGE:
                 raise

@@ -148,6 +148,7 @@ def test_too_few_frames_name_the_minimum():
         ({"width": 0}, "width must be a whole number of at least 1, got 0"),
         ({"width": 8.5}, "width must be a whole number of at least 1, got 8.5"),
         ({"crop": 0}, "crop must be a whole number of at least 1, got 0"),
+        ({"crop": 1}, "crop must be at least 5, which leaves one place of the map, got 1"),
         ({"dropout": 1.0}, r"dropout must be in \[0, 1\), got 1.0"),
         ({"dropout": "half"}, r"dropout must be in \[0, 1\), got 'half'"),
     ],

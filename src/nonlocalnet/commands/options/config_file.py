@@ -79,6 +79,8 @@ def _read_mapping(path: Path) -> dict[Any, Any]:
         raise TypeError(f"{path}: {error.strerror}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise TypeError(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except ValueError as error:  # such as a whole number of more digits than Python reads
+        raise TypeError(f"{path} holds a value that cannot be read: {str(error).partition(';')[0]}") from None
     except RecursionError:
         raise TypeError(f"{path} is nested too deep") from None
     if not isinstance(content, dict):

@@ -51,7 +51,9 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         raise ValueError("an option's value is nested too deep") from None
     except ArgumentError as error:
         said = _as_typed(" ".join(str(error).split()), parser, spelt)
-        raise ValueError(f"{said}{_nearest_option(parser, spelt)}") from None
+        # A misspelt option is why one is not known, or why what it stands for is missing; nothing else.
+        misspelt = "unrecognized arguments" in said or "arguments are required" in said
+        raise ValueError(f"{said}{_nearest_option(parser, spelt) if misspelt else ''}") from None
     _refuse_too_large(parsed)
     return parsed
 
@@ -140,6 +142,7 @@ def _as_typed(message: str, parser: ArgumentParser, argv: Sequence[str]) -> str:
     def required(match: re.Match[str]) -> str:
         return match[1] + ", ".join(typed.get(name, name) for name in match[2].split(", "))
 
+    message = message.partition("; use sys.set_int_max_str_digits")[0]  # Python's, of a number of 5000 digits
     message = re.sub(r"(arguments are required: )(.*)", required, message)
     message = re.sub(r'Parser key "([\w.]+)"', lambda m: typed.get(m[1].replace("-", "_"), m[0]), message)
     return _in_words(message)

@@ -20,7 +20,7 @@ from nonlocalnet.models import VideoResNet
 from nonlocalnet.models.card import to_hand_on
 from nonlocalnet.models.video.geometry import Size
 from nonlocalnet.system.files import whole_file
-from nonlocalnet.system.odd_files import short
+from nonlocalnet.system.odd_files import said_by
 
 log = logging.getLogger(__name__)
 
@@ -165,4 +165,4 @@ def _compared(
 
 
 def _reason(error: Exception) -> str:
-    return short(" ".join(str(error).split()) or type(error).__name__, at_most=300)
+    return said_by(error, at_most=300)

@@ -122,6 +122,10 @@ class VideoTrunk(nn.Module):
         self.crop = crop
         self.geometry = geometry = geometry_of(variant=variant, clip=clip)
         self.min_input_size = minimum_input(geometry)
+        if crop is not None and crop < self.min_input_size[1]:
+            raise ValueError(
+                f"crop must be at least {self.min_input_size[1]}, which leaves one place of the map, got {crop}"
+            )
 
         conv1_frames = CONV1_FRAMES_C2D if inflate is None else INFLATIONS[inflated].conv1_frames
         norm = norm_maker(trunk_norm, geometry)

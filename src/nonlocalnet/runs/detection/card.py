@@ -15,7 +15,7 @@ from nonlocalnet.models.detection.card import DetectionCard
 from nonlocalnet.runs.detection.config import DetectionRecipe, recipe_from_plain
 from nonlocalnet.runs.detection.network import build_detector
 from nonlocalnet.system.meta import meta_network
-from nonlocalnet.system.odd_files import one_sentence, short
+from nonlocalnet.system.odd_files import one_sentence, said_by
 
 
 def make_card(recipe: DetectionRecipe, labels: Labels, images: CocoSet) -> DetectionCard:
@@ -68,7 +68,7 @@ def open_detector(file: str | Path | formats.OpenedFile) -> tuple[GeneralizedRCN
         detector = build_detector(recipe, pretrained=False)
         detector.load_state_dict(tensors)
     except Exception as error:  # whatever the recipe of a file may be
-        reason = short(" ".join(str(error).split()))
+        reason = said_by(error)
         raise ValueError(f"{path}: the detector does not fit the checkpoint's own card: {reason}") from error
     return detector.eval(), card
 

@@ -15,6 +15,7 @@ from nonlocalnet.data.coco.labels import Labels
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.run_folder import prepare_output
+from nonlocalnet.engine.tested import about_test
 from nonlocalnet.engine.train import MakeValLoader
 from nonlocalnet.engine.validate import validate_once
 from nonlocalnet.runs.detection.card import labels_of, open_detector, saved_recipe
@@ -113,6 +114,7 @@ def test_recipe(
     evaluation.require_settings()
     if is_first_process():
         prepare_output(out, resume=False)
+    about = {"images": len(evaluation.positions), **about_test(recipe, detector, path=opened.path)}
     figures, results = test_detector(
         detector,
         make_loader=partial(build_test_loader, recipe, evaluation),
@@ -122,9 +124,6 @@ def test_recipe(
         progress=progress,
     )
     if is_first_process():
-        # Without the settings of the trainer: they are not those of the training.
-        said = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "trainer"}
-        about = {"images": len(evaluation.positions), "weights": opened.path, "recipe": said}
         write_detection_report(out, figures, results, labels=labels, about=about)
     return DetectionSummary(figures, labels)
 

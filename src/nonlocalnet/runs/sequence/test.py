@@ -11,6 +11,7 @@ from nonlocalnet import formats
 from nonlocalnet.engine.config import OptimConfig, ScheduleConfig, TrainerConfig
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.run_folder import prepare_output, require_free
+from nonlocalnet.engine.tested import about_test, require_any_read
 from nonlocalnet.engine.validate import validate_once
 from nonlocalnet.models.sequence.card import SequenceCard
 from nonlocalnet.models.sequence.network import SequenceNetwork
@@ -86,7 +87,8 @@ def test_recipe(
         What the test comes to.
 
     Raises:
-        ValueError: A setting, list or file is wrong, or the data's classes are not the network's.
+        ValueError: A setting, list or file is wrong, the data's classes are not the network's, or nothing could be
+            read.
         FileNotFoundError: A list or file does not exist.
         OutputError: `out` cannot be used or written.
         NonFiniteError: A result is not finite.
@@ -100,6 +102,7 @@ def test_recipe(
     network = opened.network
     if is_first_process():
         prepare_output(out, resume=False)
+    about = about_test(recipe, network, path=opened.path)
     task = SequenceTask(
         network,
         task=network.task,
@@ -115,10 +118,9 @@ def test_recipe(
     assert task.sums is not None
     names = found.known.class_names or opened.card.class_names or [str(i) for i in range(network.num_classes or 0)]
     summary = SequenceSummary(task.sums, tuple(names), SOURCES[recipe.data.source].items)
+    require_any_read(unreadable=int(task.sums.wrong), total=int(task.sums.sequences), items=summary.items)
     if is_first_process():
-        # Without the settings of the trainer: they are not those of the training.
-        said = {name: value for name, value in dataclasses.asdict(recipe).items() if name != "trainer"}
-        write_sequence_report(out, summary, about={"weights": opened.path, "recipe": said})
+        write_sequence_report(out, summary, about=about)
     return summary
 
 

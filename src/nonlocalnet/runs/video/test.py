@@ -19,6 +19,7 @@ from nonlocalnet.data.clips.windows import ClipGeometry
 from nonlocalnet.engine.config import TrainerConfig
 from nonlocalnet.engine.devices import choose_device
 from nonlocalnet.engine.run_folder import prepare_output, require_free
+from nonlocalnet.engine.tested import about_test, require_any_read
 from nonlocalnet.formats.graph import block_facts
 from nonlocalnet.formats.start import BLOCK_MEANING, block_differences
 from nonlocalnet.insert import nonlocal_blocks
@@ -116,7 +117,8 @@ def test_recipe(
         What the test comes to.
 
     Raises:
-        ValueError: A setting, list or file is wrong, or the checkpoint's classes are not the list's.
+        ValueError: A setting, list or file is wrong, the checkpoint's classes are not the list's, or nothing could be
+            read.
         FileNotFoundError: A list, video or file does not exist.
         OutputError: `out` cannot be used or written.
         NonFiniteError: A score is not finite.
@@ -145,18 +147,17 @@ def test_recipe(
         device=device.type,
         threads=max(1, torch.get_num_threads() // recipe.trainer.devices),
     )
+    about = about_test(recipe, model, path=opened.path)
     results = _score(share, model, progress=progress)
     names = card.class_names or videos.class_names or [str(i) for i in range(model.num_classes)]
-    about = {
-        "weights": opened.path,
-        # Without the settings of the trainer: they are not those of the training, and a test has none of its own.
-        "recipe": {name: value for name, value in dataclasses.asdict(recipe).items() if name != "trainer"},
+    about |= {
         "clip": f"{share.clip.frames}x{share.clip.stride}",
         "inference": dataclasses.asdict(inference),
     }
     paths = [str(entry.path) for entry in videos.entries]
     scored = ScoredVideos(results, paths, list(names), about)
     summary = summarise_scores(results, num_classes=model.num_classes, pooling=recipe.data.test_pooling)
+    require_any_read(unreadable=summary.unreadable, total=summary.videos, items="videos")
     write_report(out, scored, summary)
     return summary
 
