@@ -196,8 +196,14 @@ def _block_sum(
     """Y of a block's queries, of the block's own operands."""
     rule = plan.rule
     weights_BRK = allowed_rows(row_of(rule.pairwise), theta, phi, block.chosen_BRK, w_f=w_f, scale=rule.scale)
-    # In double: far from 0 a float32 tau would round the differences off.
-    share_BRK = (u.double().unsqueeze(1) - tau.unsqueeze(2)).clamp(0.0, 1.0).to(u.dtype)
+    # Tau, a double, in two parts: far from 0 one float32 would round the differences off. Where p is neither 0 nor 1 the
+    # first difference is exact. In double the whole sum took 1.6 times as long.
+    high_BR1 = tau.to(u.dtype).unsqueeze(2)
+    low_BR1 = (tau.unsqueeze(2) - high_BR1).detach().nan_to_num(nan=0.0).to(u.dtype)
+    over_BRK = u.unsqueeze(1) - high_BR1
+    if bool((low_BR1.abs() > torch.finfo(torch.float32).eps).any()):
+        over_BRK = over_BRK - low_BR1
+    share_BRK = over_BRK.clamp(0.0, 1.0)
     return torch.bmm(weights_BRK * share_BRK, g)
 
 
