@@ -196,8 +196,8 @@ def _block_sum(
     """Y of a block's queries, of the block's own operands."""
     rule = plan.rule
     weights_BRK = allowed_rows(row_of(rule.pairwise), theta, phi, block.chosen_BRK, w_f=w_f, scale=rule.scale)
-    # Tau, a double, in two parts: far from 0 one float32 would round the differences off. Where p is neither 0 nor 1 the
-    # first difference is exact. In double the whole sum took 1.6 times as long.
+    # Tau, a double, in two parts: far from 0 one float32 would round the differences off. Where p is neither 0 nor 1
+    # the first difference is exact. In double the whole sum took 1.6 times as long.
     high_BR1 = tau.to(u.dtype).unsqueeze(2)
     low_BR1 = (tau.unsqueeze(2) - high_BR1).detach().nan_to_num(nan=0.0).to(u.dtype)
     over_BRK = u.unsqueeze(1) - high_BR1
