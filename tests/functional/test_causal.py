@@ -10,7 +10,7 @@ from torch.func import grad
 
 from derivatives import check_derivatives
 from nonlocalnet import functional
-from nonlocalnet.functional import PAIRWISE, causal_sum
+from nonlocalnet.functional import PAIRWISE, causal_sum, chosen_sum, key_blocks_sum
 from nonlocalnet.functional.causal import relu_sums, softmax
 from nonlocalnet.functional.causal.prefixes import turned
 from nonlocalnet.functional.softmax_flash import attend
@@ -197,6 +197,20 @@ def test_compiles_whole_and_under_torch_func(pairwise):
     leaf = theta.clone().requires_grad_()
     compiled(leaf).backward()
     torch.testing.assert_close(leaf.grad, grad(loss)(theta))
+
+
+@pytest.mark.parametrize("pairwise", PAIRWISE)
+def test_on_meta_there_are_shapes(pairwise):
+    """Where a network's cost is counted there are no numbers to check."""
+    x, mask = torch.empty(2, 5, 3, device="meta"), torch.empty(2, 5, dtype=torch.bool, device="meta")
+    own = {"w_f": torch.empty(6, device="meta")} if pairwise == "concatenation" else {}
+    for key_mask in (None, mask):
+        assert causal_sum(pairwise, x, x, x, key_mask=key_mask, **own).shape == (2, 5, 3)
+        y = key_blocks_sum(pairwise, x, x, x, size=2, count=2, causal=True, key_mask=key_mask, **own)
+        assert y.shape == (2, 5, 3)
+        fewer = torch.empty(2, dtype=torch.long, device="meta")
+        y = chosen_sum(pairwise, x, x, x, x[..., 0], k=3, fewer_B=fewer, key_mask=key_mask, **own)
+        assert y.shape == (2, 5, 3)
 
 
 def test_long_sums_lose_no_digits():

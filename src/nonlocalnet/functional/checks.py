@@ -138,8 +138,8 @@ def checked_seen(seen_N: Tensor | None, queries: int, keys: int, device: torch.d
     if seen_N.shape != (queries,) or seen_N.dtype != torch.int64:
         raise ValueError(f"seen_N must be (N,) = ({queries},) int64; got {tuple(seen_N.shape)} {seen_N.dtype}")
     seen_N = seen_N.to(device)
-    # Its values cannot be asked for while a graph is traced.
-    if not torch.compiler.is_compiling() and queries > 0:
+    # Its values cannot be asked for while a graph is traced, nor on "meta".
+    if not torch.compiler.is_compiling() and not seen_N.is_meta and queries > 0:
         if int(seen_N.min()) < 0 or int(seen_N.max()) > keys:
             raise ValueError(f"seen_N must be from 0 to M = {keys}; got {int(seen_N.min())} to {int(seen_N.max())}")
         if queries > 1 and bool((seen_N[1:] < seen_N[:-1]).any()):

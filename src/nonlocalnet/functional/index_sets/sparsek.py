@@ -71,8 +71,10 @@ def check_fewer(fewer_B: Tensor | None, batch: int, k: int) -> None:
     require_tensor("fewer_B", fewer_B)
     if fewer_B.dtype != torch.int64 or fewer_B.shape != (batch,):
         raise ValueError(f"fewer_B must be ({batch},) int64; got {tuple(fewer_B.shape)} {fewer_B.dtype}")
-    # Its values cannot be asked for while a graph is traced.
-    if not torch.compiler.is_compiling() and batch > 0 and not 1 <= int(fewer_B.min()) <= int(fewer_B.max()) <= k:
+    # Its values cannot be asked for while a graph is traced, nor on "meta".
+    if torch.compiler.is_compiling() or fewer_B.is_meta or batch == 0:
+        return
+    if not 1 <= int(fewer_B.min()) <= int(fewer_B.max()) <= k:
         raise ValueError(f"fewer_B must be from 1 to k = {k}; got {int(fewer_B.min())} to {int(fewer_B.max())}")
 
 
