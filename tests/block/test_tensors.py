@@ -102,3 +102,23 @@ def test_sync_batch_norm_conversion_keeps_the_block():
     converted = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(block))
     assert isinstance(converted.norm, nn.SyncBatchNorm)
     assert torch.equal(converted(x), block(x))
+
+
+def test_what_stands_in_the_place_of_g_needs_no_weight():
+    """An adapter, or any module: the block asks its type only where it has one."""
+    block = NonLocalBlock(4, ndim=1, norm=None)
+    x = torch.randn(2, 4, 5)
+    wanted = block(x)
+    block.g = torch.nn.Sequential(block.g)
+    assert torch.equal(block(x), wanted)
+
+
+def test_another_dtype_than_the_weights():
+    block = NonLocalBlock(4, ndim=1, norm=None)
+    for dtype in (torch.float64, torch.float16):
+        with pytest.raises(ValueError, match=f"has weights of torch.float32, got x of {dtype}: convert one of them"):
+            block(torch.randn(2, 4, 5).to(dtype))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert block(torch.randn(2, 4, 5).bfloat16()).shape == (2, 4, 5)
+        with pytest.raises(ValueError, match=r"got x of torch.float64"):  # which autocast leaves as it is
+            block(torch.randn(2, 4, 5).double())

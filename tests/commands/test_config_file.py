@@ -66,3 +66,22 @@ def test_a_field_of_a_file_that_holds_anyway_is_no_option_without_effect(
     config.write_text("init_anyway: true\n")
     assert main(["train", "longrange_nl_c2d", "--config", str(config), "--dry-run"]) == 2
     assert f"init_anyway of {config} has no effect without --init FILE" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("out: 5", "out of given.yaml must be a text, got 5"),
+        ("init: [a]", "init of given.yaml must be a text, got ['a']"),
+        ("resume: maybe", "resume of given.yaml must be true or false, got 'maybe'"),
+        ("dry_run: 7", "dry_run of given.yaml must be true or false, got 7"),
+    ],
+)
+def test_options_beside_the_sections_have_types_too(
+    line: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("given.yaml").write_text(line + "\n")
+    assert main(["train", "adding_t100_gru", "--config", "given.yaml"]) == 2
+    assert said in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["given.yaml"]

@@ -69,3 +69,15 @@ def test_another_width_is_said_by_its_shapes() -> None:
             c2d_resnet50(num_classes=3, width=8, clip="8x8").state_dict(),
             source="w8.ckpt",
         )
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.complex64, torch.float8_e4m3fn])
+@pytest.mark.parametrize("flat", [False, True])
+def test_tensors_of_a_type_that_no_weight_has_are_refused(dtype, flat):
+    """A copy would round them to whole numbers, or drop their imaginary part, without a word."""
+    network = c2d_resnet50(width=4, num_classes=2, nonlocal_blocks=1, crop=32)
+    tensors = {name: tensor.to(dtype) for name, tensor in network.state_dict().items() if tensor.ndim > 1}
+    if flat:
+        tensors = {"conv1.weight": torch.zeros(4, 3, 7, 7).to(dtype)}
+    with pytest.raises(ValueError, match=f"file.pth: .*weight is of {dtype}"):
+        initialise(network, tensors, source="file.pth")

@@ -77,3 +77,29 @@ def test_the_longest_g_is_found_whatever_its_size(size, dtype):
     x = torch.tensor([[[1.0, 2.0, 4.0, 3.0], [0.0, 0.0, 0.0, 0.0]]], dtype=dtype) * size
     rows = block.to(dtype).affinity_rows(x, torch.tensor([[0]])).weights
     assert rows[0, 0].nonzero().tolist() == [[2]]
+
+
+def test_minus_infinity_where_all_are_chosen():
+    for dtype in (torch.float32, torch.float64):
+        assert sparsek(torch.tensor([[-math.inf, 0.0]], dtype=dtype), 2).tolist() == [[1, 1]]
+        kept = torch.tensor([[True, True, False]])
+        assert sparsek(torch.tensor([[-math.inf, 0.0, 1.0]], dtype=dtype), 2, kept=kept).tolist() == [[1, 1, 0]]
+    assert sparsek(torch.zeros(2, 0), 1).shape == (2, 0)
+
+
+@pytest.mark.parametrize("scores", [[3e38, -3e38, 0.0, 1.0], [0.0, 1.0, -math.inf, 2.0]])
+def test_drawn_positions_infinitely_far_below_change_nothing(scores):
+    x, u = torch.ones(1, 4, 1), torch.tensor([scores], requires_grad=True)
+    y = chosen_sum("dot_product", x, x, x, u, k=2, random=2)
+    assert torch.equal(y, chosen_sum("dot_product", x, x, x, u, k=2))
+    y.sum().backward()
+    assert u.grad is not None
+    assert u.grad.isfinite().all()
+
+
+def test_what_is_left_out_takes_no_place_of_minus_infinity():
+    x, g = torch.ones(1, 3, 1), torch.tensor([[[1.0], [10.0], [100.0]]])
+    u, mask = torch.tensor([[0.0, -math.inf, -math.inf]]), torch.tensor([[False, True, True]])
+    assert chosen_sum("dot_product", x, x, g, u, k=1, key_mask=mask, hard=True)[0, 0].item() == 10
+    assert chosen_sum("dot_product", x, x, g, u, k=1, key_mask=mask)[0, 0].item() == 5
+    assert chosen_keys(u, 1, kept=mask)[0].tolist() == [[[False, True, False]]]

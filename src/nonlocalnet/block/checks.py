@@ -10,7 +10,9 @@ from nonlocalnet.block.options import AXES
 from nonlocalnet.block.positions import KeyBlocks, LearnedPositions
 from nonlocalnet.block.streaming import StreamState
 from nonlocalnet.functional.checks import require_tensor
-from nonlocalnet.functional.precision import autocast_is_on
+from nonlocalnet.functional.precision import may_meet
+
+_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
@@ -26,8 +28,8 @@ def check_input(block: BlockLayers, x: Tensor, key_mask: Tensor | None) -> None:
         raise ValueError(f"NonLocalBlock takes x of shape {expected}, got {tuple(x.shape)}")
     if not x.is_floating_point():
         raise ValueError(f"NonLocalBlock takes floating point x, got {x.dtype}: convert it with x.float()")
-    weight = block.g.weight
-    if x.dtype != weight.dtype and not autocast_is_on(x):
+    weight = getattr(block.g, "weight", None)  # what stands in the place of g may have none, or one of integers
+    if weight is not None and weight.dtype in _DTYPES and not may_meet(x, weight):
         raise ValueError(f"NonLocalBlock has weights of {weight.dtype}, got x of {x.dtype}: convert one of them")
     if any(size == 0 for size in x.shape[2:]):
         raise ValueError(f"NonLocalBlock takes x with at least one position, got {tuple(x.shape)}")

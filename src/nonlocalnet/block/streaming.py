@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.block.layers import BlockLayers
-from nonlocalnet.functional.precision import autocast_is_on
+from nonlocalnet.functional.precision import may_meet
 from nonlocalnet.functional.streaming import Store, Total, resume_sum, resume_windowed
 
 
@@ -75,7 +75,7 @@ def _joined(state: StreamState | None, x: Tensor, key_mask: Tensor | None) -> tu
     had, has = (tuple(size for axis, size in enumerate(part.shape) if axis != 2) for part in (state.rest, x))
     if had != has:
         raise ValueError(f"the state is of inputs {had} beside time; this piece is of {has}")
-    if (state.rest.dtype, state.rest.device) != (x.dtype, x.device) and not autocast_is_on(x):
+    if state.rest.device != x.device or not may_meet(x, state.rest):
         raise ValueError(
             f"the state is of {state.rest.dtype} on {state.rest.device}; this piece is of {x.dtype} on {x.device}"
         )

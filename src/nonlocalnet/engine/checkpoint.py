@@ -69,6 +69,9 @@ class Checkpoints(pl.Callback):
         last_step: Step of the newest checkpoint that was written here; None before the first.
     """
 
+    STATE = ("best_quality", "best_step")
+    """What a resumed run must know to choose the same best checkpoint."""
+
     def __init__(self, out: Path, *, every: int, extra: dict[str, Any]) -> None:
         self.last = out / "last.ckpt"
         self.best = out / "best.ckpt"
@@ -90,8 +93,8 @@ class Checkpoints(pl.Callback):
 
     @override
     def state_dict(self) -> dict[str, Any]:
-        """What a resumed run must know to choose the same best checkpoint."""
-        return {"best_quality": self.best_quality, "best_step": self.best_step}
+        """The entries of `STATE`."""
+        return {name: getattr(self, name) for name in self.STATE}
 
     @override
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -118,7 +118,7 @@ def run_steps(
     """
     out, steps = checkpoints.last.parent, task.schedule.steps
     if resume_from is not None:
-        require_training_state(resume_from, task)
+        require_training_state(resume_from, task, sharded=trainer.strategy == "fsdp")
     run_log = RunLog(out, every=trainer.log_every, start_step=task.start_step, record=record)
     loaders = _Legs(make_train_loader, make_val_loader, steps=steps, val_every=trainer.val_every, task=task)
     # A run whose steps are all made may have its last validation before it.

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from nonlocalnet.formats.inflate import How, inflate
+from nonlocalnet.system.tensor_file import type_flaw
 
 log = logging.getLogger(__name__)
 
@@ -47,10 +48,11 @@ def initialise(
         What was loaded and what was not; the log says the same.
 
     Raises:
-        ValueError: If no tensor matches, or a 2-D ResNet does not fit the network.
+        ValueError: If no tensor matches, one is of a type that no weight has, or a 2-D ResNet does not fit the network.
     """
     first = tensors.get("conv1.weight")
     if first is not None and first.ndim == 4:
+        _require_numbers({name: (tensor, _REAL) for name, tensor in tensors.items() if tensor.ndim > 1}, source=source)
         try:
             inflated = inflate(model, tensors, how=inflation)
         except ValueError as error:
@@ -62,11 +64,22 @@ def initialise(
     return report
 
 
+_REAL = torch.empty(0)
+
+
+def _require_numbers(pairs: Mapping[str, tuple[torch.Tensor, torch.Tensor]], *, source: str) -> None:
+    """Each tensor beside the one that it becomes; a copy would round or cut those of other types without a word."""
+    for name, (tensor, like) in pairs.items():
+        if (flaw := type_flaw(tensor, like)) is not None:
+            raise ValueError(f"{source}: {name} {flaw}")
+
+
 def _load_matching(model: nn.Module, tensors: Mapping[str, torch.Tensor], *, source: str) -> InitReport:
     own = model.state_dict()
     matching = {name: tensor for name, tensor in tensors.items() if name in own and own[name].shape == tensor.shape}
     if not any(tensor.ndim > 1 for tensor in matching.values()):
         raise ValueError(f"no weight of {source} fits this network: {_how_they_differ(tensors, own)}")
+    _require_numbers({name: (tensor, own[name]) for name, tensor in matching.items()}, source=source)
     model.load_state_dict(matching, strict=False)
     resized = [(n, tuple(t.shape), tuple(own[n].shape)) for n, t in tensors.items() if n in own and n not in matching]
     return InitReport(

@@ -117,8 +117,8 @@ def check_scale(scale: float) -> None:
     Raises:
         ValueError: for infinity and NaN.
     """
-    # In a form that torch.compile traces.
-    if isinstance(scale, bool) or not isinstance(scale, (int, float)) or not -math.inf < scale < math.inf:
+    # In a form that torch.compile traces; numbers of NumPy and tensors of one count as numbers.
+    if not hasattr(scale, "__float__") or not -math.inf < scale < math.inf:
         raise ValueError(f"scale must be a finite number; got {scale!r}")
 
 

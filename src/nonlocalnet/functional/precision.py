@@ -36,6 +36,13 @@ def autocast_is_on(tensor: Tensor) -> bool:
     return device_type != "meta" and torch.is_autocast_enabled(device_type)
 
 
+def may_meet(one: Tensor, other: Tensor) -> bool:
+    """Whether a product takes both: of one dtype, or under autocast, which leaves float64 as it is."""
+    if one.dtype == other.dtype:
+        return True
+    return autocast_is_on(one) and torch.float64 not in (one.dtype, other.dtype)
+
+
 def without_autocast(tensor: Tensor) -> AbstractContextManager[object]:
     """A context in which products keep the dtype of their operands (autocast would take float32 back to float16)."""
     return torch.autocast(tensor.device.type, enabled=False) if autocast_is_on(tensor) else nullcontext()

@@ -17,7 +17,7 @@ from nonlocalnet.functional.checks import checked_seen
 from nonlocalnet.functional.index_sets.windows import check_window, windowed_sum
 from nonlocalnet.functional.masking import all_kept, zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
-from nonlocalnet.functional.precision import autocast_is_on, in_dtype, result_dtype, sum_dtype, without_autocast
+from nonlocalnet.functional.precision import in_dtype, may_meet, result_dtype, sum_dtype, without_autocast
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,8 @@ def resume_sum(
         `Store` for the others.
 
     Raises:
-        ValueError: As `causal_sum`; `past` is of another function, window, batch, width or dtype.
+        ValueError: As `causal_sum`; `past` is of another function, window, batch, width or device, or a
+            `Store` of another dtype.
     """
     row = row_of(pairwise)
     row.check(theta_BNC, phi_BMC, g_BMD, w_f=w_f, scale=scale, key_mask=key_mask, least_keys=0)
@@ -180,9 +181,9 @@ def _joined(past: object, piece: Store) -> Store:
     if had != has:
         raise ValueError(f"the state is of (pairwise, window, dilation) = {had}; this sum is of {has}")
     _require_same_sizes((len(past.g_BMD), past.phi_BMC.shape[2], past.g_BMD.shape[2]), piece.phi_BMC, piece.g_BMD)
-    had, has = ((store.phi_BMC.dtype, store.phi_BMC.device) for store in (past, piece))
-    if had != has and not autocast_is_on(piece.phi_BMC):
-        raise ValueError(f"the state is of {had[0]} on {had[1]}; this piece is of {has[0]} on {has[1]}")
+    _require_same_device(past.phi_BMC, piece.phi_BMC)
+    if not may_meet(piece.phi_BMC, past.phi_BMC):
+        raise ValueError(f"the state is of {past.phi_BMC.dtype}; this piece is of {piece.phi_BMC.dtype}")
     pairs = ((past.phi_BMC, piece.phi_BMC), (past.g_BMD, piece.g_BMD), (past.kept_BM, piece.kept_BM))
     phi, g, kept = (torch.cat(pair, dim=1) for pair in pairs)
     return replace(piece, phi_BMC=phi, g_BMD=g, kept_BM=kept)
@@ -193,6 +194,7 @@ def _checked_total(past: object, phi: Tensor, g: Tensor) -> Total | None:
     if past is None or isinstance(past, Total):
         if past is not None:
             _require_same_sizes(tuple(past.product_BCD.shape), phi, g)
+            _require_same_device(past.product_BCD, g)
         return past
     raise _other_state(past, Total)
 
@@ -201,6 +203,11 @@ def _require_same_sizes(had: tuple[int, ...], phi: Tensor, g: Tensor) -> None:
     has = (len(g), phi.shape[2], g.shape[2])
     if had != has:
         raise ValueError(f"the state is of (batch, C, D) = {had}; this piece has {has}")
+
+
+def _require_same_device(had: Tensor, has: Tensor) -> None:
+    if had.device != has.device:
+        raise ValueError(f"the state is on {had.device}; this piece is on {has.device}")
 
 
 def _other_state(past: object, wanted: type[Total] | type[Store]) -> ValueError:

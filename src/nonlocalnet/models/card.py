@@ -51,9 +51,10 @@ class Card:
 
     kind: ClassVar[str]
     types: ClassVar[dict[str, tuple[type, ...]]] = {
-        **dict.fromkeys(("recipe", "source", "results"), (dict, type(None))),
+        **dict.fromkeys(("recipe", "source", "start", "results"), (dict, type(None))),
         "licence": (str, type(None)),
     }
+    _texts: ClassVar[dict[str, tuple[str, ...]]] = {"source": ("format", "file"), "start": ("file",)}
 
     architecture: str
     arguments: dict[str, Any] = field(default_factory=dict)
@@ -104,6 +105,9 @@ class Card:
         wanted = cls.types.get(name)
         if wanted is not None and not isinstance(value, wanted):
             raise TypeError(f"its {name} is a {type(value).__name__}")
+        lacks = [entry for entry in cls._texts.get(name, ()) if value and not isinstance(value.get(entry), str)]
+        if lacks:
+            raise TypeError(f"its {name} has no text {lacks[0]!r}")
         return value
 
     def plain(self) -> dict[str, Any]:

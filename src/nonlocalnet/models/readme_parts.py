@@ -60,9 +60,9 @@ def origin_lines(card: Card) -> list[str]:
     lines = []
     if card.recipe is not None and card.recipe.get("name"):
         lines.append(f"Trained by the recipe `{as_code(card.recipe['name'])}`.")
-    if card.start is not None:
+    if card.start:
         lines.append(f"Its training started from `{as_code(card.start['file'])}`.")
-    if card.source is not None:
+    if card.source:
         lines.append(f"Its weights come from `{as_code(card.source['file'])}` of {as_data(card.source['format'])}.")
     return lines
 

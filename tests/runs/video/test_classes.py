@@ -47,6 +47,16 @@ def test_what_is_no_list_of_names_is_refused(tmp_path: Path, content: str) -> No
         with_class_names(plan(tmp_path), str(tmp_path / "b.json"))
 
 
+@pytest.mark.parametrize("names", [["a", "a", "b"], ["", "a", "b"], ["\ud800", "b", "c"]])
+def test_names_that_tell_no_classes_apart_are_refused_in_json_too(tmp_path: Path, names: list[str]) -> None:
+    path = tmp_path / "names.json"
+    path.write_text(json.dumps(names))
+    with pytest.raises(
+        ValueError, match=r"names.json: (class name 'a' stands there more than once|.* is no class name)"
+    ):
+        with_class_names(plan(tmp_path), str(path))
+
+
 def test_the_known_set_needs_its_number_of_classes(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"--classes kinetics400 names 400 classes, and the network of .* has 3"):
         with_class_names(plan(tmp_path), "kinetics400")

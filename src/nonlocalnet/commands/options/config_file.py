@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from argparse import Action
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,18 @@ class ConfigFile(ActionConfigFile):
                 raise TypeError(f"{values}: {field} is a section and must hold fields by name, got {value!r}")
             if field not in known:
                 raise TypeError(f"{values}: there is no field {field}{_nearest(field, known)}")
+            _require_type(str(values), field, value, next(one for one in parser._actions if one.dest == field))
         super().__call__(parser, cfg, values, option_string)
+
+
+def _require_type(path: str, field: str, value: object, option: Action) -> None:
+    """Of options without a type of their own, whose values the parser would take as they come."""
+    if "." in field:
+        return  # of a section, whose class says the types
+    if option.nargs == 0 and not isinstance(value, bool):
+        raise TypeError(f"{field} of {path} must be true or false, got {value!r}")
+    if option.nargs is None and option.type is None and option.choices is None and not isinstance(value, str | None):
+        raise TypeError(f"{field} of {path} must be a text, got {value!r}")
 
 
 def fields_in(path: str) -> list[str]:

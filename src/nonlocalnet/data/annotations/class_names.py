@@ -35,10 +35,22 @@ def read_class_names(path: Path) -> tuple[str, ...]:
     numbered = [_CHARADES_LINE.fullmatch(name) for name in names]
     if all(match is not None and int(match["index"]) == i for i, match in enumerate(numbered)):
         names = [match["name"] for match in numbered if match is not None]
+    require_distinct_names(path, names)
+    return tuple(names)
+
+
+def require_distinct_names(path: Path, names: Sequence[str]) -> None:
+    """Refuse names by which two classes could not be told apart, or that are none.
+
+    Raises:
+        ValueError: Naming the file and the name.
+    """
+    odd = next((name for name in names if not name or any("\ud800" <= letter <= "\udfff" for letter in name)), None)
+    if odd is not None:
+        raise ValueError(f"{path}: {quoted(odd)} is no class name")
     if len(set(names)) < len(names):
         repeated = min(name for name in names if names.count(name) > 1)
         raise ValueError(f"{path}: class name {quoted(repeated)} stands there more than once")
-    return tuple(names)
 
 
 def spoken(folder: str) -> str:

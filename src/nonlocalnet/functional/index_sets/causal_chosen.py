@@ -23,7 +23,7 @@ from nonlocalnet.functional.checks import checked_seen
 from nonlocalnet.functional.differentiable import gradients
 from nonlocalnet.functional.index_sets.allowed import allowed_rows
 from nonlocalnet.functional.index_sets.prefix_sparsek import prefix_thresholds
-from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores
+from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores, rankable
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, row_of
 from nonlocalnet.functional.precision import in_dtype, result_dtype, sum_dtype, without_autocast
@@ -57,7 +57,7 @@ def causal_chosen_sum(
         theta_BNC: (B, N, C), x for "gaussian".
         phi_BMC: (B, M, C), x for "gaussian".
         g_BMD: (B, M, D).
-        u_BM: Scores, (B, M), below 2^52 in size, from where no double is 1 more than another.
+        u_BM: Scores, (B, M), below 1e9 in size: beyond, the doubles of a sum of k of them lose the digits of p.
         k: Positions that are chosen, at least 1; all that were seen where these are no more.
         fewer_B: As `chosen_sum` takes it.
         hard: p is 1 for the chosen, and the scores have no gradient: for scores that are not learned.
@@ -143,7 +143,7 @@ def _blocks(plan: _Plan, u_BM: Tensor) -> Iterator[_Block]:
     seen, k = plan.seen, plan.rule.k
     size = max(LEAST_BLOCK, k)
     k_of_B11 = k if plan.fewer_B is None else plan.fewer_B[:, None, None]
-    scores = u_BM.masked_fill(~plan.kept, float("-inf"))
+    scores = rankable(u_BM, plan.kept)
     best = torch.empty(len(u_BM), 0, dtype=torch.long, device=u_BM.device)
     taken, begin = 0, 0
     while begin < len(seen):

@@ -13,7 +13,14 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.checks import check_at_least, check_operands
-from nonlocalnet.functional.index_sets.sparsek import check_fewer, check_k, check_scores, kept_or_all, over_threshold
+from nonlocalnet.functional.index_sets.sparsek import (
+    check_fewer,
+    check_k,
+    check_scores,
+    kept_or_all,
+    over_threshold,
+    rankable,
+)
 from nonlocalnet.functional.masking import zero_masked
 from nonlocalnet.functional.pairwise import Pairwise, PairwiseFunction, row_of
 
@@ -56,7 +63,7 @@ def choose_positions(
     check_k(k)
     kept_BM = kept_or_all(u_BM, key_mask)
     with torch.no_grad():
-        ranked_BM = u_BM.masked_fill(~kept_BM, float("-inf")).sort(dim=1, descending=True, stable=True).indices
+        ranked_BM = rankable(u_BM, kept_BM).sort(dim=1, descending=True, stable=True).indices
         places_BK, rank_BK = ranked_BM[:, :k].sort(dim=1)
     kept_BK = None if key_mask is None else key_mask.gather(1, places_BK)
     if fewer_B is not None:
@@ -90,7 +97,9 @@ def _with_drawn(
     order_BM = torch.rand(u_BM.shape, device=u_BM.device).masked_fill(~free_BM, 2.0).argsort(dim=1)
     drawn_BR = order_BM[:, :count]
     over_BR = _over(u_BM, drawn_BR, number_of(k, fewer_B), kept_BM)
-    share_BK = torch.cat([torch.zeros_like(chosen.share), over_BR - over_BR.detach()], dim=1)
+    # Of what is infinitely far below there is no derivative, and no 0 as a difference.
+    nothing_BR = torch.where(over_BR.isfinite(), over_BR - over_BR.detach(), 0.0)
+    share_BK = torch.cat([torch.zeros_like(chosen.share), nothing_BR], dim=1)
     places_BK = torch.cat([chosen.places, drawn_BR], dim=1)
     return Chosen(places_BK, share_BK, torch.cat([chosen_BK, free_BM.gather(1, drawn_BR)], dim=1))
 

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from nonlocalnet.functional.index_sets.chosen import number_of
-from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, over_threshold
+from nonlocalnet.functional.index_sets.sparsek import check_k, kept_or_all, over_threshold, rankable
 
 
 def window_keys(asked_Q: Tensor, positions: int, *, window: int, dilation: int, causal: bool) -> Tensor:
@@ -46,7 +46,7 @@ def chosen_keys(
     kept = kept_or_all(u_BM, kept)
     seen_Q = torch.tensor([keys], device=u_BM.device) if seen_Q is None else seen_Q
     may_BQM = kept.unsqueeze(1) & (torch.arange(keys, device=u_BM.device) < seen_Q[:, None])
-    ranked_BM = u_BM.masked_fill(~kept, float("-inf")).sort(dim=1, descending=True, stable=True).indices
+    ranked_BM = rankable(u_BM, kept).sort(dim=1, descending=True, stable=True).indices
     ranked_BQM = ranked_BM.unsqueeze(1).expand_as(may_BQM)
     in_order = may_BQM.gather(2, ranked_BQM)
     first = in_order & (in_order.cumsum(dim=2) <= (k if fewer_B is None else fewer_B[:, None, None]))

@@ -42,6 +42,8 @@ def sparsek(u_BM: Tensor, k: int, *, kept: Tensor | None = None) -> Tensor:
         require_tensor("kept", kept)
     if kept is not None and (kept.dtype != torch.bool or kept.shape != u_BM.shape):
         raise ValueError(f"kept must be {tuple(u_BM.shape)} bool, as u; got {tuple(kept.shape)} {kept.dtype}")
+    if u_BM.shape[1] == 0:
+        return u_BM.clone()
     kept = kept_or_all(u_BM, kept)
     return torch.where(kept, over_threshold(u_BM, k, kept).clamp(0.0, 1.0), 0.0)
 
@@ -71,11 +73,14 @@ def check_fewer(fewer_B: Tensor | None, batch: int, k: int) -> None:
     require_tensor("fewer_B", fewer_B)
     if fewer_B.dtype != torch.int64 or fewer_B.shape != (batch,):
         raise ValueError(f"fewer_B must be ({batch},) int64; got {tuple(fewer_B.shape)} {fewer_B.dtype}")
-    # Its values cannot be asked for while a graph is traced, nor on "meta".
-    if torch.compiler.is_compiling() or fewer_B.is_meta or batch == 0:
+    if torch.compiler.is_compiling() or batch == 0:
         return
-    if not 1 <= int(fewer_B.min()) <= int(fewer_B.max()) <= k:
-        raise ValueError(f"fewer_B must be from 1 to k = {k}; got {int(fewer_B.min())} to {int(fewer_B.max())}")
+    try:
+        least, most = int(fewer_B.min()), int(fewer_B.max())
+    except RuntimeError:  # on "meta", and while a graph is traced, there are no values to ask for
+        return
+    if not 1 <= least <= most <= k:
+        raise ValueError(f"fewer_B must be from 1 to k = {k}; got {least} to {most}")
 
 
 def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
@@ -87,6 +92,12 @@ def check_scores(u_BM: Tensor, phi_BMC: Tensor) -> None:
     require_tensor("u", u_BM)
     if u_BM.shape != phi_BMC.shape[:2]:
         raise ValueError(f"u must be (B, M) = {tuple(phi_BMC.shape[:2])} beside phi; got {tuple(u_BM.shape)}")
+
+
+def rankable(u_BM: Tensor, kept_BM: Tensor) -> Tensor:
+    """The scores by which positions are ranked: those that are left out are below all others, which may be -inf."""
+    lowest = torch.finfo(u_BM.dtype).min
+    return u_BM.clamp_min(lowest).masked_fill(~kept_BM, float("-inf"))
 
 
 def over_threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
@@ -106,8 +117,9 @@ def over_threshold(u_BM: Tensor, k: int | Tensor, kept_BM: Tensor) -> Tensor:
         kth_B1 = _kth_highest(wide_BM.masked_fill(~kept_BM, float("-inf")), k).masked_fill(full_B1, 0.0)
         tied_BM = (wide_BM == kth_B1) & ~kth_B1.isfinite()
     from_kth_BM = torch.where(tied_BM, 0.0, wide_BM - kth_B1)
-    tau_B1 = _threshold(from_kth_BM.clamp(-2.0, 2.0), k, kept_BM).masked_fill(full_B1, float("-inf"))
-    return (from_kth_BM - tau_B1).to(u_BM.dtype)
+    tau_B1 = _threshold(from_kth_BM.clamp(-2.0, 2.0), k, kept_BM)
+    # Not by a tau of -inf, from which a score of -inf is no number away.
+    return (from_kth_BM - tau_B1).masked_fill(full_B1, float("inf")).to(u_BM.dtype)
 
 
 def _kth_highest(u_BM: Tensor, k: int | Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nonlocalnet.data.annotations.class_names import read_class_names, spoken
+from nonlocalnet.data.annotations.class_names import read_class_names, require_distinct_names, spoken
 from nonlocalnet.formats import LoadPlan
 from nonlocalnet.system.odd_files import parse_json, require_file
 
@@ -76,7 +76,9 @@ def _read(path: Path) -> Sequence[str]:
     names = _of_object(content) if isinstance(content, dict) else content
     if not isinstance(names, list) or not names or not all(isinstance(name, str) for name in names):
         raise ValueError(f"{path}: expected a list of class names, or an object of names and their indices from 0")
-    return [name.strip().strip('"') for name in names]  # PySlowFast's have quotes within the text
+    names = [name.strip().strip('"') for name in names]  # PySlowFast's have quotes within the text
+    require_distinct_names(path, names)
+    return names
 
 
 def _of_object(content: dict[str, Any]) -> list[str] | None:
