@@ -177,7 +177,7 @@ def test_what_changed_or_was_interrupted_is_done_again(source, tmp_path, monkeyp
 def test_what_is_kept_is_checked(source, tmp_path):
     out = tmp_path / "out"
     prepare_videos(source, out, settings=SETTINGS, workers=1)
-    good = (out / "a.mp4").read_bytes()
+    good, frames = (out / "a.mp4").read_bytes(), decode_all(out / "a.mp4")
     with av.open(str(out / "a.mp4")) as container:
         position, size = [(packet.pos, packet.size) for packet in container.demux(video=0) if packet.size][3]
     short = write_video(tmp_path / "short.mp4", num_frames=5).read_bytes()
@@ -186,7 +186,9 @@ def test_what_is_kept_is_checked(source, tmp_path):
         (out / "a.mp4").write_bytes(damaged)
         report = prepare_videos(source, out, settings=SETTINGS, workers=1)
         assert (report.written, report.kept) == (1, 1)
-        assert (out / "a.mp4").read_bytes() == good
+        # Not to the byte: with its usual settings x264 may choose otherwise another time.
+        assert (out / "a.mp4").read_bytes() != damaged
+        assert decode_all(out / "a.mp4") == frames
 
 
 def test_two_at_once_write_whole_files(source, tmp_path):
