@@ -58,9 +58,13 @@ def short(text: str, at_most: int = _LONGEST_MESSAGE) -> str:
 
 
 def said_by(error: BaseException, at_most: int = _LONGEST_MESSAGE) -> str:
-    """What an exception says, as one line, `short`, and without the frames of C++ that PyTorch may add."""
-    text = " ".join(str(error).split()).partition(" Exception raised from ")[0]
-    return short(text or type(error).__name__, at_most)
+    """What an exception says, as one line and `short`; its kind where it says nothing."""
+    return short(_one_line(error) or type(error).__name__, at_most)
+
+
+def _one_line(error: BaseException) -> str:
+    """Without the frames of C++ that PyTorch may add."""
+    return " ".join(str(error).split()).partition(" Exception raised from ")[0]
 
 
 @contextmanager
@@ -79,7 +83,7 @@ def one_sentence(path: str | os.PathLike[str]) -> Iterator[None]:
     except OSError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()).partition(" Exception raised from ")[0]
+        reason = _one_line(error)
         if isinstance(error, ValueError) and str(path) in reason:
             if len(reason) <= _LONGEST_MESSAGE:
                 raise

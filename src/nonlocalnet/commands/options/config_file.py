@@ -25,14 +25,15 @@ class ConfigFile(ActionConfigFile):
             TypeError: The file is missing, is not YAML or has a field that does not exist (jsonargparse reports this
                 type as the user's error).
         """
-        known = {action.dest for action in parser._actions}
+        options = {action.dest: action for action in parser._actions}
+        known = set(options)
         sections = {name.rpartition(".")[0] for name in known} - {""}
         for field, value in _fields_of(_read_mapping(Path(values)), sections):
             if field in sections:
                 raise TypeError(f"{values}: {field} is a section and must hold fields by name, got {value!r}")
             if field not in known:
                 raise TypeError(f"{values}: there is no field {field}{_nearest(field, known)}")
-            _require_type(str(values), field, value, next(one for one in parser._actions if one.dest == field))
+            _require_type(str(values), field, value, options[field])
         super().__call__(parser, cfg, values, option_string)
 
 
